@@ -1,0 +1,57 @@
+/* core -> courier, and courier -> core on the same channel. Branch names travel without
+ * refs/heads/; commits are 40 hex digits. All verbs are idempotent.
+ *
+ * hello: first verb; reply {"protocol"}. */
+#pragma once
+#include "wire/verb.h"
+
+WIRE_TABLE courier_hello[] = {WIRE_INT("protocol", 1, 1000), WIRE_INT("epoch", 1, WIRE_ANY)};
+/* repo.create: an empty bare repository with that trunk as HEAD. reply {}. repo.delete: moves it
+ * away, removes it lazily. */
+WIRE_TABLE courier_repo_create[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200)};
+WIRE_TABLE courier_repo_delete[] = {WIRE_TEXT("app", 40)};
+/* branch.list: reply {"trunk": commit or null, "branches": [{"name","tip","author","email","at"
+ * (ms),"subject", "ahead","behind"}], "more": bool}; trunk first, then newest first; at most
+ * `limit`. */
+WIRE_TABLE courier_branch_list[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200),
+                                    WIRE_INT_OPTIONAL("limit", 1, 5000),
+                                    WIRE_TEXT_OPTIONAL("match", 200)};
+/* branch.tips: reply {"tips": {"name": commit or null}} */
+WIRE_TABLE courier_branch_tips[] = {WIRE_TEXT("app", 40), WIRE_LIST("names", 1000)};
+/* branch.create: from a branch or a commit. reply {"tip"}; exists, branch_unknown, ref_invalid */
+WIRE_TABLE courier_branch_create[] = {WIRE_TEXT("app", 40), WIRE_TEXT("name", 200),
+                                      WIRE_TEXT("from", 200)};
+WIRE_TABLE courier_branch_delete[] = {WIRE_TEXT("app", 40), WIRE_TEXT("name", 200),
+                                      WIRE_TEXT_OPTIONAL("expect", 40)};
+/* integrate: trunk tip + ordered tips -> one commit; a pure function (fixed author, date of the
+ * newest input), nothing is published. ticks: [{"branch","tip"}]; base: commit. reply
+ * {"commit","tree","merged": n, "skipped": [names already contained], "ms"} or {"conflict":
+ * {"branch", "against": [names it conflicts with, "main" for trunk], "files": [paths], "text"}}
+ * branch_unknown when a tip is absent. */
+WIRE_TABLE courier_integrate[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200),
+                                  WIRE_TEXT("base", 40), WIRE_LIST("ticks", 100)};
+/* ref.publish: compare-and-swap of a hidden ref below refs/slipway/ (expect: commit, or "" for
+ * absent). E_REF_CHANGED */
+WIRE_TABLE courier_ref_publish[] = {WIRE_TEXT("app", 40), WIRE_TEXT("ref", 250),
+                                    WIRE_TEXT("commit", 40), WIRE_TEXT_OPTIONAL("expect", 40)};
+/* file.read: reply {"text" (UTF-8) } ; not_found; path_escapes when it is a link; too_large */
+WIRE_TABLE courier_file_read[] = {WIRE_TEXT("app", 40), WIRE_TEXT("commit", 40),
+                                  WIRE_TEXT("path", 1000), WIRE_INT_OPTIONAL("max", 1, 4194304)};
+/* export: write the tree as a pax tar to the fd, close it, reply {"files","bytes"}. Links are kept
+ * as links, submodules are E_SUBMODULE_REFUSED, limits: 500,000 entries, 4 GiB, depth 64
+ * (E_REPO_TOO_LARGE). */
+WIRE_TABLE courier_export[] = {WIRE_TEXT("app", 40), WIRE_TEXT("commit", 40)};
+WIRE_TABLE courier_df[] = {
+    WIRE_BOOL_OPTIONAL("all")}; /* reply {"repositories": [{"app","bytes"}]} */
+WIRE_TABLE courier_dump[] = {WIRE_BOOL_OPTIONAL("all")};
+
+/* courier -> core. git.authorize: may this person do this? user/secret as in HTTP basic.
+ *   refs: for a push [{"ref": full name, "old", "new", "force": bool}], empty for a fetch
+ * reply {"allowed": true, "user"}; or error unauthenticated (ask for a password), denied (text says
+ * why), not_found */
+WIRE_TABLE courier_git_authorize[] = {
+    WIRE_TEXT("app", 40), WIRE_TEXT("service", 20) /* fetch | push */,
+    WIRE_TEXT_OPTIONAL("user", 100), WIRE_TEXT_OPTIONAL("secret", 300), WIRE_LIST("refs", 1000)};
+/* Notice repo.changed: after a push: {"app", "user", "refs": [{"ref","old","new"}]} */
+WIRE_TABLE courier_repo_changed[] = {WIRE_TEXT("app", 40), WIRE_TEXT_OPTIONAL("user", 100),
+                                     WIRE_LIST("refs", 1000)};

@@ -1,0 +1,124 @@
+/* core -> host: what root may be asked to do. Everything is idempotent and named by ids: asking
+ * again for what exists gives the same answer, asking to end what is gone succeeds.
+ *
+ * Names: an app-env is "APP.ENV" with its number (app_env_id, which fixes its uid range); an
+ * instance "APP.ENV.r42.1" (release number, ordinal; a later start of the same ordinal by another
+ * rollout is "APP.ENV.r42.1-ROLLOUT"); a build "APP.ENV.b17".
+ *
+ * hello must be the first verb of a channel: it carries core's epoch. A smaller epoch than the
+ * largest seen is refused with E_EPOCH_STALE and the channel closed; a larger one closes older
+ * channels. Reply: {"installation", "protocol", "boot": random id of this host process}. */
+#pragma once
+#include "wire/verb.h"
+
+WIRE_TABLE host_hello[] = {WIRE_INT("protocol", 1, 1000), WIRE_INT("epoch", 1, WIRE_ANY)};
+
+/* base.ensure: make (or find) the base image of a package list, and the build base on top.
+ *   base: {"kind": "packages", "packages": ["nodejs"], "build_packages": ["npm"]}  or  {"kind":
+ * "host"} events: "progress" {"text", "percent"}; reply {"base": digest, "build_base": digest,
+ * "bytes", "reused": bool}
+ * ("host" gives base = build_base = "host"). */
+WIRE_TABLE host_base_ensure[] = {WIRE_OBJECT("base")};
+
+/* build.run: one isolated build. fd 0 (when given): the source tree as a tar stream. Without an fd
+ * the verb only attaches to a build that runs or reads the result of one that ended (E_NOT_FOUND
+ * when the host knows nothing of it). Events, all with "at" (wall ms): "step"   {"step": name,
+ * "state": "running"|"done"|"failed", "ms"} "output" {"step", "stream": 1|2, "text": valid UTF-8,
+ * "offset": byte offset in the build's whole output} reply: {"artifact": digest, "layer": digest,
+ * "base": digest, "bytes", "files", "checks": [CHECK], "ms"} CHECK: {"name", "passed", "failed",
+ * "skipped", "ms", "ok": bool, "cases": [{"name","outcome","text"}] (failed first, at most 200)}
+ * failures: build_failed (text names step and exit code), check_failed, resource_*, timeout,
+ * cancelled, path_escapes, archive_*. The whole output stays in the host's file: build.output.
+ *   spec: {
+ *     "base": as above, "workdir": "/app",
+ *     "steps":  [{"name", "run": ["argv"...]}],         run in order in /app (the tree), as root of
+ * a user namespace "checks": [{"name", "run": [...], "report": "path" or null, "format":
+ * "junit"|"tap"|"exit"}], "output": ["."] paths below /app that become the app layer; "exclude":
+ * ["node_modules/.cache"], "network": bool, "env": {"K": "V"}, "cache": ["/root/.npm"], "secrets":
+ * [{"name", "value_b64", "file": bool}],   tmpfs /run/secrets/NAME; masked in output "memory",
+ * "pids", "seconds", "volume": numbers (0: settings), "image": {"command": [...], "env": {...},
+ * "port": 3000, "user": "app"},   into the OCI config "provenance": {...} kept beside the manifest,
+ * digest in its annotations
+ *   } */
+WIRE_TABLE host_build_run[] = {WIRE_TEXT("build", 128), WIRE_TEXT("app", 40),
+                               WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, 100000),
+                               WIRE_OBJECT("spec")};
+WIRE_TABLE host_build_cancel[] = {WIRE_TEXT("build", 128)}; /* reply when every process is gone */
+/* build.output: reply {"text", "offset", "next", "end": bool, "size", "dropped"}; at most 256 KiB a
+ * call. */
+WIRE_TABLE host_build_output[] = {WIRE_TEXT("build", 128), WIRE_INT("offset", 0, 0)};
+
+/* release.prepare: verify the artifact's blobs and unpack what is not unpacked yet. reply {"ms",
+ * "bytes", "reused"} */
+WIRE_TABLE host_release_prepare[] = {WIRE_TEXT("artifact", 80)};
+/* artifact.stat: reply {"present": bool, "bytes", "unpacked": bool, "base": digest} */
+WIRE_TABLE host_artifact_stat[] = {WIRE_TEXT("artifact", 80)};
+/* retention: remove artifacts, unpacked layers, bases, build records that are not in `keep`
+ * (artifact digests) and that nothing running uses; younger than an hour stay. reply {"removed",
+ * "bytes"} */
+WIRE_TABLE host_retention[] = {WIRE_LIST("keep", 100000)};
+
+/* instance.start: reply when ready {"address": "10.213.0.7", "port", "pid", "create_ms",
+ * "ready_ms"}; failures: instance_not_ready (deadline), instance_exited (text holds exit code and
+ * last output line). spec: { "command": [...], "env": {"K":"V"}, "port": 3000, "user": "1000:1000"
+ * (inside; default), "health": {"path": "/up", "interval_ms": 10, "timeout_ms": 5000,
+ * "deadline_ms": 30000, "liveness_ms": 1000}, "memory": bytes, "cpus": millis (1000 = one core; 0
+ * none), "pids": n, "stop": {"signal": "TERM", "grace_ms": 10000}, "files": [{"path":
+ * "config.json", "value_b64"}],          /run/slipway/config/PATH, read-only "secrets": [{"name",
+ * "value_b64", "env": bool}],          /run/slipway/secrets/NAME (0400, app's user), or a variable
+ *     "network": {"outside": true} }
+ * Variables given to every instance: PORT, SLIPWAY_APP, SLIPWAY_ENV, SLIPWAY_RELEASE,
+ * SLIPWAY_INSTANCE. */
+WIRE_TABLE host_instance_start[] = {WIRE_TEXT("instance", 128),
+                                    WIRE_TEXT("app", 40),
+                                    WIRE_TEXT("env", 40),
+                                    WIRE_INT("app_env_id", 1, 100000),
+                                    WIRE_INT("release", 1, WIRE_ANY),
+                                    WIRE_TEXT("artifact", 80),
+                                    WIRE_INT("rollout", 0, 0),
+                                    WIRE_INT("epoch", 1, WIRE_ANY),
+                                    WIRE_OBJECT("spec")};
+/* instance.stop: stop signal, grace, kill, remove all traces; reply {"exit_code", "ms", "killed":
+ * bool} when gone. */
+WIRE_TABLE host_instance_stop[] = {WIRE_TEXT("instance", 128)};
+/* instance.list: reply {"instances":
+ * [{"instance","app_env","app_env_id","release","rollout","state":
+ * "starting"|"ready"|"unready"|"backoff"|"crash_loop"|"stopping","address","port","pid","restarts","since"}],
+ * "foreign": [names of things in our cgroup that we do not know]} */
+WIRE_TABLE host_instance_list[] = {WIRE_BOOL_OPTIONAL("all")};
+/* Notices of host: "instance.changed" {one element of the list above, plus "exit_code", "text"}. */
+WIRE_TABLE host_instance_changed[] = {{"instance", JSON_FIELD_OBJECT, true, 0, 0}};
+
+/* edge.apply: the whole wanted state of one app-env at the edge; written to files first, then
+ * applied to the running HAProxy by the shortest way. `version` only grows per app-env; an older
+ * one is refused (E_EPOCH_STALE). reply {"version", "us": time of the runtime calls}. state:
+ * {"domains": ["shop.dev.localhost"], "live": "a"|"b"|"" , "share": 0..10000 (to the other slot),
+ *     "slots": {"a": [SERVER], "b": [SERVER]}, "maintenance": bool}
+ *   SERVER: {"name": "r42.1" ([a-z0-9.-]), "address", "port", "weight": 0..256, "drain": bool}
+ * A server that is gone from the list is removed at once if drained, else after its drain. */
+WIRE_TABLE host_edge_apply[] = {WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, 100000),
+                                WIRE_INT("version", 1, WIRE_ANY), WIRE_OBJECT("state")};
+WIRE_TABLE host_edge_remove[] = {WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, 100000),
+                                 WIRE_INT("version", 1, WIRE_ANY)};
+/* edge.drained: reply when none of these servers has a request and no older HAProxy process lives;
+ * reply {"ms", "left": requests still there at the deadline (0 when drained)}. */
+WIRE_TABLE host_edge_drained[] = {WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, 100000),
+                                  WIRE_LIST("servers", 1000), WIRE_INT("deadline_ms", 0, 86400000)};
+/* edge.certificate: store a certificate chain and key for a domain, served at once. */
+WIRE_TABLE host_edge_certificate[] = {WIRE_TEXT("domain", 253), WIRE_TEXT("pem", 65536)};
+/* edge.stat: reply {"up": bool, "pid", "older": n, "since", "dropped_logs", "servers":
+ * [{"app_env_id","slot","name","status","sessions","total"}]} */
+WIRE_TABLE host_edge_stat[] = {WIRE_INT_OPTIONAL("app_env_id", 1, 100000)};
+
+/* journal.head: append {"seq","hash"} to the root-owned list of heads. journal.heads: reply
+ * {"heads": [last 1000]} */
+WIRE_TABLE host_journal_head[] = {WIRE_INT("seq", 1, WIRE_ANY), WIRE_TEXT("hash", 64)};
+WIRE_TABLE host_journal_heads[] = {WIRE_BOOL_OPTIONAL("all")};
+/* df: reply {"volumes": [{"what","path","bytes","files"}], "free", "total"}; doctor: reply
+ * {"checks": [{"name","ok","text","fix"}]} */
+WIRE_TABLE host_df[] = {WIRE_BOOL_OPTIONAL("all")};
+WIRE_TABLE host_doctor[] = {WIRE_BOOL_OPTIONAL("all")};
+/* dump: reply {"dump": every object of the host}. fault: arm a failpoint (failpoint builds only,
+ * else E_PROTOCOL) */
+WIRE_TABLE host_dump[] = {WIRE_BOOL_OPTIONAL("all")};
+WIRE_TABLE host_fault[] = {WIRE_TEXT("point", 100), WIRE_INT("nth", 0, 1000000)};
