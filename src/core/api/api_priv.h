@@ -1,0 +1,91 @@
+/* Inside the API: a call, its route, and how handlers answer. */
+#pragma once
+#include <jansson.h>
+#include "base/json.h"
+#include "base/mem.h"
+#include "core/access/access.h"
+#include "core/api/api.h"
+#include "core/env/env.h"
+#include "io/http_server.h"
+
+#define API_PARAMS_MAX 4
+#define API_BODY_MAX (256 * 1024)
+#define API_LATER                                                                                  \
+    1 /* a handler that answers by api_reply or api_fail later (it holds a reference) */
+
+struct api_call;
+/* Runs within an input (route flag API_INPUT) or as a plain reader. Sets call->reply and returns 0,
+ * fails with -1, or returns API_LATER. */
+typedef int api_handler_fn(struct api_call *call, struct err *err);
+enum api_flags {
+    API_READ = 0,     /* reads only */
+    API_WRITE = 1,    /* runs within an input; needs a token that may write */
+    API_NO_INPUT = 2, /* writes later, in inputs of its own (asks other roles first) */
+    API_STREAM = 4,   /* may answer with an event stream */
+};
+struct api_route {
+    const char *method;
+    const char *path; /* "/apps/{app}/envs/{env}/builds/{build}" below /api/v1 */
+    enum permission permission;
+    int flags;
+    api_handler_fn *handle;
+    const struct json_field *fields; /* of the body; NULL: no body */
+    size_t field_count;
+    int status; /* of success */
+    const char *summary;
+};
+extern const struct api_route api_routes[];
+extern const size_t api_route_count;
+
+struct api_call {
+    int references;
+    struct core *core;
+    struct http_request *http; /* NULL once the asker is gone */
+    const struct api_route *route;
+    struct person who;
+    bool has_app;
+    bool has_app_env;
+    struct app app;
+    struct app_env ae;
+    const char *param_names[API_PARAMS_MAX]; /* of the route, without braces, in order */
+    size_t param_name_lengths[API_PARAMS_MAX];
+    char *params[API_PARAMS_MAX];
+    size_t param_count;
+    json_t *body;  /* an object, checked; NULL without a body */
+    json_t *reply; /* what a handler gives; owned */
+    int status;
+    void *stream; /* of the handler that streams */
+    void (*on_gone)(struct api_call *call);
+};
+struct api_call *api_ref(struct api_call *call);
+void api_unref(struct api_call *call);
+/* Answer after the current turn is durable; takes reply, drops the caller's reference. */
+void api_reply(struct api_call *call, int status, json_t *reply);
+void api_fail(struct api_call *call, const struct err *error);
+const char *api_param(const struct api_call *call,
+                      const char *name); /* decoded; asserts that the route has it */
+/* A number in the path: E_NOT_FOUND when it is none. */
+int api_param_int(const struct api_call *call, const char *name, int64_t *ret_value,
+                  struct err *err) MUST_CHECK;
+/* A query parameter as an integer in [min, max]; the fallback when absent. */
+int api_query_int(const struct api_call *call, const char *name, int64_t min, int64_t max,
+                  int64_t fallback, int64_t *ret_value, struct err *err) MUST_CHECK;
+int api_query_text(const struct api_call *call, const char *name, char **ret_text_or_null,
+                   struct err *err) MUST_CHECK;
+/* after (0) and limit (100, at most 1000) */
+int api_query_page(const struct api_call *call, int64_t *ret_after, int64_t *ret_limit,
+                   struct err *err) MUST_CHECK;
+/* {"items": rows, "next": key of the last row or null}; takes rows. */
+json_t *api_page(json_t *rows, const char *key, int64_t limit);
+/* Run fn within an input and answer with call->reply (or the error): for handlers that asked
+ * another role first. Drops the caller's reference. */
+void api_finish_input(struct api_call *call,
+                      int (*fn)(struct api_call *call, void *context, struct err *err),
+                      void *context);
+/* An event stream that re-checks the person's rights every few seconds and closes when they are
+ * gone. */
+void api_stream_begin(struct api_call *call);
+/* One event; false when the asker is gone. */
+bool api_stream_send(struct api_call *call, int64_t id, const char *event, const json_t *data);
+
+#define API_HANDLER(name) int name(struct api_call *call, struct err *err)

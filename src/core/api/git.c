@@ -1,0 +1,93 @@
+/* The courier asks who may fetch and push. */
+#include "core/api/api_priv.h"
+#include "core/feed/feed.h"
+#include "io/message.h"
+
+/* The strictest right that one ref of a push needs: trunk, forced and deleting pushes need the
+ * trunk right. */
+static enum permission ref_permission(const struct app *app, const json_t *ref)
+{
+    static const char zero[] = "0000000000000000000000000000000000000000";
+    struct str name = str_of(json_text_or(ref, "ref", ""));
+    AUTO_FREE char *trunk = mem_format("refs/heads/%s", app->trunk);
+    if (str_is(name, trunk) || !str_starts(name, "refs/heads/"))
+        return PERMISSION_TRUNK;
+    if (text_is(json_text(ref, "new"), zero) || json_bool(ref, "force", false))
+        return PERMISSION_TRUNK;
+    return PERMISSION_BRANCH;
+}
+
+static int check_push(struct core *core, const struct person *who, const struct app *app,
+                      const json_t *refs, struct err *err)
+{
+    size_t i;
+    json_t *ref;
+    json_array_foreach(refs, i, ref)
+    {
+        enum permission needed = ref_permission(app, ref);
+        if (access_check(core, who, needed, app->id, 0, true, err) == 0)
+            continue;
+        return err_wrap(err, "%s", json_text_or(ref, "ref", "?"));
+    }
+    return 0;
+}
+
+/* The token tells who it is; the user name beside it is for git's credential store only. */
+static int authorize(struct core *core, const json_t *args, struct person *who, struct err *err)
+{
+    struct app app;
+    const char *secret = json_text(args, "secret");
+    if (!secret || !*secret)
+        return FAIL(err, E_UNAUTHENTICATED, "sign in first: run 'slipway login'");
+    if (access_authenticate(core, str_of(secret), who, err) < 0)
+        return -1;
+    if (app_load(core, json_text_or(args, "app", ""), &app, err) < 0)
+        return -1;
+    if (access_check(core, who, PERMISSION_VIEW, app.id, 0, false, err) < 0)
+        return -1;
+    if (!text_is(json_text(args, "service"), "push"))
+        return 0;
+    if (access_check(core, who, PERMISSION_BRANCH, app.id, 0, true, err) < 0)
+        return -1;
+    return check_push(core, who, &app, json_list(args, "refs"), err);
+}
+
+static bool may_force(struct core *core, const struct person *who, const json_t *args)
+{
+    struct app app;
+    struct err ignored = ERR_INIT;
+    return app_load(core, json_text_or(args, "app", ""), &app, &ignored) == 0 &&
+           access_check(core, who, PERMISSION_TRUNK, app.id, 0, true, &ignored) == 0;
+}
+
+void api_git_authorize(void *context, struct message *m)
+{
+    struct core *core = context;
+    struct err err = ERR_INIT;
+    struct person who;
+    if (authorize(core, m->args, &who, &err) < 0) {
+        message_fail(m, &err);
+        return;
+    }
+    json_t *ok = json_object();
+    json_put_bool(ok, "allowed", true);
+    json_put_text(ok, "user", who.name);
+    /* whether a push is forced only git can tell: it refuses unless we say that this person may */
+    json_put_bool(ok, "force", may_force(core, &who, m->args));
+    message_ok(m, ok);
+}
+
+void api_repo_changed(void *context, struct message *m)
+{
+    struct core *core = context;
+    struct err err = ERR_INIT;
+    AUTO_JSON *rows = NULL;
+    if (store_rows(core->store, &rows, &err,
+                   "SELECT ae.id FROM app_env ae JOIN app a ON a.id=ae.app_id WHERE a.name=$1", "t",
+                   json_text_or(m->args, "app", "")) < 0)
+        return;
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+        feed_publish(core->feed, "repo", json_int(row, "id", 0), json_deep_copy(m->args));
+}

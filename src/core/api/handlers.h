@@ -1,0 +1,65 @@
+/* Every handler of the route table, by the file it stands in. */
+#pragma once
+#include "core/api/api_priv.h"
+
+/* handlers_access.c */
+API_HANDLER(api_version);
+API_HANDLER(api_setup);
+API_HANDLER(api_login);
+API_HANDLER(api_logout);
+API_HANDLER(api_me);
+API_HANDLER(api_users);
+API_HANDLER(api_user_add);
+API_HANDLER(api_user_reset);
+API_HANDLER(api_user_remove);
+API_HANDLER(api_grants);
+API_HANDLER(api_grant_add);
+API_HANDLER(api_grant_remove);
+API_HANDLER(api_tokens);
+API_HANDLER(api_token_add);
+API_HANDLER(api_token_remove);
+/* handlers_app.c */
+API_HANDLER(api_envs);
+API_HANDLER(api_env_add);
+API_HANDLER(api_apps);
+API_HANDLER(api_app_add);
+API_HANDLER(api_app_get);
+API_HANDLER(api_app_remove);
+API_HANDLER(api_branches);
+API_HANDLER(api_branch_add);
+API_HANDLER(api_branch_remove);
+API_HANDLER(api_config);
+API_HANDLER(api_config_check);
+API_HANDLER(api_app_env);
+API_HANDLER(api_ticks);
+API_HANDLER(api_ticks_change);
+API_HANDLER(api_domains_set);
+API_HANDLER(api_secrets);
+API_HANDLER(api_secret_put);
+API_HANDLER(api_secret_remove);
+/* handlers_release.c */
+API_HANDLER(api_plan);
+API_HANDLER(api_builds);
+API_HANDLER(api_build_add);
+API_HANDLER(api_build_get);
+API_HANDLER(api_build_cancel);
+API_HANDLER(api_build_output);
+API_HANDLER(api_releases);
+API_HANDLER(api_release_get);
+API_HANDLER(api_rollouts);
+API_HANDLER(api_rollout_add);
+API_HANDLER(api_rollout_get);
+API_HANDLER(api_rollout_cancel);
+/* handlers_signals.c */
+API_HANDLER(api_logs);
+API_HANDLER(api_requests);
+API_HANDLER(api_top);
+API_HANDLER(api_events);
+/* handlers_system.c */
+API_HANDLER(api_audit);
+API_HANDLER(api_audit_verify);
+API_HANDLER(api_df);
+API_HANDLER(api_doctor);
+API_HANDLER(api_dump);
+API_HANDLER(api_fault);
+API_HANDLER(api_faults);

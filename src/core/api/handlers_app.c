@@ -1,0 +1,471 @@
+/* Apps, envs, branches, configuration, the ticked set, domains and secrets. */
+#include <sodium.h>
+
+#include "core/api/handlers.h"
+#include "core/branch/source.h"
+#include "core/config/config.h"
+#include "core/link/link.h"
+#include "core/release/release.h"
+#include "core/secret/secret.h"
+#include "core/tick/tick.h"
+#include "wire/settings.h"
+
+#define COURIER_MS 30000
+
+API_HANDLER(api_envs)
+{
+    json_t *rows = NULL;
+    if (env_list(call->core, &rows, err) < 0)
+        return -1;
+    call->reply = api_page(rows, "name", 100000);
+    return 0;
+}
+
+API_HANDLER(api_env_add)
+{
+    call->reply = json_object();
+    return env_create(call->core, &call->who, json_text(call->body, "name"),
+                      json_int(call->body, "position", 50), err);
+}
+
+/* Only what the person may view. */
+API_HANDLER(api_apps)
+{
+    AUTO_JSON *rows = NULL;
+    json_t *visible = json_array();
+    if (app_list(call->core, &rows, err) < 0)
+        return -1;
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        struct err ignored = ERR_INIT;
+        if (access_check(call->core, &call->who, PERMISSION_VIEW, json_int(row, "id", 0), 0, false,
+                         &ignored) == 0)
+            json_push(visible, json_incref(row));
+    }
+    call->reply = api_page(visible, "name", 100000);
+    return 0;
+}
+
+static json_t *app_json(const struct api_call *call, const struct app *app)
+{
+    json_t *row = json_object();
+    int64_t number = call->core->settings->edge_http;
+    AUTO_FREE char *port = number == 80 ? mem_strdup("") : mem_format(":%lld", (long long)number);
+    AUTO_FREE char *git = mem_format("http://slipway.%s%s/git/%s.git",
+                                     call->core->settings->base_domain, port, app->name);
+    json_put_text(row, "name", app->name);
+    json_put_text(row, "trunk", app->trunk);
+    json_put_text(row, "git", git);
+    return row;
+}
+
+/* ---- a new app: its repository first (making it twice does no harm), then its row ---- */
+
+static int run_app_add(struct api_call *call, void *context, struct err *err)
+{
+    struct app app;
+    (void)context;
+    if (app_create(call->core, &call->who, json_text(call->body, "name"),
+                   json_text_or(call->body, "trunk", "main"), &app, err) < 0)
+        return -1;
+    call->reply = app_json(call, &app);
+    return 0;
+}
+
+static void on_repo(void *context, json_t *ok, const struct err *error)
+{
+    struct api_call *call = context;
+    (void)ok;
+    if (error)
+        api_fail(call, error);
+    else
+        api_finish_input(call, run_app_add, NULL);
+}
+
+API_HANDLER(api_app_add)
+{
+    struct app existing;
+    struct err ignored = ERR_INIT;
+    const char *name = json_text_or(call->body, "name", "");
+    const char *trunk = json_text_or(call->body, "trunk", "main");
+    if (!str_is_name(str_of(name)))
+        return FAIL(err, E_NAME_INVALID,
+                    "the app's name is not valid: use 1 to 40 of a-z, 0-9 and '-', beginning with "
+                    "a letter");
+    if (!str_is_branch(str_of(trunk)))
+        return FAIL(err, E_REF_INVALID, "the trunk's name is not a valid branch name");
+    if (app_load(call->core, name, &existing, &ignored) == 0)
+        return FAIL(err, E_EXISTS, "an app with that name exists already");
+    if (app_refuse_gone(call->core, name, err) < 0)
+        return -1;
+    json_t *args = json_object();
+    json_put_text(args, "app", name);
+    json_put_text(args, "trunk", trunk);
+    link_call(call->core->courier, "repo.create", args, COURIER_MS, on_repo, api_ref(call));
+    return API_LATER;
+}
+
+API_HANDLER(api_app_get)
+{
+    (void)err;
+    call->reply = app_json(call, &call->app);
+    return 0;
+}
+
+API_HANDLER(api_app_remove)
+{
+    call->reply = json_object();
+    return app_remove(call->core, &call->who, &call->app, err);
+}
+
+/* ---- branches ---- */
+
+static void add_envs(struct core *core, int64_t app_id, json_t *branch)
+{
+    struct err err = ERR_INIT;
+    AUTO_JSON *rows = NULL;
+    json_t *envs = json_array();
+    if (store_rows(core->store, &rows, &err,
+                   "SELECT e.name, t.deployed_tip FROM ticked t JOIN app_env ae ON "
+                   "ae.id=t.app_env_id JOIN env e ON e.id=ae.env_id"
+                   " WHERE ae.app_id=$1 AND t.branch=$2 ORDER BY e.position",
+                   "it", app_id, json_text_or(branch, "name", "")) == 0) {
+        size_t i;
+        json_t *row;
+        json_array_foreach(rows, i, row) json_push(envs, json_incref(json_object_get(row, "name")));
+    }
+    json_put(branch, "envs", envs);
+}
+
+static void on_branches(void *context, json_t *ok, const struct err *error)
+{
+    struct api_call *call = context;
+    if (error) {
+        api_fail(call, error);
+        return;
+    }
+    json_t *reply = json_object();
+    json_t *items = json_deep_copy(json_list(ok, "branches"));
+    size_t i;
+    json_t *branch;
+    json_array_foreach(items, i, branch) add_envs(call->core, call->app.id, branch);
+    json_put_text(reply, "trunk", call->app.trunk);
+    json_put(reply, "items", items);
+    json_put_bool(reply, "more", json_bool(ok, "more", false));
+    api_reply(call, 200, reply);
+}
+
+API_HANDLER(api_branches)
+{
+    AUTO_FREE char *match = NULL;
+    int64_t after = 0;
+    int64_t limit = 0;
+    if (api_query_text(call, "match", &match, err) < 0 ||
+        api_query_page(call, &after, &limit, err) < 0)
+        return -1;
+    json_t *args = json_object();
+    json_put_text(args, "app", call->app.name);
+    json_put_text(args, "trunk", call->app.trunk);
+    json_put_int(args, "limit", limit);
+    if (match && *match)
+        json_put_text(args, "match", match);
+    link_call(call->core->courier, "branch.list", args, COURIER_MS, on_branches, api_ref(call));
+    return API_LATER;
+}
+
+static void on_branch_reply(void *context, json_t *ok, const struct err *error)
+{
+    struct api_call *call = context;
+    if (error)
+        api_fail(call, error);
+    else
+        api_reply(call, call->route->status, json_deep_copy(ok));
+}
+
+API_HANDLER(api_branch_add)
+{
+    const char *name = json_text_or(call->body, "name", "");
+    const char *from = json_text_or(call->body, "from", call->app.trunk);
+    if (!str_is_branch(str_of(name)) ||
+        (!str_is_branch(str_of(from)) && !str_is_commit(str_of(from))))
+        return FAIL(err, E_REF_INVALID, "that is not a valid branch name");
+    json_t *args = json_object();
+    json_put_text(args, "app", call->app.name);
+    json_put_text(args, "name", name);
+    json_put_text(args, "from", from);
+    link_call(call->core->courier, "branch.create", args, COURIER_MS, on_branch_reply,
+              api_ref(call));
+    return API_LATER;
+}
+
+API_HANDLER(api_branch_remove)
+{
+    AUTO_FREE char *name = NULL;
+    if (api_query_text(call, "name", &name, err) < 0)
+        return -1;
+    if (!name || !str_is_branch(str_of(name)))
+        return FAIL(err, E_REF_INVALID, "that is not a valid branch name");
+    if (text_is(name, call->app.trunk))
+        return FAIL(err, E_POLICY_DENIED, "the trunk cannot be deleted");
+    json_t *args = json_object();
+    json_put_text(args, "app", call->app.name);
+    json_put_text(args, "name", name);
+    link_call(call->core->courier, "branch.delete", args, COURIER_MS, on_branch_reply,
+              api_ref(call));
+    return API_LATER;
+}
+
+/* ---- configuration ---- */
+
+static void on_config(void *context, json_t *source, const struct err *error)
+{
+    struct api_call *call = context;
+    if (error) {
+        api_fail(call, error);
+        return;
+    }
+    json_t *reply = json_object();
+    json_put(reply, "commit", json_incref(json_object_get(source, "commit")));
+    json_put(reply, "config", json_incref(json_object_get(source, "config")));
+    api_reply(call, 200, reply);
+}
+
+API_HANDLER(api_config)
+{
+    AUTO_FREE char *env = NULL;
+    AUTO_FREE char *ref = NULL;
+    struct app_env ae;
+    if (api_query_text(call, "env", &env, err) < 0 || api_query_text(call, "ref", &ref, err) < 0)
+        return -1;
+    if (ref && !str_is_branch(str_of(ref)))
+        return FAIL(err, E_REF_INVALID, "that is not a valid branch name");
+    if (app_env_find(call->core, call->app.name, env ? env : "dev", &ae, err) < 0)
+        return -1;
+    source_config(call->core, &ae, ref, on_config, api_ref(call));
+    return API_LATER;
+}
+
+API_HANDLER(api_config_check)
+{
+    json_t *config = NULL;
+    if (config_parse(str_of(json_text_or(call->body, "text", "")), json_text(call->body, "env"),
+                     &config, err) < 0)
+        return -1;
+    call->reply = json_object();
+    json_put_bool(call->reply, "ok", true);
+    json_put(call->reply, "config", config);
+    return 0;
+}
+
+/* ---- one app-env ---- */
+
+static int put_lists(struct api_call *call, json_t *reply, struct err *err)
+{
+    json_t *part = NULL;
+    if (domains_list(call->core, &call->ae, &part, err) < 0)
+        return -1;
+    json_put(reply, "domains", part);
+    if (ticks_list(call->core, call->ae.id, &part, err) < 0)
+        return -1;
+    json_put(reply, "ticks", part);
+    if (instance_list(call->core, call->ae.id, &part, err) < 0)
+        return -1;
+    json_put(reply, "instances", part);
+    if (release_targets(call->core, &call->ae, &part, err) < 0)
+        return -1;
+    json_put(reply, "targets", part);
+    if (rollout_active(call->core, call->ae.id, &part, err) < 0)
+        return -1;
+    json_put(reply, "rollout", part);
+    return 0;
+}
+
+API_HANDLER(api_app_env)
+{
+    call->reply = json_object();
+    json_put_text(call->reply, "app", call->ae.app);
+    json_put_text(call->reply, "env", call->ae.env);
+    json_put_int(call->reply, "id", call->ae.id);
+    json_put_int(call->reply, "live_release", call->ae.live_release);
+    json_put_text(call->reply, "live_slot", call->ae.live_slot);
+    json_put_int(call->reply, "share", call->ae.share);
+    json_put_int(call->reply, "edge_http", call->core->settings->edge_http);
+    return put_lists(call, call->reply, err);
+}
+
+API_HANDLER(api_ticks)
+{
+    json_t *rows = NULL;
+    if (ticks_list(call->core, call->ae.id, &rows, err) < 0)
+        return -1;
+    call->reply = json_object();
+    json_put(call->reply, "ticks", rows);
+    return 0;
+}
+
+/* NULL when absent; a null is no empty set. */
+static const json_t *wanted_set(const struct api_call *call)
+{
+    const json_t *set = json_object_get(call->body, "set");
+    return json_is_array(set) ? set : NULL;
+}
+
+static int run_ticks(struct api_call *call, void *context, struct err *err)
+{
+    (void)context;
+    if (ticks_change(call->core, &call->who, &call->ae, json_list(call->body, "add"),
+                     json_list(call->body, "remove"), wanted_set(call), err) < 0)
+        return -1;
+    return api_ticks(call, err);
+}
+
+static void on_tips(void *context, json_t *ok, const struct err *error)
+{
+    struct api_call *call = context;
+    const char *name;
+    json_t *tip;
+    if (error) {
+        api_fail(call, error);
+        return;
+    }
+    json_object_foreach(json_dict(ok, "tips"), name, tip)
+    {
+        if (json_is_string(tip))
+            continue;
+        struct err err = ERR_INIT;
+        (void)FAIL(&err, E_BRANCH_UNKNOWN,
+                   "the repository of '%s' has no branch '%s': push it first", call->app.name,
+                   name);
+        api_fail(call, &err);
+        return;
+    }
+    api_finish_input(call, run_ticks, NULL);
+}
+
+API_HANDLER(api_ticks_change)
+{
+    const json_t *set = wanted_set(call);
+    const json_t *names = set ? set : json_list(call->body, "add");
+    size_t i;
+    json_t *name;
+    json_array_foreach(names, i, name)
+    {
+        if (!json_is_string(name) || !str_is_branch(str_of(json_string_value(name))))
+            return FAIL(err, E_REF_INVALID, "a branch name in the list is not valid");
+    }
+    if (json_array_size(names) == 0) {
+        api_finish_input(api_ref(call), run_ticks, NULL);
+        return API_LATER;
+    }
+    json_t *args = json_object();
+    json_put_text(args, "app", call->app.name);
+    json_put(args, "names", json_deep_copy(names));
+    link_call(call->core->courier, "branch.tips", args, COURIER_MS, on_tips, api_ref(call));
+    return API_LATER;
+}
+
+static void on_edge(void *context, json_t *ok, const struct err *error)
+{
+    (void)context, (void)ok,
+        (void)error; /* the row is stored: the edge is told again when host reconnects */
+}
+
+struct edge_later {
+    struct core *core;
+    int64_t app_env_id;
+};
+
+static void tell_edge(void *context, const struct err *error)
+{
+    struct edge_later *l = context;
+    if (!error)
+        app_env_edge_refresh(l->core, l->app_env_id, on_edge, NULL);
+    free(l);
+}
+
+API_HANDLER(api_domains_set)
+{
+    if (domains_set(call->core, &call->who, &call->ae, json_list(call->body, "domains"), err) < 0 ||
+        app_env_edge_version(call->core, &call->ae, err) < 0)
+        return -1;
+    struct edge_later *l = mem_alloc(sizeof(*l));
+    *l = (struct edge_later){call->core, call->ae.id};
+    tick_after(call->core->tick, tell_edge, NULL, l);
+    json_t *names = NULL;
+    if (domains_list(call->core, &call->ae, &names, err) < 0)
+        return -1;
+    call->reply = json_object();
+    json_put(call->reply, "domains", names);
+    return 0;
+}
+
+/* ---- secrets ---- */
+
+API_HANDLER(api_secrets)
+{
+    json_t *rows = NULL;
+    if (secret_list(call->core, call->ae.id, &rows, err) < 0)
+        return -1;
+    call->reply = api_page(rows, "name", 100000);
+    return 0;
+}
+
+static int secret_kind_of(const char *text, enum secret_kind *ret_kind, struct err *err)
+{
+    if (!text || text_is(text, "file"))
+        *ret_kind = SECRET_FILE;
+    else if (text_is(text, "env"))
+        *ret_kind = SECRET_ENV;
+    else if (text_is(text, "build"))
+        *ret_kind = SECRET_BUILD;
+    else
+        return FAIL(err, E_FIELD_INVALID, "'kind' is one of file, env, build");
+    return 0;
+}
+
+static int decode_value(const json_t *body, struct secret *ret_value, struct err *err)
+{
+    const char *plain = json_text(body, "value");
+    const char *base64 = json_text(body, "value_b64");
+    if (!plain == !base64)
+        return FAIL(err, E_FIELD_INVALID, "give either 'value' or 'value_b64'");
+    if (plain) {
+        secret_set(ret_value, plain, strlen(plain));
+        return 0;
+    }
+    size_t length = 0;
+    size_t size = strlen(base64) + 1;
+    AUTO_FREE unsigned char *bytes = mem_alloc(size);
+    int result = sodium_base642bin(bytes, size, base64, strlen(base64), NULL, &length, NULL,
+                                   sodium_base64_VARIANT_ORIGINAL);
+    if (result == 0)
+        secret_set(ret_value, bytes, length);
+    sodium_memzero(bytes, size);
+    return result == 0 ? 0 : FAIL(err, E_FIELD_INVALID, "'value_b64' is not base64");
+}
+
+API_HANDLER(api_secret_put)
+{
+    AUTO_SECRET value = {0};
+    enum secret_kind kind = SECRET_FILE;
+    int64_t version = 0;
+    if (secret_kind_of(json_text(call->body, "kind"), &kind, err) < 0 ||
+        decode_value(call->body, &value, err) < 0)
+        return -1;
+    if (secret_put(call->core, &call->who, call->ae.id, call->ae.subject, api_param(call, "secret"),
+                   kind, secret_str(&value), &version, err) < 0)
+        return -1;
+    call->reply = json_object();
+    json_put_text(call->reply, "name", api_param(call, "secret"));
+    json_put_int(call->reply, "version", version);
+    return 0;
+}
+
+API_HANDLER(api_secret_remove)
+{
+    call->reply = json_object();
+    return secret_delete(call->core, &call->who, call->ae.id, call->ae.subject,
+                         api_param(call, "secret"), err);
+}

@@ -1,0 +1,417 @@
+/* Plans, builds, releases, rollouts. What needs the source asks the courier first; then one input
+ * does it all. */
+#include "core/api/handlers.h"
+#include "core/branch/source.h"
+#include "core/build/build.h"
+#include "core/link/link.h"
+#include "core/release/release.h"
+
+/* ---- the request of a plan or a rollout ---- */
+
+struct wanted { /* a copy of the body's words, as rollout.c wants them */
+    struct rollout_request request;
+    bool same_artifact;
+    struct app_env from; /* promote: whose ticked set or release */
+};
+
+static int read_kind(const json_t *body, struct wanted *w, struct err *err)
+{
+    const char *kind = json_text_or(body, "kind", "deploy");
+    const char *strategy = json_text(body, "strategy");
+    if (text_is(kind, "deploy"))
+        w->request.kind = ROLLOUT_DEPLOY;
+    else if (text_is(kind, "promote"))
+        w->request.kind = ROLLOUT_PROMOTE;
+    else if (text_is(kind, "rollback"))
+        w->request.kind = ROLLOUT_ROLLBACK;
+    else
+        return FAIL(err, E_FIELD_INVALID, "'kind' is one of deploy, promote, rollback");
+    if (strategy && !text_is(strategy, "rolling") && !text_is(strategy, "all-at-once"))
+        return FAIL(err, E_FIELD_INVALID, "'strategy' is one of rolling, all-at-once");
+    w->request.strategy = strategy;
+    w->request.batches = json_int(body, "batches", 0);
+    w->request.release = json_int(body, "release", 0);
+    w->same_artifact = json_bool(body, "same_artifact", false);
+    return 0;
+}
+
+static int read_wanted(struct api_call *call, struct wanted *w, struct err *err)
+{
+    memset(w, 0, sizeof(*w));
+    if (read_kind(call->body, w, err) < 0)
+        return -1;
+    const char *from = json_text(call->body, "from");
+    if (w->request.kind != ROLLOUT_PROMOTE)
+        return from ? FAIL(err, E_FIELD_INVALID, "'from' goes with a promotion only") : 0;
+    if (!from)
+        return FAIL(err, E_FIELD_INVALID, "say 'from': the env to promote from");
+    if (app_env_find(call->core, call->app.name, from, &w->from, err) < 0 ||
+        access_check(call->core, &call->who, PERMISSION_VIEW, w->from.app_id, w->from.env_id, false,
+                     err) < 0)
+        return -1;
+    if (w->from.id == call->ae.id)
+        return FAIL(err, E_FIELD_INVALID, "'from' is the env itself");
+    if (!w->from.live_release)
+        return FAIL(err, E_STATE_CONFLICT, "nothing is live in %s to promote", w->from.env);
+    return 0;
+}
+
+/* The branches that go in: this env's ticked set, or, promoting, the set that is live in the env
+ * before. */
+static int wanted_branches(struct api_call *call, const struct wanted *w, json_t **ret_names,
+                           struct err *err)
+{
+    json_t *names = json_array();
+    AUTO_JSON *rows = NULL;
+    AUTO_JSON *release = NULL;
+    *ret_names = names;
+    if (w->request.kind != ROLLOUT_PROMOTE) {
+        if (ticks_list(call->core, call->ae.id, &rows, err) < 0)
+            return -1;
+    } else {
+        if (release_row(call->core, w->from.id, w->from.live_release, &release, err) < 0)
+            return -1;
+        rows = json_incref(json_list(release, "branches"));
+    }
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) json_push(names, json_string(json_text_or(row, "branch", "")));
+    return 0;
+}
+
+/* ---- what ends in one input ---- */
+
+static json_t *steps_for_people(const json_t *steps)
+{
+    json_t *list = json_array();
+    size_t i;
+    json_t *step;
+    json_array_foreach(steps, i, step)
+    {
+        json_t *item = json_object();
+        json_put_int(item, "index", (int64_t)i);
+        json_put(item, "kind", json_incref(json_object_get(step, "kind")));
+        json_put(item, "text", json_incref(json_object_get(step, "text")));
+        json_push(list, item);
+    }
+    return list;
+}
+
+static int make_plan(struct api_call *call, const struct wanted *w, struct err *err)
+{
+    AUTO_JSON *steps = NULL;
+    if (rollout_plan(call->core, &call->ae, &w->request, &steps, err) < 0)
+        return -1;
+    call->reply = json_object();
+    json_put(call->reply, "steps", steps_for_people(steps));
+    if (w->request.source) {
+        json_put(call->reply, "ticks", json_incref(json_object_get(w->request.source, "ticks")));
+        json_put(call->reply, "commit", json_incref(json_object_get(w->request.source, "commit")));
+    }
+    return 0;
+}
+
+/* Promoting a ticked set ticks it here, so that both envs say what they hold. */
+static int take_over_ticks(struct api_call *call, const struct wanted *w, struct err *err)
+{
+    AUTO_JSON *set = json_array();
+    size_t i;
+    json_t *tick;
+    json_array_foreach(json_list(w->request.source, "ticks"), i, tick)
+        json_push(set, json_incref(json_object_get(tick, "branch")));
+    return ticks_change(call->core, &call->who, &call->ae, NULL, NULL, set, err);
+}
+
+static int make_rollout(struct api_call *call, const struct wanted *w, struct err *err)
+{
+    int64_t id = 0;
+    json_t *row = NULL;
+    if (w->request.kind == ROLLOUT_PROMOTE && w->request.source &&
+        take_over_ticks(call, w, err) < 0)
+        return -1;
+    if (rollout_create(call->core, &call->who, &call->ae, &w->request, &id, err) < 0 ||
+        rollout_row(call->core, call->ae.id, id, &row, err) < 0)
+        return -1;
+    call->reply = json_object();
+    json_put(call->reply, "rollout", row);
+    return 0;
+}
+
+struct finishing {
+    struct wanted *wanted;
+    int (*make)(struct api_call *call, const struct wanted *w, struct err *err);
+};
+
+static int run_make(struct api_call *call, void *context, struct err *err)
+{
+    const struct finishing *f = context;
+    struct app_env fresh; /* the app-env may have moved while the courier worked */
+    if (app_env_load(call->core, call->ae.id, &fresh, err) < 0)
+        return -1;
+    call->ae = fresh;
+    if (f->make == make_rollout && f->wanted->request.kind == ROLLOUT_ROLLBACK &&
+        access_check(call->core, &call->who, PERMISSION_ROLLBACK, call->ae.app_id, call->ae.env_id,
+                     true, err) < 0)
+        return -1;
+    if (f->make == make_rollout && f->wanted->request.kind != ROLLOUT_ROLLBACK &&
+        access_check(call->core, &call->who, PERMISSION_DEPLOY, call->ae.app_id, call->ae.env_id,
+                     true, err) < 0)
+        return -1;
+    return f->make(call, f->wanted, err);
+}
+
+struct asking {
+    struct api_call *call;
+    int (*make)(struct api_call *call, const struct wanted *w, struct err *err);
+};
+
+static void finish(struct api_call *call, struct wanted *w,
+                   int (*make)(struct api_call *, const struct wanted *, struct err *))
+{
+    struct finishing f = {w, make};
+    api_finish_input(call, run_make, &f);
+}
+
+static void on_source(void *context, json_t *source, const struct err *error)
+{
+    struct asking *a = context;
+    struct api_call *call = a->call;
+    struct err err = ERR_INIT;
+    struct wanted w;
+    if (error || read_wanted(call, &w, &err) < 0) {
+        api_fail(call, error ? error : &err);
+    } else if (w.same_artifact) {
+        AUTO_JSON *release = NULL;
+        int found =
+            store_row(call->core->store, &release, &err,
+                      "SELECT id FROM release WHERE app_env_id=$1 AND number=$2 AND "
+                      "commit_id=$3",
+                      "iit", w.from.id, w.from.live_release, json_text_or(source, "commit", ""));
+        if (found == STORE_NONE)
+            (void)FAIL(&err, E_STATE_CONFLICT, "%s changed meanwhile: try again", w.from.subject);
+        w.request.artifact_of = json_int(release, "id", 0);
+        w.request.config = json_dict(source, "config");
+        if (found == 0)
+            finish(call, &w, a->make);
+        else
+            api_fail(call, &err);
+    } else {
+        w.request.source = source;
+        w.request.release = 0;
+        finish(call, &w, a->make);
+    }
+    free(a);
+}
+
+/* Same artifact: this env's configuration as it stands in the commit that was built. */
+static int ask_same_config(struct api_call *call, const struct wanted *w, struct asking *a,
+                           struct err *err)
+{
+    AUTO_JSON *release = NULL;
+    if (release_row(call->core, w->from.id, w->from.live_release, &release, err) < 0)
+        return -1;
+    source_config_at(call->core, &call->ae, json_text_or(release, "commit", ""), on_source, a);
+    return 0;
+}
+
+static int ask_source(struct api_call *call, const struct wanted *w,
+                      int (*make)(struct api_call *, const struct wanted *, struct err *),
+                      struct err *err)
+{
+    struct asking *a = mem_alloc(sizeof(*a));
+    *a = (struct asking){api_ref(call), make};
+    json_t *names = NULL;
+    int result =
+        w->same_artifact ? ask_same_config(call, w, a, err) : wanted_branches(call, w, &names, err);
+    if (result < 0) {
+        json_decref(names);
+        api_unref(call);
+        free(a);
+        return -1;
+    }
+    if (!w->same_artifact)
+        source_resolve(call->core, &call->ae, names, on_source, a);
+    return API_LATER;
+}
+
+static int plan_or_rollout(struct api_call *call,
+                           int (*make)(struct api_call *, const struct wanted *, struct err *),
+                           struct err *err)
+{
+    struct wanted w;
+    if (read_wanted(call, &w, err) < 0)
+        return -1;
+    if (w.request.kind == ROLLOUT_PROMOTE ||
+        (w.request.kind == ROLLOUT_DEPLOY && !w.request.release))
+        return ask_source(call, &w, make, err);
+    finish(api_ref(call), &w, make); /* an existing release needs nobody else */
+    return API_LATER;
+}
+
+API_HANDLER(api_plan)
+{
+    return plan_or_rollout(call, make_plan, err);
+}
+
+/* Refuse early, before the courier works for nothing. */
+static int refuse_early(struct api_call *call, struct err *err)
+{
+    bool rollback = text_is(json_text(call->body, "kind"), "rollback");
+    return access_check(call->core, &call->who, rollback ? PERMISSION_ROLLBACK : PERMISSION_DEPLOY,
+                        call->ae.app_id, call->ae.env_id, true, err);
+}
+
+API_HANDLER(api_rollout_add)
+{
+    if (refuse_early(call, err) < 0)
+        return -1;
+    return plan_or_rollout(call, make_rollout, err);
+}
+
+API_HANDLER(api_rollouts)
+{
+    int64_t after = 0;
+    int64_t limit = 0;
+    json_t *rows = NULL;
+    if (api_query_page(call, &after, &limit, err) < 0 ||
+        rollout_list(call->core, call->ae.id, after, limit, &rows, err) < 0)
+        return -1;
+    call->reply = api_page(rows, "id", limit);
+    return 0;
+}
+
+API_HANDLER(api_rollout_get)
+{
+    int64_t id = 0;
+    if (api_param_int(call, "rollout", &id, err) < 0)
+        return -1;
+    return rollout_row(call->core, call->ae.id, id, &call->reply, err);
+}
+
+API_HANDLER(api_rollout_cancel)
+{
+    int64_t id = 0;
+    AUTO_JSON *row = NULL;
+    if (api_param_int(call, "rollout", &id, err) < 0 ||
+        rollout_row(call->core, call->ae.id, id, &row, err) < 0 ||
+        rollout_cancel(call->core, &call->who, id, err) < 0)
+        return -1;
+    return rollout_row(call->core, call->ae.id, id, &call->reply, err);
+}
+
+/* ---- builds ---- */
+
+static int run_build_add(struct api_call *call, void *context, struct err *err)
+{
+    struct build b;
+    json_t *row = NULL;
+    if (build_create(call->core, &call->who, &call->ae, context, &b, err) < 0 ||
+        build_row(call->core, b.id, &row, err) < 0)
+        return -1;
+    call->reply = json_object();
+    json_put(call->reply, "build", row);
+    return 0;
+}
+
+static void on_build_source(void *context, json_t *source, const struct err *error)
+{
+    struct api_call *call = context;
+    if (error)
+        api_fail(call, error);
+    else
+        api_finish_input(call, run_build_add, source);
+}
+
+API_HANDLER(api_build_add)
+{
+    struct wanted w = {0};
+    json_t *names = NULL;
+    if (wanted_branches(call, &w, &names, err) < 0) {
+        json_decref(names);
+        return -1;
+    }
+    source_resolve(call->core, &call->ae, names, on_build_source, api_ref(call));
+    return API_LATER;
+}
+
+API_HANDLER(api_builds)
+{
+    int64_t after = 0;
+    int64_t limit = 0;
+    json_t *rows = NULL;
+    if (api_query_page(call, &after, &limit, err) < 0 ||
+        build_list(call->core, call->ae.id, after, limit, &rows, err) < 0)
+        return -1;
+    call->reply = api_page(rows, "number", limit);
+    return 0;
+}
+
+static int find_build(struct api_call *call, struct build *ret_build, struct err *err)
+{
+    int64_t number = 0;
+    if (api_param_int(call, "build", &number, err) < 0)
+        return -1;
+    return build_find(call->core, call->ae.id, number, ret_build, err);
+}
+
+API_HANDLER(api_build_get)
+{
+    struct build b;
+    if (find_build(call, &b, err) < 0)
+        return -1;
+    return build_row(call->core, b.id, &call->reply, err);
+}
+
+API_HANDLER(api_build_cancel)
+{
+    struct build b;
+    if (find_build(call, &b, err) < 0 || build_cancel(call->core, &call->who, &b, err) < 0)
+        return -1;
+    return build_row(call->core, b.id, &call->reply, err);
+}
+
+static void on_output(void *context, json_t *ok, const struct err *error)
+{
+    struct api_call *call = context;
+    if (error)
+        api_fail(call, error);
+    else
+        api_reply(call, 200, json_deep_copy(ok));
+}
+
+API_HANDLER(api_build_output)
+{
+    struct build b;
+    int64_t offset = 0;
+    if (find_build(call, &b, err) < 0 ||
+        api_query_int(call, "offset", 0, INT64_MAX / 2, 0, &offset, err) < 0)
+        return -1;
+    json_t *args = json_object();
+    AUTO_FREE char *name = build_wire_name(&call->ae, b.number);
+    json_put_text(args, "build", name);
+    json_put_int(args, "offset", offset);
+    link_call(call->core->host, "build.output", args, 20000, on_output, api_ref(call));
+    return API_LATER;
+}
+
+/* ---- releases ---- */
+
+API_HANDLER(api_releases)
+{
+    int64_t after = 0;
+    int64_t limit = 0;
+    json_t *rows = NULL;
+    if (api_query_page(call, &after, &limit, err) < 0 ||
+        release_list(call->core, call->ae.id, after, limit, &rows, err) < 0)
+        return -1;
+    call->reply = api_page(rows, "number", limit);
+    return 0;
+}
+
+API_HANDLER(api_release_get)
+{
+    int64_t number = 0;
+    if (api_param_int(call, "release", &number, err) < 0)
+        return -1;
+    return release_row(call->core, call->ae.id, number, &call->reply, err);
+}

@@ -1,0 +1,259 @@
+/* The installation itself: audit, disk, doctor, dump, failpoints. */
+#include "base/fault.h"
+#include "base/log.h"
+#include "core/api/handlers.h"
+#include "core/journal/journal.h"
+#include "core/link/link.h"
+#include "core/release/release.h"
+
+#define HOST_MS 30000
+
+API_HANDLER(api_audit)
+{
+    int64_t after = 0;
+    int64_t limit = 0;
+    int64_t newest = 0;
+    AUTO_FREE char *subject = NULL;
+    json_t *rows = NULL;
+    if (api_query_page(call, &after, &limit, err) < 0 ||
+        api_query_int(call, "newest", 0, 1, 0, &newest, err) < 0 ||
+        api_query_text(call, "subject", &subject, err) < 0 ||
+        journal_list(call->core, after, limit, newest != 0, subject, &rows, err) < 0)
+        return -1;
+    call->reply = api_page(rows, "seq", limit);
+    return 0;
+}
+
+static void on_heads(void *context, json_t *ok, const struct err *error)
+{
+    struct api_call *call = context;
+    struct err err = ERR_INIT;
+    json_t *report = NULL;
+    if (journal_verify(call->core, error ? NULL : json_list(ok, "heads"), &report, &err) < 0) {
+        api_fail(call, &err);
+        return;
+    }
+    json_put_bool(report, "heads_compared", !error);
+    api_reply(call, 200, report);
+}
+
+API_HANDLER(api_audit_verify)
+{
+    (void)err;
+    link_call(call->core->host, "journal.heads", json_object(), HOST_MS, on_heads, api_ref(call));
+    return API_LATER;
+}
+
+/* ---- several roles asked, one answer ---- */
+
+struct gather {
+    struct api_call *call;
+    int open;
+    json_t *reply;
+    void (*finish)(struct gather *g);
+};
+struct part {
+    struct gather *gather;
+    const char *name;
+};
+
+static void part_done(void *context, json_t *ok, const struct err *error)
+{
+    struct part *p = context;
+    struct gather *g = p->gather;
+    json_put(g->reply, p->name, error ? json_from_err(error) : json_deep_copy(ok));
+    free(p);
+    if (--g->open > 0)
+        return;
+    if (g->finish)
+        g->finish(g);
+    api_reply(g->call, 200, g->reply);
+    free(g);
+}
+
+static void ask(struct gather *g, const char *name, struct link *link, const char *verb)
+{
+    struct part *p = mem_alloc(sizeof(*p));
+    *p = (struct part){g, name};
+    g->open++;
+    link_call(link, verb, json_object(), HOST_MS, part_done, p);
+}
+
+static struct gather *gather_new(struct api_call *call)
+{
+    struct gather *g = mem_alloc(sizeof(*g));
+    g->call = api_ref(call);
+    g->reply = json_object();
+    g->open = 1; /* held until all are asked */
+    return g;
+}
+
+static void gather_asked(struct gather *g)
+{
+    struct part *p = mem_alloc(sizeof(*p));
+    *p = (struct part){g, "at"};
+    AUTO_JSON *now = json_integer(clock_wall_ms(g->call->core->clock));
+    part_done(p, now, NULL);
+}
+
+API_HANDLER(api_df)
+{
+    struct gather *g = gather_new(call);
+    (void)err;
+    json_put_int(g->reply, "store_bytes", store_size(call->core->store));
+    ask(g, "host", call->core->host, "df");
+    ask(g, "courier", call->core->courier, "df");
+    gather_asked(g);
+    return API_LATER;
+}
+
+static void add_check(json_t *checks, const char *name, bool ok, const char *text, const char *fix)
+{
+    json_t *check = json_object();
+    json_put_text(check, "name", name);
+    json_put_bool(check, "ok", ok);
+    json_put_text(check, "text", text);
+    json_put_text(check, "fix", fix);
+    json_push(checks, check);
+}
+
+static void add_role_checks(const struct core *core, json_t *checks)
+{
+    static const char fix[] =
+        "look into the log for its last error; the supervisor starts it again by itself";
+    const struct {
+        const char *name;
+        struct link *link;
+    } roles[] = {{"role host", core->host},
+                 {"role courier", core->courier},
+                 {"role signals", core->signals}};
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+        bool up = link_up(roles[i].link);
+        add_check(checks, roles[i].name, up, up ? "running and connected" : "not connected",
+                  up ? "" : fix);
+    }
+}
+
+#define CLOCK_FLOOR_MS 1767225600000 /* 2026-01-01: no installation is older */
+
+static void add_core_checks(const struct core *core, json_t *checks)
+{
+    struct err err = ERR_INIT;
+    int64_t last = 0;
+    int64_t now = clock_wall_ms(core->clock);
+    err_ignore(
+        store_one_int(core->store, &last, &err, "SELECT coalesce(max(at),0) FROM journal", ""));
+    bool right = now > CLOCK_FLOOR_MS && now + 60000 > last;
+    add_check(checks, "clock", right,
+              right ? "the wall clock moves forward"
+                    : "the wall clock is behind the journal's last row or before 2026",
+              right ? ""
+                    : "set the clock (timedatectl set-ntp true): tokens and times depend on it");
+}
+
+static void doctor_finish(struct gather *g)
+{
+    json_t *checks = json_array();
+    size_t i;
+    json_t *check;
+    add_role_checks(g->call->core, checks);
+    add_core_checks(g->call->core, checks);
+    json_array_foreach(json_list(json_dict(g->reply, "host"), "checks"), i, check)
+        json_push(checks, json_incref(check));
+    bool ok = true;
+    json_array_foreach(checks, i, check) ok = ok && json_bool(check, "ok", false);
+    json_object_del(g->reply, "host");
+    json_put(g->reply, "checks", checks);
+    json_put_bool(g->reply, "ok", ok);
+}
+
+API_HANDLER(api_doctor)
+{
+    struct gather *g = gather_new(call);
+    (void)err;
+    g->finish = doctor_finish;
+    ask(g, "host", call->core->host, "doctor");
+    gather_asked(g);
+    return API_LATER;
+}
+
+static int put_table(struct core *core, json_t *reply, const char *name, const char *sql,
+                     struct err *err)
+{
+    json_t *rows = NULL;
+    if (store_rows(core->store, &rows, err, sql, "") < 0)
+        return -1;
+    json_put(reply, name, rows);
+    return 0;
+}
+
+API_HANDLER(api_dump)
+{
+    static const char *const tables[][2] = {
+        {"app", "SELECT * FROM app"},
+        {"env", "SELECT * FROM env"},
+        {"app_env", "SELECT * FROM app_env"},
+        {"build", "SELECT id, app_env_id, number, state, commit_id, artifact, error AS error_json "
+                  "FROM build ORDER BY id DESC LIMIT 200"},
+        {"rollout", "SELECT * FROM rollout ORDER BY id DESC LIMIT 200"},
+        {"rollout_step", "SELECT * FROM rollout_step WHERE rollout_id IN (SELECT id FROM rollout "
+                         "WHERE state IN ('running','reverting'))"},
+        {"instance", "SELECT * FROM instance"},
+    };
+    struct gather *g = gather_new(call);
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+        struct err part = ERR_INIT;
+        if (put_table(call->core, g->reply, tables[i][0], tables[i][1], &part) < 0)
+            json_put(g->reply, tables[i][0], json_from_err(&part));
+    }
+    (void)err;
+    json_put_int(g->reply, "epoch", call->core->epoch);
+    ask(g, "host", call->core->host, "dump");
+    ask(g, "courier", call->core->courier, "dump");
+    ask(g, "signals", call->core->signals, "dump");
+    gather_asked(g);
+    return API_LATER;
+}
+
+/* ---- failpoints (only in builds that have them) ---- */
+
+API_HANDLER(api_fault)
+{
+#ifdef SLIPWAY_FAILPOINTS
+    const char *point = json_text(call->body, "point");
+    int64_t nth = json_int(call->body, "nth", 1);
+    if (text_is(json_text(call->body, "role"), "host")) {
+        json_t *args = json_object();
+        json_put_text(args, "point", point);
+        json_put_int(args, "nth", nth);
+        struct gather *g = gather_new(call);
+        struct part *p = mem_alloc(sizeof(*p));
+        *p = (struct part){g, "host"};
+        g->open++;
+        link_call(call->core->host, "fault", args, HOST_MS, part_done, p);
+        gather_asked(g);
+        return API_LATER;
+    }
+    fault_arm(nth ? point : NULL, nth);
+    call->reply = json_object();
+    (void)err;
+    return 0;
+#else
+    (void)call;
+    return FAIL(err, E_NOT_FOUND, "this program was built without failpoints");
+#endif
+}
+
+API_HANDLER(api_faults)
+{
+    json_t *points = json_object();
+    (void)err;
+    for (size_t i = 0; i < fault_count(); i++) {
+        int64_t hits = 0;
+        const char *point = fault_point(i, &hits);
+        json_put_int(points, point, hits);
+    }
+    call->reply = json_object();
+    json_put(call->reply, "points", points);
+    return 0;
+}

@@ -1,0 +1,155 @@
+/* The one table of routes. A route without a row does not exist; a handler gets its objects only
+ * from the gate that this table drives. */
+#include "core/api/handlers.h"
+#include "wire/verb.h" /* the words for shapes */
+
+#define P "/apps/{app}/envs/{env}"
+#define BODY(shape) .fields = (shape), .field_count = ARRAY_SIZE(shape)
+#define NO_BODY_FIELDS .fields = NULL, .field_count = 0
+
+static const struct json_field setup_fields[] = {
+    WIRE_TEXT("link", 200), WIRE_TEXT_OPTIONAL("name", 100), WIRE_TEXT("password", 1000)};
+static const struct json_field login_fields[] = {WIRE_TEXT("name", 100),
+                                                 WIRE_TEXT("password", 1000)};
+static const struct json_field user_fields[] = {WIRE_TEXT("name", 300),
+                                                WIRE_TEXT_OPTIONAL("role", 40)};
+static const struct json_field grant_fields[] = {WIRE_TEXT("user", 100), WIRE_TEXT("role", 40),
+                                                 WIRE_TEXT_OPTIONAL("app", 100),
+                                                 WIRE_TEXT_OPTIONAL("env", 100)};
+static const struct json_field token_fields[] = {
+    WIRE_TEXT("name", 100), WIRE_INT_OPTIONAL("days", 1, 3650), WIRE_BOOL_OPTIONAL("read_only"),
+    WIRE_TEXT_OPTIONAL("app", 100)};
+static const struct json_field env_fields[] = {WIRE_TEXT("name", 300),
+                                               WIRE_INT_OPTIONAL("position", 0, 100000)};
+static const struct json_field app_fields[] = {{"name", JSON_FIELD_STRING, true, 0, 4096},
+                                               WIRE_TEXT_OPTIONAL("trunk", 1000)};
+static const struct json_field branch_fields[] = {WIRE_TEXT("name", 1000),
+                                                  WIRE_TEXT_OPTIONAL("from", 1000)};
+static const struct json_field check_fields[] = {{"text", JSON_FIELD_STRING, true, 0, 262144},
+                                                 WIRE_TEXT_OPTIONAL("env", 100)};
+static const struct json_field ticks_fields[] = {WIRE_LIST_OPTIONAL("add", 100),
+                                                 WIRE_LIST_OPTIONAL("remove", 100),
+                                                 WIRE_LIST_OPTIONAL("set", 100)};
+static const struct json_field domains_fields[] = {WIRE_LIST("domains", 100)};
+static const struct json_field secret_fields[] = {
+    {"value", JSON_FIELD_STRING, false, 0, 131072},
+    {"value_b64", JSON_FIELD_STRING, false, 0, 200000},
+    WIRE_TEXT_OPTIONAL("kind", 20)};
+static const struct json_field rollout_fields[] = {WIRE_TEXT_OPTIONAL("kind", 20),
+                                                   WIRE_TEXT_OPTIONAL("from", 100),
+                                                   WIRE_INT_OPTIONAL("release", 1, 1000000000),
+                                                   WIRE_BOOL_OPTIONAL("same_artifact"),
+                                                   WIRE_TEXT_OPTIONAL("strategy", 20),
+                                                   WIRE_INT_OPTIONAL("batches", 1, 100)};
+static const struct json_field empty_fields[] = {{"wait", JSON_FIELD_BOOL, false, 0, 0}};
+static const struct json_field fault_fields[] = {WIRE_TEXT("role", 20), WIRE_TEXT("point", 100),
+                                                 WIRE_INT_OPTIONAL("nth", 0, 1000000)};
+
+const struct api_route api_routes[] = {
+    {"GET", "/version", PERMISSION_NONE, API_READ, api_version, NO_BODY_FIELDS, 200,
+     "program and whether set-up is open"},
+    {"POST", "/setup", PERMISSION_NONE, API_NO_INPUT, api_setup, BODY(setup_fields), 200,
+     "use a one-time link"},
+    {"POST", "/login", PERMISSION_NONE, API_NO_INPUT, api_login, BODY(login_fields), 200,
+     "name and password for a session token"},
+    {"POST", "/logout", PERMISSION_PERSON, API_WRITE, api_logout, BODY(empty_fields), 200,
+     "end this session"},
+    {"GET", "/me", PERMISSION_PERSON, API_READ, api_me, NO_BODY_FIELDS, 200, "who am I"},
+    {"GET", "/users", PERMISSION_ADMIN, API_READ, api_users, NO_BODY_FIELDS, 200, "people"},
+    {"POST", "/users", PERMISSION_ADMIN, API_WRITE, api_user_add, BODY(user_fields), 201,
+     "a new person and a one-time link"},
+    {"POST", "/users/{user}/reset", PERMISSION_ADMIN, API_WRITE, api_user_reset, BODY(empty_fields),
+     200, "a new one-time link"},
+    {"DELETE", "/users/{user}", PERMISSION_ADMIN, API_WRITE, api_user_remove, NO_BODY_FIELDS, 200,
+     "remove a person"},
+    {"GET", "/grants", PERMISSION_ADMIN, API_READ, api_grants, NO_BODY_FIELDS, 200,
+     "roles, rights and who holds them"},
+    {"POST", "/grants", PERMISSION_ADMIN, API_WRITE, api_grant_add, BODY(grant_fields), 201,
+     "give a role"},
+    {"DELETE", "/grants", PERMISSION_ADMIN, API_WRITE, api_grant_remove, BODY(grant_fields), 200,
+     "take a role away"},
+    {"GET", "/tokens", PERMISSION_PERSON, API_READ, api_tokens, NO_BODY_FIELDS, 200, "my tokens"},
+    {"POST", "/tokens", PERMISSION_PERSON, API_WRITE, api_token_add, BODY(token_fields), 201,
+     "a new token, shown once"},
+    {"DELETE", "/tokens/{token}", PERMISSION_PERSON, API_WRITE, api_token_remove, NO_BODY_FIELDS,
+     200, "revoke a token"},
+    {"GET", "/envs", PERMISSION_PERSON, API_READ, api_envs, NO_BODY_FIELDS, 200,
+     "the environments in order"},
+    {"POST", "/envs", PERMISSION_ADMIN, API_WRITE, api_env_add, BODY(env_fields), 201,
+     "a new environment"},
+    {"GET", "/apps", PERMISSION_PERSON, API_READ, api_apps, NO_BODY_FIELDS, 200,
+     "the apps I may see"},
+    {"POST", "/apps", PERMISSION_APP, API_NO_INPUT, api_app_add, BODY(app_fields), 201,
+     "a new app and its repository"},
+    {"GET", "/apps/{app}", PERMISSION_VIEW, API_READ, api_app_get, NO_BODY_FIELDS, 200, "one app"},
+    {"DELETE", "/apps/{app}", PERMISSION_APP, API_WRITE, api_app_remove, NO_BODY_FIELDS, 200,
+     "remove an app that runs nowhere"},
+    {"GET", "/apps/{app}/branches", PERMISSION_VIEW, API_READ, api_branches, NO_BODY_FIELDS, 200,
+     "branches"},
+    {"POST", "/apps/{app}/branches", PERMISSION_BRANCH, API_NO_INPUT, api_branch_add,
+     BODY(branch_fields), 201, "a new branch"},
+    {"DELETE", "/apps/{app}/branches", PERMISSION_TRUNK, API_NO_INPUT, api_branch_remove,
+     NO_BODY_FIELDS, 200, "delete a branch (?name=)"},
+    {"GET", "/apps/{app}/config", PERMISSION_VIEW, API_READ, api_config, NO_BODY_FIELDS, 200,
+     "effective configuration (?env=&ref=)"},
+    {"POST", "/config/check", PERMISSION_PERSON, API_READ, api_config_check, BODY(check_fields),
+     200, "check a slipway.yaml"},
+    {"GET", P, PERMISSION_VIEW, API_READ, api_app_env, NO_BODY_FIELDS, 200, "state of an app-env"},
+    {"GET", P "/ticks", PERMISSION_VIEW, API_READ, api_ticks, NO_BODY_FIELDS, 200,
+     "the ticked set"},
+    {"POST", P "/ticks", PERMISSION_TICK, API_NO_INPUT, api_ticks_change, BODY(ticks_fields), 200,
+     "tick and untick"},
+    {"PUT", P "/domains", PERMISSION_APP, API_WRITE, api_domains_set, BODY(domains_fields), 200,
+     "own domains"},
+    {"GET", P "/secrets", PERMISSION_VIEW, API_READ, api_secrets, NO_BODY_FIELDS, 200,
+     "names and versions of secrets"},
+    {"PUT", P "/secrets/{secret}", PERMISSION_SECRET, API_WRITE, api_secret_put,
+     BODY(secret_fields), 200, "write a secret"},
+    {"DELETE", P "/secrets/{secret}", PERMISSION_SECRET, API_WRITE, api_secret_remove,
+     NO_BODY_FIELDS, 200, "delete a secret"},
+    {"POST", P "/plan", PERMISSION_VIEW, API_READ, api_plan, BODY(rollout_fields), 200,
+     "what a rollout would do"},
+    {"GET", P "/builds", PERMISSION_VIEW, API_READ, api_builds, NO_BODY_FIELDS, 200,
+     "builds, newest first"},
+    {"POST", P "/builds", PERMISSION_DEPLOY, API_NO_INPUT, api_build_add, BODY(empty_fields), 201,
+     "build without releasing"},
+    {"GET", P "/builds/{build}", PERMISSION_VIEW, API_READ, api_build_get, NO_BODY_FIELDS, 200,
+     "one build"},
+    {"GET", P "/builds/{build}/output", PERMISSION_VIEW, API_READ, api_build_output, NO_BODY_FIELDS,
+     200, "its output (?offset=)"},
+    {"POST", P "/builds/{build}/cancel", PERMISSION_DEPLOY, API_WRITE, api_build_cancel,
+     BODY(empty_fields), 200, "cancel a build"},
+    {"GET", P "/releases", PERMISSION_VIEW, API_READ, api_releases, NO_BODY_FIELDS, 200,
+     "releases, newest first"},
+    {"GET", P "/releases/{release}", PERMISSION_VIEW, API_READ, api_release_get, NO_BODY_FIELDS,
+     200, "one release"},
+    {"GET", P "/rollouts", PERMISSION_VIEW, API_READ, api_rollouts, NO_BODY_FIELDS, 200,
+     "rollouts, newest first"},
+    {"POST", P "/rollouts", PERMISSION_VIEW, API_NO_INPUT, api_rollout_add, BODY(rollout_fields),
+     201, "deploy, promote or roll back"},
+    {"GET", P "/rollouts/{rollout}", PERMISSION_VIEW, API_READ, api_rollout_get, NO_BODY_FIELDS,
+     200, "one rollout with its steps"},
+    {"POST", P "/rollouts/{rollout}/cancel", PERMISSION_DEPLOY, API_WRITE, api_rollout_cancel,
+     BODY(empty_fields), 200, "undo and end it"},
+    {"GET", P "/logs", PERMISSION_VIEW, API_STREAM, api_logs, NO_BODY_FIELDS, 200, "output lines"},
+    {"GET", P "/requests", PERMISSION_VIEW, API_STREAM, api_requests, NO_BODY_FIELDS, 200,
+     "request lines"},
+    {"GET", P "/top", PERMISSION_VIEW, API_READ, api_top, NO_BODY_FIELDS, 200,
+     "requests, errors and time per second"},
+    {"GET", "/top", PERMISSION_ADMIN, API_READ, api_top, NO_BODY_FIELDS, 200, "the same for all"},
+    {"GET", "/events", PERMISSION_PERSON, API_STREAM, api_events, NO_BODY_FIELDS, 200,
+     "the event feed (?after=&app=&env=)"},
+    {"GET", "/audit", PERMISSION_ADMIN, API_READ, api_audit, NO_BODY_FIELDS, 200, "the journal"},
+    {"GET", "/audit/verify", PERMISSION_ADMIN, API_READ, api_audit_verify, NO_BODY_FIELDS, 200,
+     "walk the journal's chain"},
+    {"GET", "/df", PERMISSION_ADMIN, API_READ, api_df, NO_BODY_FIELDS, 200, "disk in use"},
+    {"GET", "/doctor", PERMISSION_ADMIN, API_READ, api_doctor, NO_BODY_FIELDS, 200,
+     "what is wrong and how to mend it"},
+    {"GET", "/debug/dump", PERMISSION_ADMIN, API_READ, api_dump, NO_BODY_FIELDS, 200,
+     "every object"},
+    {"POST", "/debug/fault", PERMISSION_ADMIN, API_READ, api_fault, BODY(fault_fields), 200,
+     "arm a failpoint"},
+    {"GET", "/debug/faults", PERMISSION_ADMIN, API_READ, api_faults, NO_BODY_FIELDS, 200,
+     "failpoints passed"},
+};
+const size_t api_route_count = ARRAY_SIZE(api_routes);

@@ -1,0 +1,221 @@
+/* Three questions to the courier, one after the other: the tips, the integration, the file. */
+#include "core/branch/source.h"
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "core/config/config.h"
+#include "core/link/link.h"
+
+#define COURIER_MS 60000
+
+struct resolve {
+    struct core *core;
+    struct app_env ae;
+    json_t *branches; /* names wanted, without trunk */
+    json_t *source;   /* what is known so far */
+    source_done_fn *done;
+    void *context;
+};
+
+static void resolve_end(struct resolve *r, const struct err *error)
+{
+    r->done(r->context, error ? NULL : r->source, error);
+    json_decref(r->branches);
+    json_decref(r->source);
+    free(r);
+}
+
+static void resolve_fail(struct resolve *r, enum err_kind kind, const char *text)
+{
+    struct err err = ERR_INIT;
+    (void)FAIL(&err, kind, "%s", text);
+    resolve_end(r, &err);
+}
+
+static void on_file(void *context, json_t *ok, const struct err *error)
+{
+    struct resolve *r = context;
+    struct err err = ERR_INIT;
+    json_t *config = NULL;
+    if (error && error->kind == E_NOT_FOUND) {
+        resolve_fail(r, E_CONFIG_MISSING,
+                     "there is no '" CONFIG_FILE
+                     "' at the top of the repository: add one (see 'slipway config check')");
+        return;
+    }
+    if (error) {
+        resolve_end(r, error);
+        return;
+    }
+    if (config_parse(str_of(json_text_or(ok, "text", "")), r->ae.env, &config, &err) < 0) {
+        resolve_end(r, &err);
+        return;
+    }
+    json_put(r->source, "config", config);
+    resolve_end(r, NULL);
+}
+
+static void ask_file(struct resolve *r, const char *commit)
+{
+    json_t *args = json_object();
+    json_put_text(args, "app", r->ae.app);
+    json_put_text(args, "commit", commit);
+    json_put_text(args, "path", CONFIG_FILE);
+    json_put_int(args, "max", CONFIG_MAX);
+    link_call(r->core->courier, "file.read", args, COURIER_MS, on_file, r);
+}
+
+static void join_names(struct buf *out, const json_t *names)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach(names, i, name)(void) buf_add_format(
+        out, "%s'%s'", i ? ", " : "", json_string_value(name)); /* cut at the ceiling */
+}
+
+static void fail_conflict(struct resolve *r, const json_t *conflict)
+{
+    AUTO_BUF against = BUF_INIT(100);
+    AUTO_BUF files = BUF_INIT(100);
+    join_names(&against, json_list(conflict, "against"));
+    join_names(&files, json_list(conflict, "files"));
+    struct err err = ERR_INIT;
+    (void)FAIL(&err, E_MERGE_CONFLICT,
+               "'%s' conflicts with %s in %s: merge one into the other and push, or untick one",
+               json_text_or(conflict, "branch", "?"), against.data ? against.data : "the others",
+               files.data ? files.data : "some files");
+    resolve_end(r, &err);
+}
+
+static void on_integrated(void *context, json_t *ok, const struct err *error)
+{
+    struct resolve *r = context;
+    if (error) {
+        resolve_end(r, error);
+        return;
+    }
+    if (json_object_get(ok, "conflict")) {
+        fail_conflict(r, json_dict(ok, "conflict"));
+        return;
+    }
+    json_put_text(r->source, "commit", json_text(ok, "commit"));
+    json_put_text(r->source, "tree", json_text(ok, "tree"));
+    json_put(r->source, "skipped", json_incref(json_list(ok, "skipped")));
+    json_put_int(r->source, "ms", json_int(ok, "ms", 0));
+    ask_file(r, json_text_or(ok, "commit", ""));
+}
+
+static void ask_integrate(struct resolve *r)
+{
+    json_t *args = json_object();
+    json_put_text(args, "app", r->ae.app);
+    json_put_text(args, "trunk", r->ae.trunk);
+    json_put_text(args, "base", json_text(r->source, "trunk_tip"));
+    json_put(args, "ticks", json_deep_copy(json_list(r->source, "ticks")));
+    link_call(r->core->courier, "integrate", args, COURIER_MS, on_integrated, r);
+}
+
+static int take_tips(struct resolve *r, const json_t *tips, struct err *err)
+{
+    const char *trunk = json_text(tips, r->ae.trunk);
+    if (!trunk)
+        return FAIL(err, E_BRANCH_UNKNOWN,
+                    "the repository of '%s' has no branch '%s' yet: push it first", r->ae.app,
+                    r->ae.trunk);
+    json_put_text(r->source, "trunk_tip", trunk);
+    json_t *ticks = json_array();
+    json_put(r->source, "ticks", ticks);
+    size_t i;
+    json_t *name;
+    json_array_foreach(r->branches, i, name)
+    {
+        const char *tip = json_text(tips, json_string_value(name));
+        if (!tip)
+            return FAIL(err, E_BRANCH_UNKNOWN,
+                        "branch '%s' is ticked but gone from the repository: untick it",
+                        json_string_value(name));
+        json_t *tick = json_object();
+        json_put_text(tick, "branch", json_string_value(name));
+        json_put_text(tick, "tip", tip);
+        json_push(ticks, tick);
+    }
+    return 0;
+}
+
+static void on_tips(void *context, json_t *ok, const struct err *error)
+{
+    struct resolve *r = context;
+    struct err err = ERR_INIT;
+    if (error)
+        resolve_end(r, error);
+    else if (take_tips(r, json_dict(ok, "tips"), &err) < 0)
+        resolve_end(r, &err);
+    else
+        ask_integrate(r);
+}
+
+static struct resolve *resolve_new(struct core *core, const struct app_env *ae,
+                                   source_done_fn *done, void *context)
+{
+    struct resolve *r = mem_alloc(sizeof(*r));
+    r->core = core;
+    r->ae = *ae;
+    r->source = json_object();
+    r->done = done;
+    r->context = context;
+    return r;
+}
+
+static void ask_tips(struct resolve *r, json_t *names,
+                     void (*on_reply)(void *, json_t *, const struct err *))
+{
+    json_t *args = json_object();
+    json_put_text(args, "app", r->ae.app);
+    json_put(args, "names", names);
+    link_call(r->core->courier, "branch.tips", args, COURIER_MS, on_reply, r);
+}
+
+void source_resolve(struct core *core, const struct app_env *ae, json_t *branches,
+                    source_done_fn *done, void *context)
+{
+    struct resolve *r = resolve_new(core, ae, done, context);
+    r->branches = branches;
+    json_t *names = json_copy(branches);
+    json_push(names, json_string(ae->trunk));
+    ask_tips(r, names, on_tips);
+}
+
+static void on_config_tip(void *context, json_t *ok, const struct err *error)
+{
+    struct resolve *r = context;
+    if (error) {
+        resolve_end(r, error);
+        return;
+    }
+    const char *name = json_string_value(json_array_get(r->branches, 0));
+    const char *tip = json_text(json_dict(ok, "tips"), name);
+    if (!tip) {
+        resolve_fail(r, E_BRANCH_UNKNOWN, "the repository has no such branch");
+        return;
+    }
+    json_put_text(r->source, "commit", tip);
+    ask_file(r, tip);
+}
+
+void source_config(struct core *core, const struct app_env *ae, const char *ref,
+                   source_done_fn *done, void *context)
+{
+    struct resolve *r = resolve_new(core, ae, done, context);
+    r->branches = json_array();
+    json_push(r->branches, json_string(ref ? ref : ae->trunk));
+    ask_tips(r, json_copy(r->branches), on_config_tip);
+}
+
+void source_config_at(struct core *core, const struct app_env *ae, const char *commit,
+                      source_done_fn *done, void *context)
+{
+    struct resolve *r = resolve_new(core, ae, done, context);
+    json_put_text(r->source, "commit", commit);
+    ask_file(r, commit);
+}

@@ -1,0 +1,22 @@
+/* The source of a build: trunk + the ticked branches, resolved to tips, integrated by the courier
+ * into one commit, with the configuration that stands in it. Nothing is stored or published by
+ * this. Loop thread. */
+#pragma once
+#include <jansson.h>
+#include "base/err.h"
+#include "core/core.h"
+#include "core/env/env.h"
+
+/* What done receives (owned by the callee during the call; json_incref to keep):
+ * {"commit","tree","trunk_tip","ticks":[{"branch","tip"}],"skipped":[names],"ms","config":
+ * effective configuration} Errors: branch_unknown, merge_conflict (text names branches and files),
+ * config_missing, config_invalid, role_down. */
+typedef void source_done_fn(void *context, json_t *source, const struct err *error);
+void source_resolve(struct core *core, const struct app_env *ae,
+                    json_t *branches /* names; taken */, source_done_fn *done, void *context);
+/* The configuration of this env as it stands at a commit. {"commit","config"} */
+void source_config_at(struct core *core, const struct app_env *ae, const char *commit,
+                      source_done_fn *done, void *context);
+/* The configuration alone at a ref (branch name; NULL: trunk). {"commit","config"} */
+void source_config(struct core *core, const struct app_env *ae, const char *ref,
+                   source_done_fn *done, void *context);

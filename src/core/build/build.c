@@ -1,0 +1,491 @@
+/* The walk of a build: publish its ref, make the base, stream the tree from the courier to host,
+ * wait. Each action may be repeated: an event that comes late finds its build ended and is a no-op.
+ */
+#include "core/build/build.h"
+
+#include <fcntl.h>
+
+#include "base/fault.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "core/build/build_priv.h"
+#include "core/config/config.h"
+#include "core/feed/feed.h"
+#include "core/journal/journal.h"
+#include "core/link/link.h"
+#include "core/secret/secret.h"
+#include "core/tick/tick.h"
+
+#define CANCEL_AGAIN_MS ((int64_t)2 * 3600 * 1000)
+
+static int (*on_end)(struct core *core, const struct build *b, struct err *err);
+
+void build_on_end(int (*fn)(struct core *core, const struct build *b, struct err *err))
+{
+    on_end = fn;
+}
+
+char *build_wire_name(const struct app_env *ae, int64_t number)
+{
+    return mem_format("%s.b%lld", ae->subject, (long long)number);
+}
+
+/* ---- events ---- */
+
+struct build_input {
+    struct core *core;
+    int64_t id;
+    int event;
+    const json_t *result;      /* with SUCCEED and FAIL */
+    const struct err *failure; /* with FAIL */
+    const char *actor;
+};
+
+static void build_act_later(struct core *core, int64_t id);
+
+static void publish_state(struct core *core, const struct build *b)
+{
+    json_t *data = json_object();
+    json_put_int(data, "number", b->number);
+    json_put_text(data, "state", sm_state_name(&build_sm, b->state));
+    feed_publish_after(core, "build", b->app_env_id, data);
+}
+
+static int journal_state(const struct build_input *in, const struct build *b, struct err *err)
+{
+    struct app_env ae;
+    AUTO_JSON *data = json_object();
+    if (app_env_load(in->core, b->app_env_id, &ae, err) < 0)
+        return -1;
+    json_put_int(data, "build", b->number);
+    if (in->failure)
+        json_put(data, "error", json_from_err(in->failure));
+    AUTO_FREE char *kind = mem_format("build.%s", sm_state_name(&build_sm, b->state));
+    return journal_append(in->core, in->actor, kind, ae.subject, ae.id, data, err);
+}
+
+static int apply_event(void *context, struct err *err)
+{
+    const struct build_input *in = context;
+    struct build b;
+    int state = 0;
+    if (build_load(in->core, in->id, &b, err) < 0)
+        return -1;
+    if (sm_next(&build_sm, b.state, in->event, &state) == SM_REFUSED) {
+        log_info("late word of a build, ignoring", F_ID("build", in->id),
+                 F_STR("state", sm_state_name(&build_sm, b.state)));
+        return 0;
+    }
+    if (build_set_state(in->core, &b, state, err) < 0)
+        return -1;
+    AUTO_JSON *error = in->failure ? json_from_err(in->failure) : NULL;
+    if (sm_is_final(&build_sm, state) &&
+        build_set_result(in->core, &b, json_text(in->result, "artifact"), in->result, error, err) <
+            0)
+        return -1;
+    if (build_load(in->core, in->id, &b, err) < 0 || journal_state(in, &b, err) < 0)
+        return -1;
+    if (sm_is_final(&build_sm, state) && on_end && on_end(in->core, &b, err) < 0)
+        return -1;
+    FAULT("build.event");
+    publish_state(in->core, &b);
+    build_act_later(in->core, b.id);
+    return 0;
+}
+
+static void build_event(struct core *core, int64_t id, int event, const json_t *result,
+                        const struct err *failure)
+{
+    struct build_input in = {core, id, event, result, failure, "core"};
+    struct err err = ERR_INIT;
+    if (tick_input(core->tick, "build event", apply_event, &in, &err) == 0)
+        return;
+    log_error("a build's event could not be stored, trying again", F_ID("build", id), F_ERR(&err));
+    tick_again(core->tick);
+}
+
+/* ---- actions ---- */
+
+/* One action at a time for a build; in memory only, since an action can be repeated. */
+struct action {
+    struct core *core;
+    int64_t id;
+    struct app_env ae;
+    json_t *row;    /* build_config */
+    json_t *checks; /* told so far: all that a failed build leaves of them */
+    struct action *next;
+};
+static struct action *actions;
+
+static bool acting(int64_t id)
+{
+    for (struct action *a = actions; a; a = a->next) {
+        if (a->id == id)
+            return true;
+    }
+    return false;
+}
+
+static void action_end(struct action *a)
+{
+    for (struct action **at = &actions; *at; at = &(*at)->next) {
+        if (*at == a) {
+            *at = a->next;
+            break;
+        }
+    }
+    json_decref(a->row);
+    json_decref(a->checks);
+    free(a);
+}
+
+/* A role that went away is no failure of the build: it is acted on again when the role is back. */
+static bool role_away(const struct err *error)
+{
+    return error->kind == E_ROLE_DOWN;
+}
+
+static void action_fail(struct action *a, const struct err *error)
+{
+    struct core *core = a->core;
+    int64_t id = a->id;
+    AUTO_JSON *result = json_object();
+    json_put(result, "checks", json_incref(a->checks));
+    action_end(a);
+    if (!role_away(error))
+        build_event(core, id, BUILD_EVENT_FAIL, result, error);
+}
+
+static void on_published(void *context, json_t *ok, const struct err *error)
+{
+    struct action *a = context;
+    (void)ok;
+    if (error) {
+        action_fail(a, error);
+        return;
+    }
+    struct core *core = a->core;
+    int64_t id = a->id;
+    action_end(a);
+    build_event(core, id, BUILD_EVENT_START, NULL, NULL);
+}
+
+/* The hidden ref keeps the integration from being collected, and names it. */
+static void act_publish(struct action *a)
+{
+    json_t *args = json_object();
+    AUTO_FREE char *ref =
+        mem_format("refs/slipway/%s/b%lld", a->ae.env, (long long)json_int(a->row, "number", 0));
+    json_put_text(args, "app", a->ae.app);
+    json_put_text(args, "ref", ref);
+    json_put_text(args, "commit", json_text(a->row, "commit_id"));
+    FAULT("build.publish");
+    link_call(a->core->courier, "ref.publish", args, 30000, on_published, a);
+}
+
+static json_t *provenance(const struct action *a)
+{
+    json_t *p = json_object();
+    json_put_text(p, "builder", "slipway " SLIPWAY_VERSION);
+    json_put_text(p, "app", a->ae.app);
+    json_put_text(p, "env", a->ae.env);
+    json_put_int(p, "build", json_int(a->row, "number", 0));
+    json_put_text(p, "commit", json_text(a->row, "commit_id"));
+    json_put_text(p, "trunk_tip", json_text(a->row, "trunk_tip"));
+    json_put(p, "ticks", json_deep_copy(json_list(a->row, "ticks")));
+    json_put_text(p, "by", json_text(a->row, "built_by"));
+    return p;
+}
+
+static json_t *run_args(struct action *a, bool whole, struct err *err)
+{
+    AUTO_JSON *args = json_object();
+    AUTO_FREE char *name = build_wire_name(&a->ae, json_int(a->row, "number", 0));
+    json_put_text(args, "build", name);
+    json_put_text(args, "app", a->ae.app);
+    json_put_text(args, "app_env", a->ae.subject);
+    json_put_int(args, "app_env_id", a->ae.id);
+    json_t *spec = whole ? config_build_spec(json_dict(a->row, "config")) : json_object();
+    json_put(args, "spec", spec);
+    if (whole) {
+        json_t *secrets = NULL;
+        if (secret_reveal(a->core, a->ae.id, NULL, &secrets, err) < 0)
+            return NULL;
+        json_put(spec, "secrets", secrets);
+        json_put(spec, "provenance", provenance(a));
+    }
+    return TAKE(args);
+}
+
+static void on_build_event(void *context, const char *event, json_t *args)
+{
+    struct action *a = context;
+    if (text_is(event, "check"))
+        json_push(a->checks, json_incref(args));
+    json_t *data = json_copy(args);
+    json_put_int(data, "number", json_int(a->row, "number", 0));
+    json_put_text(data, "event", event);
+    feed_publish(a->core->feed, text_is(event, "output") ? "output" : "build", a->ae.id, data);
+}
+
+static void on_built(void *context, json_t *ok, const struct err *error)
+{
+    struct action *a = context;
+    if (error) {
+        action_fail(a, error);
+        return;
+    }
+    struct core *core = a->core;
+    int64_t id = a->id;
+    AUTO_JSON *result = json_incref(ok);
+    if (!str_is_digest(str_of(json_text_or(ok, "artifact", "")))) {
+        struct err err = ERR_INIT;
+        (void)FAIL(&err, E_PROTOCOL, "host built, but named no artifact");
+        action_fail(a, &err);
+        return;
+    }
+    action_end(a);
+    build_event(core, id, BUILD_EVENT_SUCCEED, result, NULL);
+}
+
+struct export
+{
+    struct core *core;
+    int64_t id;
+};
+
+/* Host sees a cut archive only; the courier knows why. When the channel alone broke, courier and
+ * host go on without us: the pipe is theirs. */
+static void on_exported(void *context, json_t *ok, const struct err *error)
+{
+    struct export *e = context;
+    (void)ok;
+    if (error && !role_away(error)) {
+        struct err why = *error;
+        (void)err_wrap(&why, "the tree could not be exported"); /* -1 always */
+        build_event(e->core, e->id, BUILD_EVENT_FAIL, NULL, &why);
+    }
+    free(e);
+}
+
+static void send_tree(struct action *a, int write_end)
+{
+    json_t *args = json_object();
+    json_put_text(args, "app", a->ae.app);
+    json_put_text(args, "commit", json_text(a->row, "commit_id"));
+    struct export *e = mem_alloc(sizeof(*e));
+    *e = (struct export){a->core, a->id};
+    struct channel_request request = {.verb = "export",
+                                      .args = args,
+                                      .fds = {write_end},
+                                      .fd_count = 1,
+                                      .on_reply = on_exported,
+                                      .context = e};
+    link_request(a->core->courier, &request);
+}
+
+static void act_run_whole(struct action *a)
+{
+    struct err err = ERR_INIT;
+    int ends[2];
+    if (!link_up(a->core->courier)) { /* acted on again when it is back */
+        action_end(a);
+        return;
+    }
+    json_t *args = run_args(a, true, &err);
+    if (!args) {
+        action_fail(a, &err);
+        return;
+    }
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        json_decref(args);
+        (void)FAIL_SYS(&err, "cannot make a pipe");
+        action_fail(a, &err);
+        return;
+    }
+    AUTO_CLOSE int read_end = ends[0];
+    AUTO_CLOSE int write_end = ends[1];
+    FAULT("build.run");
+    send_tree(a, write_end);
+    struct channel_request run = {.verb = "build.run",
+                                  .args = args,
+                                  .fds = {read_end},
+                                  .fd_count = 1,
+                                  .on_event = on_build_event,
+                                  .on_reply = on_built,
+                                  .context = a};
+    link_request(a->core->host, &run); /* may end the action at once */
+}
+
+/* It may have been cancelled while another role worked. */
+static bool ended_meanwhile(const struct action *a)
+{
+    struct build b;
+    struct err err = ERR_INIT;
+    return build_load(a->core, a->id, &b, &err) < 0 || sm_is_final(&build_sm, b.state);
+}
+
+static void on_base(void *context, json_t *ok, const struct err *error)
+{
+    struct action *a = context;
+    (void)ok;
+    if (error)
+        action_fail(a, error);
+    else if (ended_meanwhile(a))
+        action_end(a);
+    else
+        act_run_whole(a);
+}
+
+static void act_base(struct action *a)
+{
+    AUTO_JSON *spec = config_build_spec(json_dict(a->row, "config"));
+    json_t *args = json_object();
+    json_put(args, "base", json_incref(json_dict(spec, "base")));
+    struct channel_request base = {.verb = "base.ensure",
+                                   .args = args,
+                                   .on_event = on_build_event,
+                                   .on_reply = on_base,
+                                   .context = a};
+    link_request(a->core->host, &base);
+}
+
+static void on_attached(void *context, json_t *ok, const struct err *error)
+{
+    struct action *a = context;
+    if (error && error->kind == E_NOT_FOUND && ended_meanwhile(a))
+        action_end(a);
+    else if (error && error->kind == E_NOT_FOUND)
+        act_base(a);
+    else
+        on_built(context, ok, error);
+}
+
+/* Host may know this build already (we were restarted): ask before sending the tree again. */
+static void act_run(struct action *a)
+{
+    struct err err = ERR_INIT;
+    json_t *args = run_args(a, false, &err);
+    struct channel_request attach = {.verb = "build.run",
+                                     .args = args,
+                                     .on_event = on_build_event,
+                                     .on_reply = on_attached,
+                                     .context = a};
+    link_request(a->core->host, &attach);
+}
+
+static void ignore_reply(void *context, json_t *ok, const struct err *error)
+{
+    (void)context, (void)ok;
+    if (error)
+        log_warn("a cancelled build could not be killed now, asking again when host reconnects",
+                 F_ERR(error));
+}
+
+static void act_cancel(struct action *a)
+{
+    json_t *args = json_object();
+    AUTO_FREE char *name = build_wire_name(&a->ae, json_int(a->row, "number", 0));
+    json_put_text(args, "build", name);
+    link_call(a->core->host, "build.cancel", args, 10000, ignore_reply, NULL);
+}
+
+static void build_act(struct core *core, int64_t id)
+{
+    struct err err = ERR_INIT;
+    struct build b;
+    struct action *a = mem_alloc(sizeof(*a));
+    a->core = core;
+    a->id = id;
+    if (build_load(core, id, &b, &err) < 0 || build_config(core, id, &a->row, &err) < 0 ||
+        app_env_load(core, b.app_env_id, &a->ae, &err) < 0) {
+        log_error("a build cannot be read, it is left alone", F_ID("build", id), F_ERR(&err));
+        json_decref(a->row);
+        free(a);
+        return;
+    }
+    if (b.state == BUILD_CANCELLED)
+        act_cancel(a);
+    if (sm_is_final(&build_sm, b.state) || acting(id)) {
+        json_decref(a->row);
+        free(a);
+        return;
+    }
+    a->checks = json_array();
+    a->next = actions;
+    actions = a;
+    if (b.state == BUILD_QUEUED)
+        act_publish(a);
+    else
+        act_run(a);
+}
+
+struct later {
+    struct core *core;
+    int64_t id;
+};
+
+static void act_after(void *context, const struct err *error)
+{
+    struct later *l = context;
+    if (!error)
+        build_act(l->core, l->id);
+    free(l);
+}
+
+static void build_act_later(struct core *core, int64_t id)
+{
+    struct later *l = mem_alloc(sizeof(*l));
+    *l = (struct later){core, id};
+    tick_after(core->tick, act_after, NULL, l);
+}
+
+/* Cancelled ones too, for as long as one can run: host may not have heard of it. */
+void build_resume(struct core *core)
+{
+    struct err err = ERR_INIT;
+    AUTO_JSON *rows = NULL;
+    if (store_rows(core->store, &rows, &err,
+                   "SELECT id FROM build WHERE state IN ('queued','running') UNION SELECT id FROM "
+                   "build WHERE state='cancelled' AND ended_at>$1 AND app_env_id IN (SELECT id "
+                   "FROM app_env) ORDER BY id",
+                   "i", clock_wall_ms(core->clock) - CANCEL_AGAIN_MS) < 0) {
+        log_error("cannot list the open builds", F_ERR(&err));
+        return;
+    }
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) build_act(core, json_int(row, "id", 0));
+}
+
+/* ---- what people ask for ---- */
+
+int build_create(struct core *core, const struct person *by, const struct app_env *ae,
+                 const json_t *source, struct build *ret_build, struct err *err)
+{
+    int64_t id = 0;
+    if (build_insert(core, by, ae, source, &id, err) < 0 ||
+        build_load(core, id, ret_build, err) < 0)
+        return -1;
+    AUTO_JSON *data = json_object();
+    json_put_int(data, "build", ret_build->number);
+    json_put_text(data, "commit", ret_build->commit);
+    json_put(data, "ticks", json_deep_copy(json_list(source, "ticks")));
+    if (journal_append(core, by->actor, "build.queued", ae->subject, ae->id, data, err) < 0)
+        return -1;
+    publish_state(core, ret_build);
+    build_act_later(core, id);
+    return 0;
+}
+
+int build_cancel(struct core *core, const struct person *by, const struct build *b, struct err *err)
+{
+    int state = 0;
+    if (sm_next_checked(&build_sm, b->state, BUILD_EVENT_CANCEL, &state, err) < 0)
+        return -1;
+    struct err cancelled = ERR_INIT;
+    (void)FAIL(&cancelled, E_CANCELLED, "cancelled by %s", by->name);
+    struct build_input in = {core, b->id, BUILD_EVENT_CANCEL, NULL, &cancelled, by->actor};
+    return apply_event(&in, err);
+}

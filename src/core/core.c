@@ -1,0 +1,211 @@
+/* The core role: wiring, run, unwind. */
+#include "core/core.h"
+
+#include <sodium.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "core/access/access.h"
+#include "core/api/api.h"
+#include "core/build/build.h"
+#include "core/env/env.h"
+#include "core/feed/feed.h"
+#include "core/journal/journal.h"
+#include "core/link/link.h"
+#include "core/release/release.h"
+#include "core/secret/secret.h"
+#include "core/tick/tick.h"
+#include "io/loop.h"
+#include "wire/courier.h"
+#include "wire/host.h"
+#include "wire/settings.h"
+#include "wire/signals.h"
+
+static const char core_schema[] =
+    "CREATE TABLE core_meta(id BIGINT PRIMARY KEY, epoch BIGINT NOT NULL);"
+    "INSERT INTO core_meta(id, epoch) VALUES(1, 0);";
+static const struct store_migration migrations[] = {
+    {1, "core", core_schema},       {2, "journal", journal_schema}, {3, "env", env_schema},
+    {4, "access", access_schema},   {5, "secret", secret_schema},   {6, "build", build_schema},
+    {7, "release", release_schema},
+};
+
+/* ---- what other roles ask and tell ---- */
+
+static void on_instance_changed(void *context, struct message *m)
+{
+    release_instance_changed(context, json_dict(m->args, "instance"));
+}
+
+static const struct message_verb host_verbs[] = {
+    {WIRE("instance.changed", host_instance_changed), .handle = on_instance_changed}};
+static const struct message_verb courier_verbs[] = {
+    {WIRE("git.authorize", courier_git_authorize), .handle = api_git_authorize},
+    {WIRE("repo.changed", courier_repo_changed), .handle = api_repo_changed},
+};
+
+/* What a link's coming up starts waits for the turn to be durable: the rows read then are those
+ * that last. */
+static void resume_all(void *context, const struct err *error)
+{
+    struct core *core = context;
+    if (error)
+        return; /* tick_again comes */
+    journal_tell_head(core);
+    env_forget_gone(core);
+    release_resume(core);
+    build_resume(core);
+}
+
+static void no_drop(void *context)
+{
+    (void)context; /* core itself */
+}
+
+static void on_host_up(struct core *core)
+{
+    tick_after(core->tick, resume_all, no_drop, core);
+}
+
+static void on_again(void *context)
+{
+    struct core *core = context;
+    tick_after(core->tick, resume_all, no_drop, core);
+}
+
+static void resume_builds(void *context, const struct err *error)
+{
+    struct core *core = context;
+    if (error)
+        return;
+    env_forget_gone(core);
+    build_resume(core);
+}
+
+static void on_courier_up(struct core *core)
+{
+    tick_after(core->tick, resume_builds, no_drop, core);
+}
+
+/* After our epoch is durable: it is the first thing a role hears. */
+static void start_links(void *context, const struct err *error)
+{
+    struct core *core = context;
+    if (error) {
+        log_error("core cannot start: its epoch could not be stored", F_ERR(error));
+        loop_stop();
+        return;
+    }
+    core->host = link_new(
+        core, &(struct link_options){"host", host_verbs, ARRAY_SIZE(host_verbs), on_host_up});
+    core->courier =
+        link_new(core, &(struct link_options){"courier", courier_verbs, ARRAY_SIZE(courier_verbs),
+                                              on_courier_up});
+    core->signals = link_new(core, &(struct link_options){"signals", NULL, 0, NULL});
+}
+
+/* ---- start ---- */
+
+static int next_epoch(void *context, struct err *err)
+{
+    struct core *core = context;
+    return store_one_int(core->store, &core->epoch, err,
+                         "UPDATE core_meta SET epoch=epoch+1 WHERE id=1 RETURNING epoch", "");
+}
+
+/* The link is written where root finds it: `up` prints it, nobody else can read it. */
+static int write_setup_link(void *context, struct err *err)
+{
+    struct core *core = context;
+    AUTO_FREE char *secret = NULL;
+    if (access_setup_link(core, &secret, err) < 0)
+        return -1;
+    AUTO_FREE char *path = settings_data(core->settings, "core/setup-link");
+    if (!secret) {
+        (void)unlink(path); /* absent is fine */
+        return 0;
+    }
+    return file_write(path, str_of(secret), 0600, err);
+}
+
+static int open_parts(struct core *core, struct err *err)
+{
+    AUTO_FREE char *path = settings_data(core->settings, "core/store.db");
+    if (store_open(path, migrations, ARRAY_SIZE(migrations), &core->store, err) < 0)
+        return -1;
+    core->tick = tick_new(core->store);
+    tick_on_again(core->tick, on_again, core);
+    if (tick_input(core->tick, "start", next_epoch, core, err) < 0)
+        return -1;
+    core->feed = feed_new(core->epoch * 1000000000 + 1); /* ids grow over restarts */
+    if (secret_box_open(ROLE_FD_KEY, &core->secrets, err) < 0 || release_init(core, err) < 0)
+        return -1;
+    return tick_input(core->tick, "set-up link", write_setup_link, core, err);
+}
+
+static int start(struct core *core, const char *settings_path, struct err *err)
+{
+    struct settings *settings = NULL;
+    if (sodium_init() < 0)
+        return FAIL(err, E_INTERNAL, "libsodium cannot be used");
+    if (settings_load(settings_path, &settings, err) < 0)
+        return -1;
+    core->settings = settings;
+    core->clock = clock_system();
+    const struct rlimit none = {0, 0};
+    (void)prctl(PR_SET_DUMPABLE, 0); /* secrets pass through this memory */
+    if (setrlimit(RLIMIT_CORE, &none) < 0)
+        return FAIL_SYS(err, "cannot forbid core files");
+    if (open_parts(core, err) < 0)
+        return -1;
+    tick_after(core->tick, start_links, no_drop, core);
+    return api_start(core, ROLE_FD_LISTENER, ROLE_FD_SECOND, err);
+}
+
+/* The links are gone for everybody before they end: what they fail may ask them again. */
+static void stop_links(struct core *core)
+{
+    struct link *links[] = {core->host, core->courier, core->signals};
+    core->host = core->courier = core->signals = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+        link_free(links[i]);
+}
+
+static void stop(struct core *core)
+{
+    api_stop();
+    stop_links(core);
+    release_done();
+    tick_free(core->tick);
+    store_free(core->store);
+    secret_box_free(core->secrets);
+    feed_free(core->feed);
+    settings_free((struct settings *)(uintptr_t)core->settings);
+}
+
+int core_main(int argc, char **argv)
+{
+    static struct core core;
+    struct err err = ERR_INIT;
+    const char *path = settings_argument(argc, argv);
+    log_setup("core", LOG_INFO);
+    check_setup("core", NULL);
+    (void)loop_get(); /* this thread owns the loop */
+    if (!path || start(&core, path, &err) < 0) {
+        if (!path)
+            (void)FAIL(&err, E_USAGE, "usage: slipway core --settings FILE");
+        log_error("core cannot start", F_ERR(&err));
+        return err_exit_code(err.kind);
+    }
+    log_setup("core", log_level_from_name(core.settings->log_level));
+    log_info("core is up", F_INT("epoch", core.epoch));
+    loop_run(NULL, NULL);
+    stop(&core);
+    return 0;
+}

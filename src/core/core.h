@@ -1,0 +1,27 @@
+/* What core's modules share. Modules use one another only downwards (tools/layers.txt):
+ * api > release > edge > build > branch > env > config, secret > access > journal > feed, link >
+ * tick > store. */
+#pragma once
+#include <stdint.h>
+#include "base/time.h"
+
+struct settings;
+struct store;
+struct tick;
+struct link;
+struct feed;
+struct secret_box;
+
+struct core {
+    const struct settings *settings;
+    const struct clock *clock;
+    struct store *store;
+    struct tick *tick;
+    struct feed *feed;
+    struct secret_box *secrets;
+    struct link *host, *courier, *signals;
+    int64_t epoch; /* grows by one at every start of core; fences older cores at host */
+};
+
+/* The role's main: slipway core --settings FILE. */
+int core_main(int argc, char **argv);

@@ -1,0 +1,197 @@
+/* A ring of the last events and the list of who listens. */
+#include "core/feed/feed.h"
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/time.h"
+#include "core/core.h"
+#include "core/tick/tick.h"
+
+#define FEED_KEPT 2000
+#define FEED_BYTES                                                                                 \
+    (8u << 20) /* of the texts in them: the output of a build comes in large pieces */
+
+struct feed_subscriber {
+    struct feed_subscriber *next;
+    void (*on_event)(void *context, const struct feed_event *event);
+    void *context;
+    bool gone;
+};
+struct feed {
+    struct feed_event kept[FEED_KEPT]; /* event id % FEED_KEPT */
+    size_t weights[FEED_KEPT];         /* bytes of each, roughly */
+    size_t weight;                     /* of all */
+    int64_t first_id;                  /* the oldest that can be in the ring */
+    int64_t last_id;
+    struct feed_subscriber *subscribers;
+    int publishing;
+};
+
+struct feed *feed_new(int64_t first_id)
+{
+    struct feed *f = mem_alloc(sizeof(*f));
+    f->first_id = first_id;
+    f->last_id = first_id - 1;
+    return f;
+}
+
+static struct feed_event *slot(struct feed *f, int64_t id)
+{
+    return &f->kept[id % FEED_KEPT];
+}
+
+void feed_free(struct feed *f)
+{
+    if (!f)
+        return;
+    for (size_t i = 0; i < FEED_KEPT; i++)
+        json_decref(f->kept[i].data);
+    while (f->subscribers) {
+        struct feed_subscriber *s = f->subscribers;
+        f->subscribers = s->next;
+        free(s);
+    }
+    free(f);
+}
+
+int64_t feed_last_id(const struct feed *f)
+{
+    return f->last_id;
+}
+
+static void sweep(struct feed *f)
+{
+    struct feed_subscriber **at = &f->subscribers;
+    while (*at) {
+        struct feed_subscriber *s = *at;
+        if (s->gone) {
+            *at = s->next;
+            free(s);
+        } else {
+            at = &s->next;
+        }
+    }
+}
+
+static size_t weigh(json_t *data)
+{
+    size_t weight = 0;
+    const char *name;
+    json_t *value;
+    json_object_foreach(data, name, value)
+    {
+        weight += json_string_length(value); /* 0 for what is no text */
+    }
+    return weight;
+}
+
+static void drop_oldest(struct feed *f)
+{
+    struct feed_event *event = slot(f, f->first_id);
+    size_t *weight = &f->weights[f->first_id % FEED_KEPT];
+    json_decref(event->data);
+    event->data = NULL;
+    f->weight -= *weight;
+    *weight = 0;
+    f->first_id++;
+}
+
+void feed_publish(struct feed *f, const char *topic, int64_t app_env_id, json_t *data)
+{
+    size_t weight = weigh(data);
+    while (f->first_id <= f->last_id &&
+           (f->last_id - f->first_id + 1 >= FEED_KEPT || f->weight + weight > FEED_BYTES))
+        drop_oldest(f);
+    struct feed_event *event = slot(f, ++f->last_id);
+    f->weights[f->last_id % FEED_KEPT] = weight;
+    f->weight += weight;
+    *event =
+        (struct feed_event){f->last_id, clock_wall_ms(clock_system()), topic, app_env_id, data};
+    struct feed_event copy = *event; /* a subscriber may publish, which may reuse the slot */
+    json_incref(copy.data);
+    f->publishing++;
+    for (struct feed_subscriber *s = f->subscribers; s; s = s->next) {
+        if (!s->gone)
+            s->on_event(s->context, &copy);
+    }
+    f->publishing--;
+    json_decref(copy.data);
+    if (!f->publishing)
+        sweep(f);
+}
+
+static void tell_gap(struct feed *f, struct feed_subscriber *s)
+{
+    AUTO_JSON *data = json_object();
+    json_put_int(data, "from", f->first_id);
+    /* its id is the one before what follows, for whoever resumes right after it */
+    struct feed_event gap = {f->first_id - 1, clock_wall_ms(clock_system()), "gap", 0, data};
+    s->on_event(s->context, &gap);
+}
+
+static void replay(struct feed *f, struct feed_subscriber *s, int64_t id)
+{
+    struct feed_event copy = *slot(f, id); /* as in feed_publish */
+    if (id < f->first_id)
+        return;
+    json_incref(copy.data);
+    s->on_event(s->context, &copy);
+    json_decref(copy.data);
+}
+
+struct feed_subscriber *
+feed_subscribe(struct feed *f, int64_t after,
+               void (*on_event)(void *context, const struct feed_event *event), void *context)
+{
+    struct feed_subscriber *s = mem_alloc(sizeof(*s));
+    *s = (struct feed_subscriber){f->subscribers, on_event, context, false};
+    f->subscribers = s;
+    if (after < 0)
+        return s;
+    f->publishing++; /* so that an unsubscribe inside on_event only marks */
+    if (after + 1 < f->first_id || after > f->last_id)
+        tell_gap(f, s);
+    int64_t from = after + 1 > f->first_id ? after + 1 : f->first_id;
+    for (int64_t id = after > f->last_id ? f->first_id : from; id <= f->last_id && !s->gone; id++)
+        replay(f, s, id);
+    f->publishing--;
+    return s;
+}
+
+void feed_unsubscribe(struct feed *f, struct feed_subscriber *s)
+{
+    if (!s)
+        return;
+    s->gone = true;
+    if (!f->publishing)
+        sweep(f);
+}
+
+struct publish {
+    struct core *core;
+    const char *topic;
+    int64_t app_env_id;
+    json_t *data;
+};
+
+static void publish_drop(void *context)
+{
+    struct publish *p = context;
+    json_decref(p->data);
+    free(p);
+}
+
+static void publish_run(void *context, const struct err *error)
+{
+    struct publish *p = context;
+    if (!error)
+        feed_publish(p->core->feed, p->topic, p->app_env_id, json_incref(p->data));
+    publish_drop(p);
+}
+
+void feed_publish_after(struct core *core, const char *topic, int64_t app_env_id, json_t *data)
+{
+    struct publish *p = mem_alloc(sizeof(*p));
+    *p = (struct publish){core, topic, app_env_id, data};
+    tick_after(core->tick, publish_run, publish_drop, p);
+}

@@ -1,0 +1,276 @@
+/* The journal's rows and their chain: hash = SHA-256(previous hash, newline, the stored bytes of
+ * the row), so that a row edited, removed or moved breaks every later hash, and a cut tail is
+ * missed against host's heads. */
+#include "core/journal/journal.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sha.h"
+#include "core/feed/feed.h"
+#include "core/link/link.h"
+#include "core/tick/tick.h"
+
+const char journal_schema[] =
+    "CREATE TABLE journal(seq BIGINT PRIMARY KEY, at BIGINT NOT NULL, actor TEXT NOT NULL, kind "
+    "TEXT NOT NULL,"
+    " subject TEXT, app_env_id BIGINT NOT NULL, data TEXT NOT NULL, hash TEXT NOT NULL);"
+    "CREATE INDEX journal_subject ON journal(subject, seq);";
+
+#define GENESIS "0000000000000000000000000000000000000000000000000000000000000000"
+
+struct entry { /* the stored bytes */
+    int64_t seq;
+    int64_t at;
+    struct str actor;
+    struct str kind;
+    struct str subject; /* data NULL: null */
+    int64_t app_env_id;
+    struct str data;
+};
+
+/* Each text is preceded by its length, so that no two different rows give the same bytes. */
+static void add_text(struct sha *s, struct str text)
+{
+    char length[24];
+    int digits =
+        snprintf(length, sizeof(length), " %lld:", text.data ? (long long)text.length : -1LL);
+    sha_add(s, length, (size_t)digits);
+    if (text.length)
+        sha_add(s, text.data, text.length);
+}
+
+static void chain_hash(const char *previous, const struct entry *e, char ret_hash[SHA_HEX])
+{
+    struct sha s;
+    uint8_t bytes[SHA_BYTES];
+    AUTO_FREE char *head = mem_format("%s\n%lld %lld %lld", previous, (long long)e->seq,
+                                      (long long)e->at, (long long)e->app_env_id);
+    sha_init(&s);
+    sha_add(&s, head, strlen(head));
+    add_text(&s, e->actor);
+    add_text(&s, e->kind);
+    add_text(&s, e->subject);
+    add_text(&s, e->data);
+    sha_end(&s, bytes);
+    sha_hex(bytes, ret_hash);
+}
+
+static int read_head(struct core *core, int64_t *ret_seq, char ret_hash[SHA_HEX], struct err *err)
+{
+    AUTO_QUERY q = {0};
+    if (store_query(core->store, &q, err, "SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1",
+                    "") < 0)
+        return -1;
+    int more = query_next(&q, err);
+    if (more < 0)
+        return -1;
+    *ret_seq = more ? query_int(&q, 0) : 0;
+    const char *hash = more ? query_text(&q, 1) : GENESIS;
+    /* Whatever stands there: a row that was tampered with must not stop core, verify names it. */
+    (void)snprintf(ret_hash, SHA_HEX, "%s", hash ? hash : "");
+    return 0;
+}
+
+/* ---- what follows once a row is durable ---- */
+
+struct announce {
+    struct core *core;
+    int64_t seq;
+    char hash[SHA_HEX];
+    int64_t app_env_id;
+    json_t *event;
+};
+
+static void announce_free(void *context)
+{
+    struct announce *a = context;
+    json_decref(a->event);
+    free(a);
+}
+
+static void ignore_reply(void *context, json_t *ok, const struct err *error)
+{
+    (void)context, (void)ok, (void)error; /* told again by the next row, or when host is back */
+}
+
+static void send_head(struct core *core, int64_t seq, const char *hash)
+{
+    if (!core->host)
+        return;
+    json_t *head = json_object();
+    json_put_int(head, "seq", seq);
+    json_put_text(head, "hash", hash);
+    link_call(core->host, "journal.head", head, 10000, ignore_reply, NULL);
+}
+
+void journal_tell_head(struct core *core)
+{
+    char hash[SHA_HEX];
+    int64_t seq = 0;
+    struct err err = ERR_INIT;
+    if (read_head(core, &seq, hash, &err) < 0)
+        log_error("cannot read the journal's head", F_ERR(&err));
+    else if (seq > 0)
+        send_head(core, seq, hash);
+}
+
+static void announce_run(void *context, const struct err *error)
+{
+    struct announce *a = context;
+    if (!error) {
+        feed_publish(a->core->feed, "journal", a->app_env_id, json_incref(a->event));
+        send_head(a->core, a->seq, a->hash);
+    }
+    announce_free(a);
+}
+
+static json_t *event_of(const struct entry *e, const json_t *data)
+{
+    json_t *event = json_object();
+    json_put_int(event, "seq", e->seq);
+    json_put_int(event, "at", e->at);
+    json_put_str(event, "actor", e->actor);
+    json_put_str(event, "kind", e->kind);
+    json_put(event, "subject", e->subject.data ? json_str_value(e->subject) : json_null());
+    json_put(event, "data", data ? json_deep_copy(data) : json_object());
+    return event;
+}
+
+int journal_append(struct core *core, const char *actor, const char *kind, const char *subject,
+                   int64_t app_env_id, const json_t *data, struct err *err)
+{
+    char previous[SHA_HEX];
+    struct announce *a = mem_alloc(sizeof(*a));
+    a->core = core;
+    a->app_env_id = app_env_id;
+    struct entry e = {.at = clock_wall_ms(core->clock),
+                      .actor = str_of(actor),
+                      .kind = str_of(kind),
+                      .app_env_id = app_env_id};
+    AUTO_FREE char *text = data ? json_print(data) : mem_strdup("{}");
+    e.data = str_of(text);
+    if (subject)
+        e.subject = str_of(subject);
+    if (read_head(core, &e.seq, previous, err) < 0) {
+        announce_free(a);
+        return -1;
+    }
+    e.seq++;
+    chain_hash(previous, &e, a->hash);
+    a->seq = e.seq;
+    if (store_run(core->store, err,
+                  "INSERT INTO journal(seq, at, actor, kind, subject, app_env_id, data, hash) "
+                  "VALUES($1,$2,$3,$4,$5,$6,$7,$8)",
+                  "iitttitt", e.seq, e.at, actor, kind, subject, app_env_id, text, a->hash) < 0) {
+        announce_free(a);
+        return -1;
+    }
+    a->event = event_of(&e, data);
+    tick_after(core->tick, announce_run, announce_free, a);
+    return 0;
+}
+
+int journal_list(struct core *core, int64_t after, int64_t limit, bool newest,
+                 const char *subject_prefix, json_t **ret_rows, struct err *err)
+{
+    AUTO_FREE char *low = mem_strdup(subject_prefix ? subject_prefix : "");
+    AUTO_FREE char *high = mem_format("%s\x7f", low);
+#define COLUMNS                                                                                    \
+    "SELECT seq, at, actor, kind, subject, app_env_id, data AS data_json, hash FROM journal "
+    if (newest)
+        return store_rows(core->store, ret_rows, err,
+                          COLUMNS "WHERE ($1 = 0 OR seq < $1) AND ($3 = '' OR (subject >= $3 AND "
+                                  "subject < $4)) ORDER BY seq DESC LIMIT $2",
+                          "iitt", after, limit, low, high);
+    return store_rows(
+        core->store, ret_rows, err,
+        COLUMNS
+        "WHERE seq > $1 AND ($3 = '' OR (subject >= $3 AND subject < $4)) ORDER BY seq LIMIT $2",
+        "iitt", after, limit, low, high);
+#undef COLUMNS
+}
+
+/* ---- verify ---- */
+
+struct walk {
+    int64_t rows;
+    int64_t first_bad; /* 0: none */
+    const char *text;
+    char hash[SHA_HEX]; /* of the last good row */
+    size_t next_head;   /* index into heads */
+};
+
+static void note_bad(struct walk *w, int64_t seq, const char *text)
+{
+    if (w->first_bad)
+        return;
+    w->first_bad = seq;
+    w->text = text;
+}
+
+/* Heads are what host wrote down beside us: (seq, hash), growing. */
+static void compare_head(struct walk *w, const json_t *heads, int64_t seq, const char *hash)
+{
+    for (; w->next_head < json_array_size(heads); w->next_head++) {
+        const json_t *head = json_array_get(heads, w->next_head);
+        int64_t head_seq = json_int(head, "seq", 0);
+        if (head_seq > seq)
+            return;
+        if (head_seq == seq && !text_is(json_text(head, "hash"), hash))
+            note_bad(w, seq, "the row differs from the head that host kept");
+    }
+}
+
+static struct str column(const struct query *q, int index)
+{
+    return query_is_null(q, index) ? (struct str){NULL, 0} : query_blob(q, index);
+}
+
+static int walk_rows(struct core *core, struct walk *w, const json_t *heads, struct err *err)
+{
+    AUTO_QUERY q = {0};
+    if (store_query(core->store, &q, err,
+                    "SELECT seq, at, actor, kind, subject, app_env_id, data, hash FROM journal "
+                    "ORDER BY seq",
+                    "") < 0)
+        return -1;
+    int more;
+    while ((more = query_next(&q, err)) > 0 && !w->first_bad) {
+        struct entry e = {query_int(&q, 0), query_int(&q, 1), column(&q, 2), column(&q, 3),
+                          column(&q, 4),    query_int(&q, 5), column(&q, 6)};
+        const char *stored = query_text(&q, 7);
+        char hash[SHA_HEX];
+        chain_hash(w->hash, &e, hash);
+        if (e.seq != w->rows + 1)
+            note_bad(w, w->rows + 1, "a row is missing");
+        else if (!text_is(stored, hash))
+            note_bad(w, e.seq, "the row does not follow from the one before it");
+        compare_head(w, heads, e.seq, hash);
+        memcpy(w->hash, hash, SHA_HEX);
+        w->rows++;
+    }
+    return more < 0 ? -1 : 0;
+}
+
+int journal_verify(struct core *core, const json_t *heads, json_t **ret_report, struct err *err)
+{
+    struct walk w = {.hash = GENESIS};
+    if (walk_rows(core, &w, heads, err) < 0)
+        return -1;
+    int64_t last_head = 0; /* the largest: a head written after a cut is smaller */
+    for (size_t i = 0; i < json_array_size(heads); i++) {
+        int64_t seq = json_int(json_array_get(heads, i), "seq", 0);
+        last_head = seq > last_head ? seq : last_head;
+    }
+    if (!w.first_bad && last_head > w.rows)
+        note_bad(&w, w.rows + 1, "the tail is cut: host has seen later rows");
+    json_t *report = json_object();
+    json_put_bool(report, "ok", w.first_bad == 0);
+    json_put_int(report, "rows", w.rows);
+    json_put_text(report, "head", w.hash);
+    json_put(report, "first_bad", w.first_bad ? json_integer(w.first_bad) : json_null());
+    json_put_text(report, "text", w.text ? w.text : "every row follows from the one before it");
+    *ret_report = report;
+    return 0;
+}

@@ -1,0 +1,25 @@
+/* The journal: every decision, in order, hash-chained over the stored bytes; it is the audit log.
+ * Progress and output are not decisions and do not stand here. Loop thread. */
+#pragma once
+#include <jansson.h>
+#include "core/core.h"
+#include "base/err.h"
+#include "core/store/store.h"
+
+extern const char journal_schema[];
+/* Append within an input. actor: "user:NAME", "token:USER/NAME", "core", "root"; kind:
+ * "rollout.started"; subject: "shop.prod" or "user:wang" (NULL: none); data is borrowed (NULL: {});
+ * app_env_id 0: none (who may see it). Also publishes it on the feed, and sends the new head to
+ * host, once durable. */
+int journal_append(struct core *core, const char *actor, const char *kind, const char *subject,
+                   int64_t app_env_id, const json_t *data, struct err *err) MUST_CHECK;
+/* Send the head to host again: it was away and may have missed the last ones. */
+void journal_tell_head(struct core *core);
+/* Rows after `after`, at most `limit`; newest first when `newest`.
+ * {"seq","at","actor","kind","subject","data","hash"} */
+int journal_list(struct core *core, int64_t after, int64_t limit, bool newest,
+                 const char *subject_prefix, json_t **ret_rows, struct err *err) MUST_CHECK;
+/* Walk the whole chain against the heads that host keeps. Reply {"ok", "rows", "head", "first_bad":
+ * seq or null, "text"}. */
+int journal_verify(struct core *core, const json_t *heads, json_t **ret_report,
+                   struct err *err) MUST_CHECK;

@@ -1,0 +1,102 @@
+/* Releases, instances and rollouts of an app-env.
+ *
+ * A release is artifact + configuration + secret versions, numbered and immutable. A rollout
+ * carries one into its app-env: a visible plan of steps, stored, walked by a state machine, resumed
+ * after any crash. Undoing is a plan as well: when a step fails or somebody cancels, the steps that
+ * bring the former release back are compiled from the rows as they are and appended. At most one
+ * active rollout per app-env.
+ *
+ * Loop thread; what writes runs within an input. */
+#pragma once
+#include <jansson.h>
+#include "base/err.h"
+#include "base/sm.h"
+#include "core/access/access.h"
+#include "core/build/build.h"
+#include "core/core.h"
+#include "core/env/env.h"
+
+extern const char release_schema[]; /* release, rollout, rollout_step, instance */
+
+enum rollout_state {
+    ROLLOUT_RUNNING,
+    ROLLOUT_REVERTING,
+    ROLLOUT_DONE,
+    ROLLOUT_REVERTED,
+    ROLLOUT_FAILED,
+    ROLLOUT_CANCELLED
+};
+enum rollout_event {
+    ROLLOUT_FINISH,
+    ROLLOUT_REVERT,
+    ROLLOUT_STOP_FAILED,
+    ROLLOUT_STOP_CANCELLED,
+    ROLLOUT_END_REVERTED,
+    ROLLOUT_END_CANCELLED
+};
+extern const struct sm rollout_sm;
+enum step_state { STEP_PENDING, STEP_DOING, STEP_DONE, STEP_FAILED, STEP_SKIPPED };
+enum step_event { STEP_BEGIN, STEP_SUCCEED, STEP_FAIL, STEP_SKIP };
+extern const struct sm step_sm;
+enum instance_state {
+    INSTANCE_STARTING,
+    INSTANCE_READY,
+    INSTANCE_SERVING,
+    INSTANCE_DRAINING,
+    INSTANCE_WARM,
+    INSTANCE_STOPPING
+};
+enum instance_event { INSTANCE_UP, INSTANCE_ROUTE, INSTANCE_DRAIN, INSTANCE_REST, INSTANCE_STOP };
+extern const struct sm instance_sm;
+
+enum rollout_kind { ROLLOUT_DEPLOY, ROLLOUT_PROMOTE, ROLLOUT_ROLLBACK };
+struct rollout_request {
+    enum rollout_kind kind;
+    const char *strategy; /* NULL: the configuration's; "rolling" or "all-at-once" */
+    int64_t batches;      /* 0: the configuration's parallelism decides */
+    /* exactly one of: */
+    const json_t *source; /* from source_resolve: build it, then release it */
+    int64_t
+        release; /* an existing release of this app-env; 0 with ROLLOUT_ROLLBACK: the one before */
+    int64_t artifact_of;  /* release id of another app-env: the same artifact, this env's
+                             configuration (config below) */
+    const json_t *config; /* with artifact_of: the effective configuration for this env */
+};
+/* The plan that rollout_create would store: [{"kind","text","args"}]. Nothing is written. */
+int rollout_plan(struct core *core, const struct app_env *ae, const struct rollout_request *request,
+                 json_t **ret_steps, struct err *err) MUST_CHECK;
+/* Store and start. E_ROLLOUT_ACTIVE names who holds the app-env. */
+int rollout_create(struct core *core, const struct person *by, const struct app_env *ae,
+                   const struct rollout_request *request, int64_t *ret_id,
+                   struct err *err) MUST_CHECK;
+/* Undo what was done and end; E_STATE_CONFLICT when it ended or is reverting. */
+int rollout_cancel(struct core *core, const struct person *by, int64_t id,
+                   struct err *err) MUST_CHECK;
+/* Rows for people. rollout_row has "steps". */
+int rollout_row(struct core *core, int64_t app_env_id, int64_t id, json_t **ret_row,
+                struct err *err) MUST_CHECK;
+int rollout_list(struct core *core, int64_t app_env_id, int64_t before, int64_t limit,
+                 json_t **ret_rows, struct err *err) MUST_CHECK;
+int rollout_active(struct core *core, int64_t app_env_id, json_t **ret_row_or_null,
+                   struct err *err) MUST_CHECK;
+int release_list(struct core *core, int64_t app_env_id, int64_t before, int64_t limit,
+                 json_t **ret_rows, struct err *err) MUST_CHECK;
+int release_row(struct core *core, int64_t app_env_id, int64_t number, json_t **ret_row,
+                struct err *err) MUST_CHECK;
+/* Numbers that one can roll back to, newest first. */
+int release_targets(struct core *core, const struct app_env *ae, json_t **ret_numbers,
+                    struct err *err) MUST_CHECK;
+int instance_list(struct core *core, int64_t app_env_id, json_t **ret_rows,
+                  struct err *err) MUST_CHECK;
+
+/* Hook into build, start timers. */
+int release_init(struct core *core, struct err *err) MUST_CHECK;
+void release_done(void); /* stop timers */
+/* Act again on every active rollout, set the edge's full table, compare instances with host's. */
+void release_resume(struct core *core);
+/* Send the edge the whole table of one app-env, from its rows. */
+void app_env_edge_refresh(struct core *core, int64_t app_env_id,
+                          void (*done)(void *context, json_t *ok, const struct err *error),
+                          void *context);
+/* Notice of host: an instance changed. */
+void release_instance_changed(struct core *core, const json_t *instance);
