@@ -1,0 +1,310 @@
+/* Repositories: made, found, removed, measured, kept in order.
+ *
+ * A repository is made in the scratch folder and renamed into place, and renamed into the trash
+ * before it is removed: a half-made or half-removed one is never seen. */
+#include "courier/git/repo.h"
+#include <fcntl.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fts.h>
+#include <glob.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "base/time.h"
+
+/* What our calls give with -c anyway, for whoever looks into the repository by hand. */
+#define REPO_CONFIG                                                                                \
+    "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"                    \
+    "\thooksPath = /dev/null\n\tfsync = committed\n\tfsmonitor = false\n"                          \
+    "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[transfer]\n\thideRefs = refs/slipway\n"     \
+    "[receive]\n\tfsckObjects = true\n\tunpackLimit = 1\n[protocol]\n\tallow = never\n"
+
+#define SCRATCH_AGE_S 7200 /* quarantines may be in use until then */
+
+int git_store_open(const char *root, struct git_store *ret_store, struct err *err)
+{
+    struct git_store gs = {
+        .root = mem_strdup(root),
+        .scratch = mem_format("%s/.scratch", root),
+        .trash = mem_format("%s/.trash", root),
+    };
+    if (file_make_dirs(root, 0700, err) < 0 || file_make_dirs(gs.scratch, 0700, err) < 0 ||
+        file_make_dirs(gs.trash, 0700, err) < 0) {
+        git_store_done(&gs);
+        return -1;
+    }
+    *ret_store = gs;
+    return 0;
+}
+
+void git_store_done(struct git_store *gs)
+{
+    free(gs->root);
+    free(gs->scratch);
+    free(gs->trash);
+    *gs = (struct git_store){0};
+}
+
+char *repo_fresh_path(const char *folder, const char *what)
+{
+    char random[16 + 1];
+    random_hex(clock_system(), 8, random);
+    return mem_format("%s/%s-%s", folder, what, random);
+}
+
+static int repo_path(const struct git_ask *ask, char **ret_dir, struct err *err)
+{
+    const char *app = json_text(ask->args, "app");
+    if (!app || !str_is_name(str_of(app)))
+        return FAIL(err, E_NAME_INVALID, "'%s' is no name of an app", app ? app : "");
+    *ret_dir = mem_format("%s/%s.git", ask->store->root, app);
+    return 0;
+}
+
+int repo_open(const struct git_ask *ask, char **ret_dir, struct err *err)
+{
+    AUTO_FREE char *dir = NULL;
+    if (repo_path(ask, &dir, err) < 0)
+        return -1;
+    if (access(dir, F_OK) < 0)
+        return FAIL(err, E_NOT_FOUND, "app '%s' has no repository", json_text(ask->args, "app"));
+    *ret_dir = TAKE(dir);
+    return 0;
+}
+
+int repo_check_branch(const char *name, struct err *err)
+{
+    if (name && str_is_branch(str_of(name)))
+        return 0;
+    return FAIL(err, E_REF_INVALID, "'%s' is no valid branch name", name ? name : "");
+}
+
+int repo_check_commit(const char *commit, const char *what, struct err *err)
+{
+    if (commit && str_is_commit(str_of(commit)))
+        return 0;
+    return FAIL(err, E_REF_INVALID, "%s '%s' is no commit id of 40 digits", what,
+                commit ? commit : "");
+}
+
+static int set_head(const char *dir, const char *trunk, struct err *err)
+{
+    AUTO_GIT call;
+    git_call_init(&call, dir);
+    git_verb(&call, "symbolic-ref");
+    git_end(&call);
+    git_arg(&call, "HEAD");
+    git_arg_format(&call, "refs/heads/%s", trunk);
+    return git_run(&call, (struct str){0}, NULL, err);
+}
+
+static int make_bare(const char *dir, struct err *err)
+{
+    AUTO_GIT call;
+    git_call_init(&call, NULL);
+    git_verb(&call, "init");
+    git_arg(&call, "--quiet");
+    git_arg(&call, "--bare");
+    git_arg(&call, "--template=");
+    git_arg(&call, "--object-format=sha1");
+    git_end(&call);
+    git_arg(&call, dir);
+    if (git_run(&call, (struct str){0}, NULL, err) < 0)
+        return -1;
+    AUTO_FREE char *config = mem_format("%s/config", dir);
+    return file_write(config, STR(REPO_CONFIG), 0600, err);
+}
+
+/* git init does not fsync what it writes: make all of it durable before it gets its name. */
+static int publish_folder(const struct git_store *gs, const char *made, const char *dir,
+                          struct err *err)
+{
+    AUTO_CLOSE int root = open(gs->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0 || syncfs(root) < 0)
+        return FAIL_SYS(err, "cannot make '%s' durable", made);
+    FAULT("repo.create");
+    if (rename(made, dir) < 0 && errno != EEXIST && errno != ENOTEMPTY)
+        return FAIL_SYS(err, "cannot rename '%s'", made);
+    if (fsync(root) < 0)
+        return FAIL_SYS(err, "cannot make '%s' durable", dir);
+    return 0;
+}
+
+int git_repo_create(const struct git_ask *ask, json_t **ret_reply, struct err *err)
+{
+    AUTO_FREE char *dir = NULL;
+    const char *trunk = json_text(ask->args, "trunk");
+    if (repo_path(ask, &dir, err) < 0 || repo_check_branch(trunk, err) < 0)
+        return -1;
+    if (!file_exists(dir)) {
+        AUTO_FREE char *made = repo_fresh_path(ask->store->scratch, "new");
+        if (make_bare(made, err) < 0 || publish_folder(ask->store, made, dir, err) < 0)
+            return -1;
+    }
+    if (set_head(dir, trunk, err) < 0)
+        return -1;
+    *ret_reply = json_object();
+    return 0;
+}
+
+int git_repo_delete(const struct git_ask *ask, json_t **ret_reply, struct err *err)
+{
+    AUTO_FREE char *dir = NULL;
+    if (repo_path(ask, &dir, err) < 0)
+        return -1;
+    AUTO_FREE char *away = repo_fresh_path(ask->store->trash, json_text(ask->args, "app"));
+    if (rename(dir, away) < 0 && errno != ENOENT)
+        return FAIL_SYS(err, "cannot move '%s' away", dir);
+    *ret_reply = json_object();
+    return 0;
+}
+
+static int64_t folder_bytes(char *dir)
+{
+    int64_t bytes = 0;
+    char *roots[] = {dir, NULL};
+    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    if (!walk)
+        return 0;
+    for (FTSENT *e; (e = fts_read(walk));)
+        if (e->fts_info == FTS_F || e->fts_info == FTS_D)
+            bytes += (int64_t)e->fts_statp->st_blocks * 512;
+    (void)fts_close(walk); /* read-only */
+    return bytes;
+}
+
+int git_repo_df(const struct git_ask *ask, json_t **ret_reply, struct err *err)
+{
+    DIR *root = opendir(ask->store->root);
+    if (!root)
+        return FAIL_SYS(err, "cannot read '%s'", ask->store->root);
+    json_t *list = json_array();
+    for (struct dirent *e; (e = readdir(root));) {
+        struct str name = str_of(e->d_name);
+        if (!str_ends(name, ".git") || name.length <= 4)
+            continue;
+        name.length -= 4;
+        AUTO_FREE char *dir = mem_format("%s/%s", ask->store->root, e->d_name);
+        json_t *row = json_object();
+        json_put_str(row, "app", name);
+        json_put_int(row, "bytes", folder_bytes(dir));
+        json_push(list, row);
+    }
+    (void)closedir(root); /* read-only */
+    *ret_reply = json_object();
+    json_put(*ret_reply, "repositories", list);
+    return 0;
+}
+
+/* --- upkeep --------------------------------------------------------------------------------- */
+
+static int write_graph(const char *dir, struct err *err)
+{
+    AUTO_GIT call;
+    git_call_init(&call, dir);
+    git_verb(&call, "commit-graph");
+    git_arg(&call, "write");
+    git_arg(&call, "--reachable");
+    git_arg(&call, "--split");
+    git_arg(&call, "--no-progress");
+    return git_run(&call, (struct str){0}, NULL, err);
+}
+
+/* geometric: join small packs. full: one pack, what no ref reaches goes to a cruft pack and is
+ * dropped two days after it was last touched: an integration nobody published. */
+static int repack(const char *dir, const char *how, struct err *err)
+{
+    AUTO_GIT call;
+    git_call_init(&call, dir);
+    git_verb(&call, "repack");
+    git_arg(&call, "-d");
+    git_arg(&call, "-q");
+    if (text_is(how, "full")) {
+        git_arg(&call, "--cruft");
+        git_arg(&call, "--cruft-expiration=2.days.ago");
+        git_arg(&call, "--write-bitmap-index");
+    } else {
+        git_arg(&call, "--geometric=2");
+    }
+    AUTO(git_process) *p = NULL;
+    struct git_outcome outcome;
+    if (git_process_start(&call, 3600000, &p, err) < 0)
+        return -1;
+    git_process_close_input(p);
+    struct str rest;
+    while (git_process_until(p, '\n', 65536, &rest, err) == 0)
+        ; /* quiet: there is none */
+    if (git_process_wait(p, &outcome, err) < 0)
+        return -1;
+    return git_outcome_check(&call, &outcome, err);
+}
+
+int git_upkeep(const struct git_ask *ask, json_t **ret_reply, struct err *err)
+{
+    AUTO_FREE char *dir = NULL;
+    const char *how = json_text(ask->args, "repack");
+    if (repo_open(ask, &dir, err) < 0)
+        return -1;
+    if (how && repack(dir, how, err) < 0)
+        return -1;
+    if (write_graph(dir, err) < 0)
+        return -1;
+    *ret_reply = json_object();
+    return 0;
+}
+
+/* Remove what lies in the folder and has not changed for so long. */
+static int sweep_folder(const char *folder, int64_t age_seconds, struct err *err)
+{
+    DIR *d = opendir(folder);
+    if (!d)
+        return FAIL_SYS(err, "cannot read '%s'", folder);
+    int64_t oldest = clock_wall_ms(clock_system()) / 1000 - age_seconds;
+    int result = 0;
+    for (struct dirent *e; result == 0 && (e = readdir(d));) {
+        struct stat st;
+        if (text_is(e->d_name, ".") || text_is(e->d_name, "..") ||
+            fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            (age_seconds > 0 && st.st_mtime > oldest))
+            continue;
+        AUTO_FREE char *path = mem_format("%s/%s", folder, e->d_name);
+        result = file_remove_tree(path, err);
+    }
+    (void)closedir(d); /* read-only */
+    return result;
+}
+
+/* A killed receive-pack leaves its quarantine behind; none lives as long as the age. */
+static int sweep_incoming(const struct git_store *gs, int64_t age_seconds, struct err *err)
+{
+    glob_t found;
+    AUTO_FREE char *pattern = mem_format("%s/*.git/objects/tmp_objdir-*", gs->root);
+    int64_t oldest = clock_wall_ms(clock_system()) / 1000 - age_seconds;
+    int result = 0;
+    if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
+        return 0;
+    for (size_t i = 0; result == 0 && i < found.gl_pathc; i++) {
+        struct stat st;
+        if (lstat(found.gl_pathv[i], &st) == 0 && (age_seconds == 0 || st.st_mtime < oldest))
+            result = file_remove_tree(found.gl_pathv[i], err);
+    }
+    globfree(&found);
+    return result;
+}
+
+int git_sweep(const struct git_ask *ask, json_t **ret_reply, struct err *err)
+{
+    bool start = json_bool(ask->args, "start", false);
+    int64_t age = start ? 0 : SCRATCH_AGE_S;
+    if (sweep_incoming(ask->store, age, err) < 0 || sweep_folder(ask->store->scratch, age, err) < 0)
+        return -1;
+    if (!start && sweep_folder(ask->store->trash, 0, err) < 0)
+        return -1;
+    *ret_reply = json_object();
+    return 0;
+}

@@ -1,0 +1,36 @@
+/* Inside the folder: finding a repository and reading its refs. Pool threads. */
+#pragma once
+#include "base/map.h"
+#include "courier/git/git.h"
+#include "courier/git/process.h"
+
+#define GIT_OID (40 + 1)
+#define GIT_REFS_A_CALL 500 /* ref names given as arguments of one git call */
+
+/* Forget everything; the map stays. */
+void git_cache_clear(struct map *cache);
+/* The repository of args' "app": heap path; E_NAME_INVALID, E_NOT_FOUND. */
+int repo_open(const struct git_ask *ask, char **ret_dir, struct err *err) MUST_CHECK;
+/* A path below `folder` that nobody else uses: heap; nothing is made. */
+char *repo_fresh_path(const char *folder, const char *what);
+/* Branch names are checked here: E_REF_INVALID. */
+int repo_check_branch(const char *name, struct err *err) MUST_CHECK;
+int repo_check_commit(const char *commit, const char *what, struct err *err) MUST_CHECK;
+/* Tips of exactly these full refs into `ret_tips` (ref to heap text of 40 digits); absent refs are
+ * absent there. The map is initialised by the caller and freed with repo_tips_done. */
+int repo_tips(const char *dir, const char *const *refs, size_t count, struct map *ret_tips,
+              struct err *err) MUST_CHECK;
+void repo_tips_done(struct map *tips);
+/* Tree and committer date (seconds) of commits; REPO_ABSENT and *ret_absent (an index) when one
+ * does not exist or is no commit. `objects`: a quarantine to look into as well, or NULL. */
+#define REPO_ABSENT 1
+struct repo_commit {
+    char tree[GIT_OID];
+    int64_t date;
+};
+int repo_commits(const char *dir, const char *objects, const char *const *commits, size_t count,
+                 struct repo_commit *ret_commits, size_t *ret_absent, struct err *err) MUST_CHECK;
+/* Compare-and-swap of one full ref. `to` NULL deletes; `expect` NULL: whatever it was, GIT_ZERO:
+ * must be absent. E_EXISTS, E_REF_CHANGED, E_BRANCH_UNKNOWN (no such commit). */
+int repo_move_ref(const char *dir, const char *ref, const char *to, const char *expect,
+                  struct err *err) MUST_CHECK;

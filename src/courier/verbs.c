@@ -1,0 +1,104 @@
+/* The verbs core may ask for (wire/courier.h), each with its handler. */
+#include "courier/courier_priv.h"
+#include "base/json.h"
+#include "base/log.h"
+
+/* A larger epoch replaces the channel, a smaller one is an older core that must give way. */
+static void hello(void *context, struct message *m)
+{
+    struct courier *c = context;
+    struct err err = ERR_INIT;
+    int64_t epoch = json_int(m->args, "epoch", 0);
+    int64_t protocol = json_int(m->args, "protocol", 0);
+    if (protocol != WIRE_PROTOCOL && protocol != WIRE_PROTOCOL - 1)
+        (void)FAIL(&err, E_PROTOCOL, "protocol %lld is not spoken here", (long long)protocol);
+    else if (epoch < c->epoch)
+        (void)FAIL(&err, E_EPOCH_STALE, "a newer core is connected");
+    if (err.kind) {
+        message_fail(m, &err);
+        return;
+    }
+    struct channel *older = c->core;
+    c->epoch = epoch;
+    c->core = m->channel;
+    json_t *reply = json_object();
+    json_put_int(reply, "protocol", WIRE_PROTOCOL);
+    message_ok(m, reply);
+    log_info("core is connected", F_INT("epoch", epoch));
+    if (older && older != m->channel)
+        channel_free(older);
+}
+
+static void dump(void *context, struct message *m)
+{
+    struct courier *c = context;
+    json_t *reply = json_object();
+    json_t *all = json_object();
+    json_put_int(all, "epoch", c->epoch);
+    json_put(all, "jobs", job_dump(c));
+    json_put(all, "hosting", c->hosting ? git_hosting_dump(c->hosting) : json_object());
+    json_put(reply, "dump", all);
+    message_ok(m, reply);
+}
+
+static void repo_create(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_repo_create);
+}
+static void repo_delete(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_repo_delete);
+}
+static void branch_list(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_branch_list);
+}
+static void branch_tips(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_branch_tips);
+}
+static void branch_create(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_branch_create);
+}
+static void branch_delete(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_branch_delete);
+}
+static void integrate(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_MERGE, git_integrate);
+}
+static void ref_publish(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_ref_publish);
+}
+static void file_read(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_file_read);
+}
+static void export(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_EXPORT, git_export);
+}
+static void df(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_repo_df);
+}
+
+const struct message_verb courier_verbs[] = {
+    {WIRE("hello", courier_hello), 0, hello},
+    {WIRE("repo.create", courier_repo_create), 0, repo_create},
+    {WIRE("repo.delete", courier_repo_delete), 0, repo_delete},
+    {WIRE("branch.list", courier_branch_list), 0, branch_list},
+    {WIRE("branch.tips", courier_branch_tips), 0, branch_tips},
+    {WIRE("branch.create", courier_branch_create), 0, branch_create},
+    {WIRE("branch.delete", courier_branch_delete), 0, branch_delete},
+    {WIRE("integrate", courier_integrate), 0, integrate},
+    {WIRE("ref.publish", courier_ref_publish), 0, ref_publish},
+    {WIRE("file.read", courier_file_read), 0, file_read},
+    {WIRE("export", courier_export), 1, export},
+    {WIRE("df", courier_df), 0, df},
+    {WIRE("dump", courier_dump), 0, dump},
+};
+const size_t courier_verb_count = sizeof(courier_verbs) / sizeof(courier_verbs[0]);
