@@ -1,0 +1,261 @@
+/* The artifact store: its folders, an instance's root from an artifact, prepare and stat.
+ *
+ * Everything here can be rebuilt or asked again: a crash leaves temporary files that the next start
+ * removes. Only retention deletes what has a name. */
+#include "host/artifact/artifact.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/time.h"
+#include "host/artifact/artifact_priv.h"
+#include "io/loop.h"
+
+static struct artifact_store the_store;
+
+struct artifact_store *artifact_store_get(void)
+{
+    ASSERT(the_store.root);
+    return &the_store;
+}
+
+char *artifact_store_path(const char *below)
+{
+    return mem_format("%s/%s", artifact_store_get()->root, below);
+}
+
+static void discard_work(void *context)
+{
+    char *path = context;
+    struct err err = ERR_INIT;
+    if (file_remove_tree(path, &err) < 0)
+        log_warn("leftover not removed, trying again at the next start", F_STR("path", path),
+                 F_ERR(&err));
+}
+
+static void discard_done(void *context)
+{
+    free(context);
+}
+
+void artifact_discard(const char *path)
+{
+    static unsigned counter;
+    if (!path || !file_exists(path))
+        return;
+    AUTO_FREE char *name = mem_format("trash/%d-%u", (int)getpid(), counter++);
+    AUTO_FREE char *away = artifact_store_path(name);
+    if (rename(path, away) < 0) {
+        log_warn("cannot move to trash, leaving it", F_STR("path", path),
+                 F_STR("why", strerror(errno)));
+        return;
+    }
+    loop_work(discard_work, discard_done, TAKE(away));
+}
+
+/* What a process before us left: temporary blobs, half-made folders, the trash. */
+static int empty_folder(const char *below, struct err *err)
+{
+    AUTO_FREE char *folder = artifact_store_path(below);
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return FAIL_SYS(err, "cannot list '%s'", folder);
+    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        loop_work(discard_work, discard_done, mem_format("%s/%s", folder, e->d_name));
+    }
+    (void)closedir(dir); /* read only */
+    return 0;
+}
+
+int artifact_init(struct host *h, struct err *err)
+{
+    static const char *const folders[] = {"", "blobs/sha256", "blobs/tmp", "unpacked", "trash"};
+    the_store.host = h;
+    the_store.root = settings_data(h->settings, "host");
+    map_init(&the_store.unpacking);
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        AUTO_FREE char *path = artifact_store_path(folders[i]);
+        if (file_make_dirs(path, 0700, err) < 0)
+            return err_wrap(err, "artifact store");
+    }
+    if (empty_folder("trash", err) < 0 || empty_folder("blobs/tmp", err) < 0 ||
+        layer_init(err) < 0 || host_base_init(err) < 0)
+        return err_wrap(err, "artifact store");
+    return 0;
+}
+
+void artifact_add_user(const struct artifact_user *user)
+{
+    struct artifact_store *store = artifact_store_get();
+    ASSERT(store->user_count < ARRAY_SIZE(store->users));
+    store->users[store->user_count++] = *user;
+}
+
+void artifact_in_use(bool (*fn)(void *context, const char *artifact), void *context)
+{
+    artifact_add_user(&(struct artifact_user){.in_use = fn, .context = context});
+}
+
+static int add_lower(struct artifact_root *root, const char *digest, struct err *err)
+{
+    size_t at = 0;
+    if (!artifact_is_unpacked(digest))
+        return FAIL(err, E_STATE_CONFLICT, "layer '%s' is not unpacked here: prepare it first",
+                    digest);
+    while (root->lower[at])
+        at++;
+    ASSERT(at + 1 < ARRAY_SIZE(root->lower));
+    AUTO_FREE char *path = artifact_unpacked_path(digest);
+    root->lower[at] = arena_dup(&root->memory, str_of(path));
+    return 0;
+}
+
+static int add_base(struct artifact_root *root, const char *base, struct err *err)
+{
+    struct layer_record record = {0};
+    if (strcmp(base, "host") == 0) {
+        root->base = "host";
+        host_base_root(root);
+        return 0;
+    }
+    if (!str_is_digest(str_of(base)))
+        return FAIL(err, E_FIELD_INVALID, "'%s' is no base", base);
+    root->base = arena_dup(&root->memory, str_of(base));
+    if (add_lower(root, base, err) < 0 || layer_record_read(base, &record, err) < 0)
+        return -1;
+    return record.below[0] ? add_lower(root, record.below, err) : 0;
+}
+
+static int fill_root(const char *artifact, struct artifact_root *root, struct err *err)
+{
+    struct artifact_layers layers;
+    AUTO_JSON *config = NULL;
+    if (artifact_layers(artifact, &layers, err) < 0 ||
+        artifact_blob_json(layers.config, &config, err) < 0 ||
+        add_lower(root, layers.app, err) < 0 || add_base(root, layers.base, err) < 0)
+        return -1;
+    root->config = image_run_config(config);
+    return 0;
+}
+
+int artifact_root(const char *artifact, struct artifact_root *ret_root, struct err *err)
+{
+    struct artifact_root root = {0};
+    arena_init(&root.memory);
+    if (fill_root(artifact, &root, err) < 0) {
+        artifact_root_done(&root);
+        return err_wrap(err, "root of artifact '%s'", artifact);
+    }
+    *ret_root = root;
+    return 0;
+}
+
+int artifact_base_root(const char *base, struct artifact_root *ret_root, struct err *err)
+{
+    struct artifact_root root = {0};
+    arena_init(&root.memory);
+    if (add_base(&root, base, err) < 0) {
+        artifact_root_done(&root);
+        return err_wrap(err, "base '%s'", base);
+    }
+    *ret_root = root;
+    return 0;
+}
+
+void artifact_root_done(struct artifact_root *root)
+{
+    json_decref(root->config);
+    arena_done(&root->memory);
+    *root = (struct artifact_root){0};
+}
+
+/* release.prepare: app layer, then base layer; each at most once. */
+struct prepare {
+    struct ticket *ticket;
+    struct artifact_layers layers;
+    int64_t started_us;
+    bool reused;
+};
+
+static void prepare_end(struct prepare *p, const struct err *error)
+{
+    if (error) {
+        ticket_fail(p->ticket, error);
+    } else {
+        json_t *ok = json_object();
+        json_put_int(ok, "ms", (clock_mono_us() - p->started_us) / 1000);
+        json_put_int(ok, "bytes", p->layers.bytes);
+        json_put_bool(ok, "reused", p->reused);
+        ticket_ok(p->ticket, ok);
+    }
+    free(p);
+}
+
+static void prepare_base_done(void *context, const struct err *error)
+{
+    prepare_end(context, error);
+}
+
+static void prepare_app_done(void *context, const struct err *error)
+{
+    struct prepare *p = context;
+    if (error || strcmp(p->layers.base, "host") == 0) {
+        prepare_end(p, error);
+        return;
+    }
+    artifact_unpack(p->layers.base, ARTIFACT_LAYER_BASE, prepare_base_done, p);
+}
+
+static bool all_unpacked(const struct artifact_layers *l)
+{
+    return artifact_is_unpacked(l->app) &&
+           (strcmp(l->base, "host") == 0 || artifact_is_unpacked(l->base));
+}
+
+void artifact_verb_prepare(void *context, struct message *m)
+{
+    struct err err = ERR_INIT;
+    struct prepare *p = mem_alloc(sizeof(*p));
+    AUTO_JSON *config = NULL;
+    (void)context; /* the one host of this process */
+    p->started_us = clock_mono_us();
+    if (artifact_layers(json_text(m->args, "artifact"), &p->layers, &err) < 0 ||
+        artifact_blob_json(p->layers.config, &config, &err) < 0) {
+        message_fail(m, &err);
+        free(p);
+        return;
+    }
+    FAULT("artifact.prepare");
+    p->ticket = message_ticket(m);
+    p->reused = all_unpacked(&p->layers);
+    artifact_unpack(p->layers.app, ARTIFACT_LAYER_APP, prepare_app_done, p);
+}
+
+void artifact_verb_stat(void *context, struct message *m)
+{
+    struct err err = ERR_INIT;
+    struct artifact_layers layers = {0};
+    const char *artifact = json_text(m->args, "artifact");
+    (void)context; /* the one host of this process */
+    int r = artifact_layers(artifact, &layers, &err);
+    if (r < 0 && err.kind != E_NOT_FOUND) {
+        message_fail(m, &err);
+        return;
+    }
+    bool present = r == 0 && artifact_blob_exists(layers.app) &&
+                   (strcmp(layers.base, "host") == 0 || artifact_blob_exists(layers.base));
+    json_t *ok = json_object();
+    json_put_bool(ok, "present", present);
+    json_put_int(ok, "bytes", layers.bytes);
+    json_put_bool(ok, "unpacked", present && all_unpacked(&layers));
+    json_put_text(ok, "base", layers.base);
+    message_ok(m, ok);
+}

@@ -1,0 +1,46 @@
+/* What the files of this folder share. */
+#pragma once
+#include "base/buf.h"
+#include "base/sha.h"
+#include "host/base_image/base_image.h"
+#include "host/sandbox/sandbox.h"
+
+/* Where packages come from: one-line entries ("deb [signed-by=...] URI SUITE main"), the machine's
+ * own Debian ones or those of the mirror of the settings. */
+struct sources {
+    char suite[32]; /* codename: "bookworm" */
+    char *lines[16];
+    size_t count;
+};
+int sources_find(const char *apt_dir, const char *os_release, const char *mirror,
+                 struct sources *ret_sources, struct err *err) MUST_CHECK;
+void sources_done(struct sources *s);
+
+#define PACKAGES_MAX 200
+/* Sorted, without repetitions, names checked. */
+struct packages {
+    char **names;
+    size_t count;
+};
+int packages_read(const json_t *list, struct packages *ret_packages, struct err *err) MUST_CHECK;
+void packages_done(struct packages *p);
+
+/* One way to tell of progress and of the end, for the jobs below. */
+struct job_listener {
+    void (*progress)(void *context, const char *text, int percent);
+    /* digest NULL and error set, or the other way round */
+    void (*done)(void *context, const char *digest, int64_t bytes, const struct err *error);
+    void *context;
+};
+/* mmdebstrap into a blob, unpacked. */
+int bootstrap_start(struct host *h, const struct sources *sources, const struct packages *packages,
+                    const struct job_listener *listener, struct err *err) MUST_CHECK;
+/* Packages on top of a base, in a sandbox, kept as one more unpacked layer named `digest`. One at a
+ * time: they share a range of ids; later ones wait. */
+int overlay_start(struct host *h, const char *base, const char *digest,
+                  const struct packages *packages, const struct job_listener *listener,
+                  struct err *err) MUST_CHECK;
+
+/* Give a tree that was written under a range of ids back to ids from 0; drops set-id bits and file
+ * capabilities. Follows no link. Blocking; any thread. *ret_bytes: the size of its files. */
+int shift_tree(const char *folder, uint32_t range, int64_t *ret_bytes, struct err *err) MUST_CHECK;

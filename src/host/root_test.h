@@ -1,0 +1,47 @@
+/* For the tests of this folder that need root: settings of an installation of their own (id,
+ * subnet and ids apart from any other), in a temporary folder. */
+#pragma once
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/tap.h"
+#include "wire/settings.h"
+
+/* Two runs of one test (another checkout, another build) would end each other's containers: the
+ * second waits here until the first has ended. The lock lives as long as the process. */
+static inline void root_test_lock(int number)
+{
+    AUTO_FREE char *path = mem_format("/run/lock/slipway-test-%d", number);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        (void)fprintf(stderr, "# cannot lock '%s'\n", path);
+}
+
+/* `number` 0..9 keeps tests that run at the same time apart. NULL when not root. */
+static inline struct settings *root_test_settings(const char *folder, int number)
+{
+    struct settings *settings = NULL;
+    struct err err = ERR_INIT;
+    if (geteuid() != 0)
+        return NULL;
+    root_test_lock(number);
+    AUTO_FREE char *path = mem_format("%s/settings", folder);
+    AUTO_FREE char *text = mem_format("id = swt%d\ndata_dir = %s/data\nrun_dir = %s/run\n"
+                                      "subnet = 10.199.%d.0/24\nid_first = %u\n",
+                                      number, folder, folder, number, 3000000000u);
+    if (chmod(folder, 0755) < 0 || file_write(path, str_of(text), 0644, &err) < 0 ||
+        settings_load(path, &settings, &err) < 0) {
+        (void)fprintf(stderr, "# %s\n", err.text);
+        return NULL;
+    }
+    AUTO_FREE char *host = settings_data(settings, "host");
+    AUTO_FREE char *live = settings_run(settings, "live");
+    if (file_make_dirs(host, 0755, &err) < 0 || chmod(host, 0700) < 0 ||
+        file_make_dirs(live, 0711, &err) < 0)
+        (void)fprintf(stderr, "# %s\n", err.text);
+    return settings;
+}
