@@ -1,0 +1,252 @@
+/* Options, the table of verbs, and the way out: the error's text on stderr, its class as exit code.
+ */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/verbs.h"
+
+const struct cli_verb cli_verbs[] = {
+    {"setup", verb_setup, "setup LINK [--server URL] [--stdin]",
+     "use a one-time link: choose your password, sign in", true},
+    {"login", verb_login, "login [--server URL] [--name NAME] [--stdin]",
+     "sign in, and let git use it", true},
+    {"logout", verb_logout, "logout", "forget the stored token", false},
+    {"user", verb_user,
+     "user ls|add|reset|remove|grant|revoke [NAME] [--role ROLE] [-a APP] [-e ENV]",
+     "people and their roles", false},
+    {"app", verb_app, "app ls|create|show|remove [NAME]", "apps", false},
+    {"env", verb_env, "env ls|add|domains [NAME|DOMAIN...]", "environments and domains", false},
+    {"branch", verb_branch, "branch ls|new|rm [NAME] [--from BRANCH] [--match TEXT]", "branches",
+     false},
+    {"tick", verb_tick, "tick BRANCH... -e ENV", "put branches into an env's set", false},
+    {"untick", verb_untick, "untick BRANCH... -e ENV", "take branches out of it", false},
+    {"plan", verb_plan, "plan [deploy|promote|rollback] -e ENV", "print the steps, do nothing",
+     false},
+    {"build", verb_build, "build -e ENV", "build the ticked set without releasing it", false},
+    {"deploy", verb_deploy, "deploy [RELEASE] -e ENV [--strategy S] [--batches N] [--no-wait]",
+     "integrate, check, build, release", false},
+    {"promote", verb_promote, "promote FROM TO [--same-artifact]",
+     "carry what is live in one env to another", false},
+    {"rollback", verb_rollback, "rollback [RELEASE] -e ENV", "bring an earlier release back",
+     false},
+    {"cancel", verb_cancel, "cancel [build N|ROLLOUT] -e ENV", "undo and end what runs", false},
+    {"status", verb_status, "status [-e ENV] [-w]", "what runs where", false},
+    {"logs", verb_logs,
+     "logs -e ENV [-f] [-n LINES] [--since 10m] [--grep TEXT] [--release N] [--instance I]",
+     "output of the instances; 'logs build N' of a build", false},
+    {"requests", verb_requests, "requests -e ENV [-f] [-n LINES] ...", "requests at the edge",
+     false},
+    {"top", verb_top, "top [-e ENV] [-w]", "requests, errors and time", false},
+    {"history", verb_history, "history [releases|rollouts|builds] -e ENV",
+     "what was released when, by whom", false},
+    {"config", verb_config, "config check [FILE] | config show [-e ENV] [--ref BRANCH]",
+     "slipway.yaml", false},
+    {"secret", verb_secret, "secret ls|set|rm [NAME] -e ENV [--kind file|env|build]",
+     "secrets (the value is read from stdin)", false},
+    {"token", verb_token, "token ls|new|rm [NAME] [--days N] [--read-only] [-a APP]", "API tokens",
+     false},
+    {"audit", verb_audit, "audit [verify] [-n LINES]", "the journal", false},
+    {"df", verb_df, "df", "disk in use", false},
+    {"doctor", verb_doctor, "doctor", "what is wrong, and how to mend it", false},
+    {"debug", verb_debug, "debug dump|faults|fault ROLE POINT [NTH]", "look inside", false},
+    {"git-credential", verb_git_credential, "git-credential get", "for git: name and token", true},
+    {"completion", verb_completion, "completion bash", "shell completion", true},
+    {"version", verb_version, "version", "program and server", true},
+};
+const size_t cli_verb_count = ARRAY_SIZE(cli_verbs);
+
+enum option_form { OPTION_TEXT, OPTION_NUMBER, OPTION_FLAG };
+struct option_row {
+    const char *name;
+    enum option_form form;
+    size_t offset;
+};
+#define OPTION(name_, form_, field_)                                                               \
+    {                                                                                              \
+        (name_), (form_), offsetof(struct cli, field_)                                             \
+    }
+static const struct option_row options[] = {
+    OPTION("-a", OPTION_TEXT, app),
+    OPTION("--app", OPTION_TEXT, app),
+    OPTION("-e", OPTION_TEXT, env),
+    OPTION("--env", OPTION_TEXT, env),
+    OPTION("--settings", OPTION_TEXT, settings),
+    OPTION("--server", OPTION_TEXT, server),
+    OPTION("--name", OPTION_TEXT, name),
+    OPTION("--from", OPTION_TEXT, from),
+    OPTION("--strategy", OPTION_TEXT, strategy),
+    OPTION("--role", OPTION_TEXT, role),
+    OPTION("--kind", OPTION_TEXT, kind),
+    OPTION("--grep", OPTION_TEXT, grep),
+    OPTION("--instance", OPTION_TEXT, instance),
+    OPTION("--since", OPTION_TEXT, since),
+    OPTION("--match", OPTION_TEXT, match),
+    OPTION("--ref", OPTION_TEXT, ref),
+    OPTION("-n", OPTION_NUMBER, lines),
+    OPTION("--timeout", OPTION_NUMBER, timeout_s),
+    OPTION("--release", OPTION_NUMBER, release),
+    OPTION("--batches", OPTION_NUMBER, batches),
+    OPTION("--days", OPTION_NUMBER, days),
+    OPTION("-f", OPTION_FLAG, follow),
+    OPTION("-w", OPTION_FLAG, watch),
+    OPTION("--no-wait", OPTION_FLAG, no_wait),
+    OPTION("--same-artifact", OPTION_FLAG, same_artifact),
+    OPTION("--read-only", OPTION_FLAG, read_only),
+    OPTION("--all-at-once", OPTION_FLAG, all_at_once),
+    OPTION("--stdin", OPTION_FLAG, from_stdin),
+    OPTION("-v", OPTION_FLAG, verbose),
+};
+
+int cli_usage(const char *text, struct err *err)
+{
+    return FAIL(err, E_USAGE, "usage: slipway %s", text);
+}
+
+static int set_option(struct cli *c, const struct option_row *row, const char *value,
+                      struct err *err)
+{
+    char *field = (char *)c + row->offset;
+    if (row->form == OPTION_FLAG) {
+        *(bool *)(void *)field = true;
+        return 0;
+    }
+    if (!value)
+        return FAIL(err, E_USAGE, "'%s' wants a value", row->name);
+    if (row->form == OPTION_TEXT) {
+        *(const char **)(void *)field = value;
+        return 0;
+    }
+    return str_to_int(str_of(value), 0, 1000000000, row->name, (int64_t *)(void *)field, err);
+}
+
+/* -o json, --wait (the default), -eENV is not known: one form only. Everything after -- is a word.
+ */
+static int parse_option(struct cli *c, const char *word, const char *next, int *used,
+                        struct err *err)
+{
+    if (text_is(word, "--wait"))
+        return 0;
+    if (text_is(word, "-o")) {
+        *used = 1;
+        if (!text_is(next, "json") && !text_is(next, "text"))
+            return FAIL(err, E_USAGE, "'-o' is json or text");
+        c->json = text_is(next, "json");
+        return 0;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+        if (!text_is(options[i].name, word))
+            continue;
+        *used = options[i].form == OPTION_FLAG ? 0 : 1;
+        return set_option(c, &options[i], next, err);
+    }
+    return FAIL(err, E_USAGE, "unknown option '%.60s': see 'slipway help'", word);
+}
+
+static int parse(struct cli *c, int argc, char **argv, struct err *err)
+{
+    bool only_words = false;
+    for (int i = 1; i < argc; i++) {
+        int used = 0;
+        if (!only_words && text_is(argv[i], "--")) {
+            only_words = true;
+        } else if (only_words || argv[i][0] != '-' || argv[i][1] == 0) {
+            if (c->word_count == CLI_WORDS_MAX)
+                return FAIL(err, E_USAGE, "too many words");
+            c->words[c->word_count++] = argv[i];
+        } else if (parse_option(c, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used, err) < 0) {
+            return -1;
+        }
+        i += used;
+    }
+    return 0;
+}
+
+static int help(FILE *out)
+{
+    (void)fprintf(out, "slipway: from ticked branches to live traffic\n\n");
+    for (size_t i = 0; i < cli_verb_count; i++)
+        (void)fprintf(out, "  %-15s %s\n", cli_verbs[i].name, cli_verbs[i].summary);
+    (void)fprintf(
+        out, "\n  slipway help VERB   how a verb is used\n"
+             "  slipway serve --settings FILE   the server (see slipway(8))\n\n"
+             "Everywhere: -a APP, -e ENV, -o json. The app is also taken from $SLIPWAY_APP or "
+             "./slipway.yaml.\n"
+             "Exit code: 0 done, 2 wrong usage, 10-18 an error by its class (see slipway(1)).\n");
+    return 0;
+}
+
+static const struct cli_verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < cli_verb_count; i++) {
+        if (text_is(cli_verbs[i].name, name))
+            return &cli_verbs[i];
+    }
+    return NULL;
+}
+
+static int help_verb(const char *name)
+{
+    const struct cli_verb *verb = name ? find_verb(name) : NULL;
+    if (!verb)
+        return help(stdout);
+    (void)printf("usage: slipway %s\n\n%s\n", verb->usage, verb->summary);
+    return 0;
+}
+
+/* The first word is the verb, wherever it stands: "slipway -o json status" is as good as the other
+ * way round. */
+static int take_verb(struct cli *c, const struct cli_verb **ret_verb, struct err *err)
+{
+    if (c->word_count == 0)
+        return cli_usage("VERB ...: see 'slipway help'", err);
+    *ret_verb = find_verb(c->words[0]);
+    if (!*ret_verb)
+        return FAIL(err, E_USAGE, "unknown verb '%.60s': see 'slipway help'", c->words[0]);
+    c->word_count--;
+    memmove(c->words, c->words + 1, c->word_count * sizeof(c->words[0]));
+    return 0;
+}
+
+static int run(struct cli *c, int argc, char **argv, struct err *err)
+{
+    const struct cli_verb *verb = NULL;
+    if (argc > 2 && (text_is(argv[2], "--help") || text_is(argv[2], "-h")))
+        return help_verb(argv[1]);
+    if (parse(c, argc, argv, err) < 0 || take_verb(c, &verb, err) < 0)
+        return -1;
+    if (!verb->offline && cli_connect(c, err) < 0)
+        return -1;
+    return verb->run(c, err);
+}
+
+static int finish(const struct cli *c, const struct err *err)
+{
+    if (c->json) {
+        AUTO_JSON *json = json_from_err(err);
+        cli_print_json(json);
+    } else {
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "slipway: ");
+        (void)fprintf(stderr, "%s (%s)\n", err->text, err_name(err->kind));
+    }
+    return err_exit_code(err->kind);
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct cli c = {0};
+    struct err err = ERR_INIT;
+    log_setup("cli", LOG_WARN);
+    if (argc < 2 || text_is(argv[1], "help") || text_is(argv[1], "--help") ||
+        text_is(argv[1], "-h"))
+        return help_verb(argc > 2 ? argv[2] : NULL);
+    if (text_is(argv[1], "--version"))
+        argv[1] = mem_strdup("version");
+    int result = run(&c, argc, argv, &err);
+    http_client_free(c.client);
+    free(c.app_owned);
+    return result < 0 ? finish(&c, &err) : 0;
+}

@@ -1,0 +1,101 @@
+/* The command line: a client of the HTTP API and nothing else. Each verb is a file verb_NAME.c with
+ * one entry; the table in cli.c names them. Root on this machine talks to the unix socket and is
+ * admin; anybody else uses what `slipway login` stored. Results go to stdout, progress and errors
+ * to stderr. */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "io/http_client.h"
+
+#define CLI_WORDS_MAX 128
+
+struct cli {
+    const char *words[CLI_WORDS_MAX]; /* after the verb, without options */
+    size_t word_count;
+    const char *app;      /* -a */
+    const char *env;      /* -e */
+    const char *settings; /* --settings */
+    const char *server;   /* --server */
+    const char *name;     /* --name */
+    const char *from;     /* --from */
+    const char *strategy; /* --strategy */
+    const char *role;     /* --role */
+    const char *kind;     /* --kind */
+    const char *grep;     /* --grep */
+    const char *instance; /* --instance */
+    const char *since;    /* --since 10m */
+    const char *match;    /* --match */
+    const char *ref;      /* --ref */
+    int64_t lines;        /* -n */
+    int64_t timeout_s;    /* --timeout */
+    int64_t release;      /* --release */
+    int64_t batches;      /* --batches */
+    int64_t days;         /* --days */
+    bool json;            /* -o json */
+    bool follow;          /* -f */
+    bool watch;           /* -w */
+    bool no_wait;         /* --no-wait */
+    bool same_artifact;   /* --same-artifact */
+    bool read_only;       /* --read-only */
+    bool all_at_once;     /* --all-at-once */
+    bool from_stdin;      /* --stdin */
+    bool verbose;         /* -v */
+    struct http_client *client;
+    char *app_owned;
+};
+typedef int cli_verb_fn(struct cli *c, struct err *err);
+struct cli_verb {
+    const char *name;
+    cli_verb_fn *run;
+    const char *usage; /* "deploy [RELEASE] -e ENV" */
+    const char *summary;
+    bool offline; /* needs no server */
+};
+extern const struct cli_verb cli_verbs[];
+extern const size_t cli_verb_count;
+int cli_main(int argc, char **argv);
+
+/* ---- asking ---- */
+/* E_... of the server's answer becomes ours. path is below /api/v1. body is borrowed; NULL: none.
+ */
+int cli_call(struct cli *c, const char *method, const char *path, const json_t *body,
+             json_t **ret_reply, struct err *err) MUST_CHECK;
+int cli_get(struct cli *c, const char *path, json_t **ret_reply, struct err *err) MUST_CHECK;
+/* Lines of an event stream's data, parsed; on_data returns false to stop. */
+int cli_stream(struct cli *c, const char *path,
+               bool (*on_data)(void *context, const char *event, const json_t *data), void *context,
+               struct err *err) MUST_CHECK;
+int cli_connect(struct cli *c, struct err *err) MUST_CHECK;
+/* "/apps/APP/envs/ENV" + tail; E_USAGE without an env or app. Heap. */
+int cli_app_env_path(struct cli *c, const char *tail, char **ret_path, struct err *err) MUST_CHECK;
+int cli_app_path(struct cli *c, const char *tail, char **ret_path, struct err *err) MUST_CHECK;
+char *cli_escape(const char *text); /* percent-encoded for a path or a query; heap */
+const char *cli_word(const struct cli *c, size_t index); /* NULL when absent */
+int cli_usage(const char *text, struct err *err);
+/* What login stores: {"server","name","token"}; NULL when there is none. */
+json_t *cli_login_read(void);
+int cli_login_write(const json_t *login, struct err *err) MUST_CHECK;
+char *cli_login_path(void);
+
+/* ---- showing ---- */
+void cli_print_json(const json_t *value);
+/* Control characters are taken out; only SGR colours stay, and only on a terminal. */
+void cli_print_safe(const char *text);
+struct cli_column {
+    const char *title;
+    const char *key;
+    enum { CLI_TEXT, CLI_AGE, CLI_SHORT, CLI_DIGEST, CLI_BOOL, CLI_LIST } form;
+};
+void cli_print_table(const json_t *rows, const struct cli_column *columns, size_t count);
+/* Either the reply as JSON, or the table of its items. */
+void cli_show(const struct cli *c, const json_t *reply, const char *items,
+              const struct cli_column *columns, size_t count);
+void cli_format_age(int64_t wall_ms, char text[24]);
+bool cli_is_terminal(int fd);
+/* Follow a rollout to its end; err is its failure. */
+int cli_follow_rollout(struct cli *c, int64_t id, struct err *err) MUST_CHECK;
+int cli_follow_build(struct cli *c, int64_t number, struct err *err) MUST_CHECK;

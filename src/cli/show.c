@@ -1,0 +1,171 @@
+/* Showing: JSON as it came, or tables; what others wrote is made harmless for a terminal first. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "base/time.h"
+#include "cli/cli.h"
+
+bool cli_is_terminal(int fd)
+{
+    return isatty(fd) == 1;
+}
+
+void cli_print_json(const json_t *value)
+{
+    AUTO_FREE char *text = json_print(value);
+    (void)printf("%s\n", text);
+}
+
+/* The length of "ESC [ digits and ; m" at the start, 0 when it is anything else. */
+static size_t colour_length(const char *text)
+{
+    if (text[0] != '\x1b' || text[1] != '[')
+        return 0;
+    size_t n = 2 + strspn(text + 2, "0123456789;");
+    return text[n] == 'm' && n < 20 ? n + 1 : 0;
+}
+
+/* Bidirectional overrides and other C1 or invisible controls, as UTF-8. */
+static size_t hidden_length(const char *text)
+{
+    const unsigned char *b = (const unsigned char *)text;
+    if (b[0] == 0xc2 && b[1] >= 0x80 && b[1] <= 0x9f)
+        return 2;
+    if (b[0] == 0xe2 && b[1] == 0x80 &&
+        ((b[2] >= 0x8b && b[2] <= 0x8f) || (b[2] >= 0xaa && b[2] <= 0xae)))
+        return 3;
+    return b[0] == 0xe2 && b[1] == 0x81 && b[2] >= 0xa6 && b[2] <= 0xa9 ? 3 : 0;
+}
+
+void cli_print_safe(const char *text)
+{
+    bool colours = cli_is_terminal(STDOUT_FILENO);
+    bool coloured = false;
+    while (text && *text) {
+        size_t colour = colour_length(text);
+        size_t hidden = hidden_length(text);
+        if (colour) {
+            if (colours)
+                (void)fwrite(text, 1, colour, stdout);
+            coloured = coloured || colours;
+            text += colour;
+        } else if (hidden) {
+            text += hidden;
+        } else {
+            unsigned char byte = (unsigned char)*text++;
+            if (byte >= 0x20 ? byte != 0x7f : byte == '\t' || byte == '\n')
+                (void)putchar(byte);
+        }
+    }
+    if (coloured)
+        (void)fputs("\x1b[0m", stdout);
+}
+
+void cli_format_age(int64_t wall_ms, char text[24])
+{
+    int64_t seconds = (clock_wall_ms(clock_system()) - wall_ms) / 1000;
+    if (!wall_ms)
+        (void)snprintf(text, 24, "-");
+    else if (seconds < 120)
+        (void)snprintf(text, 24, "%llds", (long long)(seconds < 0 ? 0 : seconds));
+    else if (seconds < 7200)
+        (void)snprintf(text, 24, "%lldm", (long long)seconds / 60);
+    else if (seconds < 172800)
+        (void)snprintf(text, 24, "%lldh", (long long)seconds / 3600);
+    else
+        (void)snprintf(text, 24, "%lldd", (long long)seconds / 86400);
+}
+
+static char *list_text(const json_t *value)
+{
+    struct buf out = BUF_INIT(0);
+    size_t i;
+    json_t *item;
+    json_array_foreach(value, i, item)
+    {
+        const char *text =
+            json_is_object(item) ? json_text_or(item, "branch", "?") : json_string_value(item);
+        (void)buf_add_format(&out, "%s%s", i ? "," : "", text ? text : "?"); /* unlimited */
+    }
+    return buf_take(&out);
+}
+
+static char *cell_text(const json_t *row, const struct cli_column *column)
+{
+    const json_t *value = json_object_get(row, column->key);
+    if (!value || json_is_null(value))
+        return mem_strdup("-");
+    if (column->form == CLI_AGE) {
+        char age[24];
+        cli_format_age(json_integer_value(value), age);
+        return mem_strdup(age);
+    }
+    if (json_is_array(value))
+        return list_text(value);
+    if (json_is_boolean(value))
+        return mem_strdup(json_is_true(value) ? "yes" : "no");
+    if (json_is_integer(value))
+        return mem_format("%lld", (long long)json_integer_value(value));
+    const char *text = json_string_value(value) ? json_string_value(value) : "";
+    if (column->form == CLI_SHORT)
+        return mem_format("%.9s", text);
+    if (column->form == CLI_DIGEST)
+        return mem_format("%.12s", text_starts(text, "sha256:") ? text + 7 : text);
+    return mem_strdup(*text ? text : "-");
+}
+
+/* Columns on a terminal: a CJK character takes two. */
+static size_t width_of(const char *text)
+{
+    size_t width = 0;
+    for (const unsigned char *b = (const unsigned char *)text; *b; b++) {
+        if ((*b & 0xc0) == 0x80)
+            continue;
+        width += *b >= 0xe3 && *b <= 0xef ? 2 : 1;
+    }
+    return width;
+}
+
+static void print_cell(const char *text, size_t width, bool last)
+{
+    cli_print_safe(text);
+    for (size_t n = width_of(text); !last && n < width + 2; n++)
+        (void)putchar(' ');
+}
+
+void cli_print_table(const json_t *rows, const struct cli_column *columns, size_t count)
+{
+    size_t widths[16] = {0};
+    size_t i;
+    json_t *row;
+    for (size_t k = 0; k < count; k++)
+        widths[k] = strlen(columns[k].title);
+    json_array_foreach(rows, i, row)
+    {
+        for (size_t k = 0; k < count; k++) {
+            AUTO_FREE char *text = cell_text(row, &columns[k]);
+            widths[k] = width_of(text) > widths[k] ? width_of(text) : widths[k];
+        }
+    }
+    for (size_t k = 0; k < count; k++)
+        print_cell(columns[k].title, widths[k], k + 1 == count);
+    (void)putchar('\n');
+    json_array_foreach(rows, i, row)
+    {
+        for (size_t k = 0; k < count; k++) {
+            AUTO_FREE char *text = cell_text(row, &columns[k]);
+            print_cell(text, widths[k], k + 1 == count);
+        }
+        (void)putchar('\n');
+    }
+}
+
+void cli_show(const struct cli *c, const json_t *reply, const char *items,
+              const struct cli_column *columns, size_t count)
+{
+    if (c->json)
+        cli_print_json(reply);
+    else
+        cli_print_table(items ? json_list(reply, items) : reply, columns, count);
+}

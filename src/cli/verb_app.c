@@ -1,0 +1,314 @@
+/* app, env, branch, tick, untick, config, secret. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "cli/verbs.h"
+
+/* ---- app ---- */
+
+static int list_apps(struct cli *c, struct err *err)
+{
+    static const struct cli_column columns[] = {{"APP", "name", CLI_TEXT},
+                                                {"TRUNK", "trunk", CLI_TEXT},
+                                                {"CREATED", "created_at", CLI_AGE}};
+    AUTO_JSON *reply = NULL;
+    if (cli_get(c, "/apps", &reply, err) < 0)
+        return -1;
+    cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
+    return 0;
+}
+
+static int create_app(struct cli *c, const char *name, struct err *err)
+{
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    json_put_text(body, "name", name);
+    if (c->ref)
+        json_put_text(body, "trunk", c->ref);
+    if (cli_call(c, "POST", "/apps", body, &reply, err) < 0)
+        return -1;
+    if (c->json)
+        cli_print_json(reply);
+    else
+        (void)printf("created %s\npush an existing repository:  git push %s main\n", name,
+                     json_text_or(reply, "git", "?"));
+    return 0;
+}
+
+int verb_app(struct cli *c, struct err *err)
+{
+    const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
+    const char *name = cli_word(c, 1);
+    AUTO_JSON *reply = NULL;
+    if (text_is(what, "ls"))
+        return list_apps(c, err);
+    if (!name)
+        return cli_usage("app ls|create|show|remove [NAME]", err);
+    if (text_is(what, "create"))
+        return create_app(c, name, err);
+    AUTO_FREE char *escaped = cli_escape(name);
+    AUTO_FREE char *path = mem_format("/apps/%s", escaped);
+    if (text_is(what, "remove"))
+        return cli_call(c, "DELETE", path, NULL, &reply, err);
+    if (!text_is(what, "show"))
+        return cli_usage("app ls|create|show|remove [NAME]", err);
+    if (cli_get(c, path, &reply, err) < 0)
+        return -1;
+    if (c->json)
+        cli_print_json(reply);
+    else
+        (void)printf("app    %s\ntrunk  %s\ngit    %s\n", json_text_or(reply, "name", "?"),
+                     json_text_or(reply, "trunk", "?"), json_text_or(reply, "git", "?"));
+    return 0;
+}
+
+/* ---- env ---- */
+
+static json_t *words_from(const struct cli *c, size_t first)
+{
+    json_t *list = json_array();
+    for (size_t i = first; i < c->word_count; i++)
+        json_push(list, json_str_value(str_of(c->words[i])));
+    return list;
+}
+
+static int set_domains(struct cli *c, struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    json_put(body, "domains", words_from(c, 1));
+    if (cli_app_env_path(c, "/domains", &path, err) < 0 ||
+        cli_call(c, "PUT", path, body, &reply, err) < 0)
+        return -1;
+    cli_print_json(reply);
+    return 0;
+}
+
+int verb_env(struct cli *c, struct err *err)
+{
+    static const struct cli_column columns[] = {{"ENV", "name", CLI_TEXT},
+                                                {"POSITION", "position", CLI_TEXT}};
+    const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
+    AUTO_JSON *reply = NULL;
+    if (text_is(what, "domains"))
+        return set_domains(c, err);
+    if (text_is(what, "add") && cli_word(c, 1)) {
+        AUTO_JSON *body = json_object();
+        json_put_text(body, "name", cli_word(c, 1));
+        return cli_call(c, "POST", "/envs", body, &reply, err);
+    }
+    if (!text_is(what, "ls"))
+        return cli_usage("env ls | env add NAME | env domains [DOMAIN...] -e ENV", err);
+    if (cli_get(c, "/envs", &reply, err) < 0)
+        return -1;
+    cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
+    return 0;
+}
+
+/* ---- branch ---- */
+
+static int list_branches(struct cli *c, struct err *err)
+{
+    static const struct cli_column columns[] = {
+        {"BRANCH", "name", CLI_TEXT}, {"TIP", "tip", CLI_SHORT},    {"AUTHOR", "author", CLI_TEXT},
+        {"AGE", "at", CLI_AGE},       {"AHEAD", "ahead", CLI_TEXT}, {"BEHIND", "behind", CLI_TEXT},
+        {"ENVS", "envs", CLI_LIST}};
+    AUTO_FREE char *match = cli_escape(c->match ? c->match : "");
+    AUTO_FREE char *tail =
+        mem_format("/branches?match=%s&limit=%lld", match, (long long)(c->lines ? c->lines : 100));
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *reply = NULL;
+    if (cli_app_path(c, tail, &path, err) < 0 || cli_get(c, path, &reply, err) < 0)
+        return -1;
+    cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
+    return 0;
+}
+
+static int new_branch(struct cli *c, const char *name, struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    json_put_text(body, "name", name);
+    if (c->from)
+        json_put_text(body, "from", c->from);
+    if (cli_app_path(c, "/branches", &path, err) < 0 ||
+        cli_call(c, "POST", path, body, &reply, err) < 0)
+        return -1;
+    if (c->json) {
+        cli_print_json(reply);
+        return 0;
+    }
+    (void)printf("created ");
+    cli_print_safe(name);
+    (void)printf("\nwork on it:  git fetch && git checkout ");
+    cli_print_safe(name);
+    (void)printf("\n");
+    return 0;
+}
+
+int verb_branch(struct cli *c, struct err *err)
+{
+    const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
+    const char *name = cli_word(c, 1);
+    if (text_is(what, "ls"))
+        return list_branches(c, err);
+    if (text_is(what, "new") && name)
+        return new_branch(c, name, err);
+    if (!text_is(what, "rm") || !name)
+        return cli_usage("branch ls|new|rm [NAME] [--from BRANCH] [--match TEXT]", err);
+    AUTO_FREE char *escaped = cli_escape(name);
+    AUTO_FREE char *tail = mem_format("/branches?name=%s", escaped);
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *reply = NULL;
+    return cli_app_path(c, tail, &path, err) < 0 ? -1
+                                                 : cli_call(c, "DELETE", path, NULL, &reply, err);
+}
+
+/* ---- tick, untick ---- */
+
+static int change_ticks(struct cli *c, const char *key, struct err *err)
+{
+    static const struct cli_column columns[] = {{"TICKED", "branch", CLI_TEXT},
+                                                {"DEPLOYED", "deployed_tip", CLI_SHORT},
+                                                {"BY", "by", CLI_TEXT},
+                                                {"SINCE", "at", CLI_AGE}};
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    if (c->word_count == 0)
+        return FAIL(err, E_USAGE, "which branches?");
+    json_put(body, key, words_from(c, 0));
+    if (cli_app_env_path(c, "/ticks", &path, err) < 0 ||
+        cli_call(c, "POST", path, body, &reply, err) < 0)
+        return -1;
+    cli_show(c, reply, "ticks", columns, ARRAY_SIZE(columns));
+    return 0;
+}
+
+int verb_tick(struct cli *c, struct err *err)
+{
+    return change_ticks(c, "add", err);
+}
+
+int verb_untick(struct cli *c, struct err *err)
+{
+    return change_ticks(c, "remove", err);
+}
+
+/* ---- config ---- */
+
+static int check_config(struct cli *c, struct err *err)
+{
+    const char *file = cli_word(c, 1) ? cli_word(c, 1) : "slipway.yaml";
+    AUTO_BUF content = BUF_INIT(0);
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    if (file_read(file, 262144, &content, err) < 0)
+        return -1;
+    json_put_str(body, "text", buf_str(&content));
+    if (c->env)
+        json_put_text(body, "env", c->env);
+    if (cli_call(c, "POST", "/config/check", body, &reply, err) < 0)
+        return -1;
+    if (c->json)
+        cli_print_json(reply);
+    else
+        (void)printf("%s is good\n", file);
+    return 0;
+}
+
+static int show_config(struct cli *c, struct err *err)
+{
+    AUTO_FREE char *env = cli_escape(c->env ? c->env : "dev");
+    AUTO_FREE char *ref = c->ref ? cli_escape(c->ref) : NULL;
+    AUTO_FREE char *tail =
+        mem_format("/config?env=%s%s%s", env, ref ? "&ref=" : "", ref ? ref : "");
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *reply = NULL;
+    if (cli_app_path(c, tail, &path, err) < 0 || cli_get(c, path, &reply, err) < 0)
+        return -1;
+    if (c->json) {
+        cli_print_json(reply);
+        return 0;
+    }
+    AUTO_FREE char *text =
+        json_dumps(json_dict(reply, "config"), JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    (void)printf("%s\n", text ? text : "");
+    return 0;
+}
+
+int verb_config(struct cli *c, struct err *err)
+{
+    if (text_is(cli_word(c, 0), "check"))
+        return check_config(c, err);
+    if (text_is(cli_word(c, 0), "show"))
+        return show_config(c, err);
+    return cli_usage("config check [FILE] | config show [-e ENV] [--ref BRANCH]", err);
+}
+
+/* ---- secret ---- */
+
+static int list_secrets(struct cli *c, struct err *err)
+{
+    static const struct cli_column columns[] = {{"NAME", "name", CLI_TEXT},
+                                                {"KIND", "kind", CLI_TEXT},
+                                                {"VERSION", "version", CLI_TEXT},
+                                                {"BY", "by", CLI_TEXT},
+                                                {"SET", "at", CLI_AGE}};
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *reply = NULL;
+    if (cli_app_env_path(c, "/secrets", &path, err) < 0 || cli_get(c, path, &reply, err) < 0)
+        return -1;
+    cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
+    return 0;
+}
+
+/* The value comes from stdin, never from an argument that `ps` would show. */
+static int set_secret(struct cli *c, const char *path, struct err *err)
+{
+    AUTO_BUF value = BUF_INIT(131072);
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    if (cli_is_terminal(STDIN_FILENO))
+        (void)fprintf(stderr, "type the value, end with Ctrl-D:\n");
+    if (file_read_fd(STDIN_FILENO, 131072, &value, err) < 0)
+        return -1;
+    if (!str_is_utf8(buf_str(&value)) || memchr(value.data ? value.data : "", 0, value.length))
+        return FAIL(err, E_VALUE_INVALID,
+                    "the value is not text: send it by the API as 'value_b64'");
+    json_put_str(body, "value", buf_str(&value));
+    if (c->kind)
+        json_put_text(body, "kind", c->kind);
+    if (cli_call(c, "PUT", path, body, &reply, err) < 0)
+        return -1;
+    if (c->json)
+        cli_print_json(reply);
+    else
+        (void)printf("%s is at version %lld; it reaches instances with the next release\n",
+                     json_text_or(reply, "name", "?"), (long long)json_int(reply, "version", 0));
+    return 0;
+}
+
+int verb_secret(struct cli *c, struct err *err)
+{
+    const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
+    if (text_is(what, "ls"))
+        return list_secrets(c, err);
+    if (!cli_word(c, 1))
+        return cli_usage("secret ls|set|rm [NAME] -e ENV [--kind file|env|build]", err);
+    AUTO_FREE char *name = cli_escape(cli_word(c, 1));
+    AUTO_FREE char *tail = mem_format("/secrets/%s", name);
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *reply = NULL;
+    if (cli_app_env_path(c, tail, &path, err) < 0)
+        return -1;
+    if (text_is(what, "set"))
+        return set_secret(c, path, err);
+    if (text_is(what, "rm"))
+        return cli_call(c, "DELETE", path, NULL, &reply, err);
+    return cli_usage("secret ls|set|rm [NAME] -e ENV", err);
+}

@@ -1,0 +1,134 @@
+/* user and token. */
+#include <stdio.h>
+
+#include "base/str.h"
+#include "cli/verbs.h"
+
+static int show_link(const struct cli *c, const json_t *reply)
+{
+    if (c->json)
+        cli_print_json(reply);
+    else
+        (void)printf("%s signs in once with:  slipway setup %s\n", json_text_or(reply, "user", "?"),
+                     json_text_or(reply, "link", "?"));
+    return 0;
+}
+
+static int change_grant(struct cli *c, const char *method, const char *name, struct err *err)
+{
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    if (!c->role)
+        return FAIL(err, E_USAGE, "which role? say --role viewer|developer|tester|ops|admin");
+    json_put_text(body, "user", name);
+    json_put_text(body, "role", c->role);
+    if (c->app)
+        json_put_text(body, "app", c->app);
+    if (c->env)
+        json_put_text(body, "env", c->env);
+    return cli_call(c, method, "/grants", body, &reply, err);
+}
+
+static int list_users(struct cli *c, struct err *err)
+{
+    static const struct cli_column columns[] = {
+        {"NAME", "name", CLI_TEXT}, {"ROLES", "roles", CLI_LIST}, {"SINCE", "created_at", CLI_AGE}};
+    AUTO_JSON *reply = NULL;
+    if (cli_get(c, "/users", &reply, err) < 0)
+        return -1;
+    cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
+    return 0;
+}
+
+static int add_user(struct cli *c, const char *name, struct err *err)
+{
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    json_put_text(body, "name", name);
+    if (c->role)
+        json_put_text(body, "role", c->role);
+    return cli_call(c, "POST", "/users", body, &reply, err) < 0 ? -1 : show_link(c, reply);
+}
+
+static int named_user(struct cli *c, const char *method, const char *tail, bool link,
+                      struct err *err)
+{
+    AUTO_FREE char *name = cli_escape(cli_word(c, 1));
+    AUTO_FREE char *path = mem_format("/users/%s%s", name, tail);
+    AUTO_JSON *body = link ? json_object() : NULL;
+    AUTO_JSON *reply = NULL;
+    if (cli_call(c, method, path, body, &reply, err) < 0)
+        return -1;
+    return link ? show_link(c, reply) : 0;
+}
+
+int verb_user(struct cli *c, struct err *err)
+{
+    const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
+    if (text_is(what, "ls"))
+        return list_users(c, err);
+    if (!cli_word(c, 1))
+        return cli_usage("user add|reset|remove|grant|revoke NAME [--role ROLE] [-a APP] [-e ENV]",
+                         err);
+    if (text_is(what, "add"))
+        return add_user(c, cli_word(c, 1), err);
+    if (text_is(what, "reset"))
+        return named_user(c, "POST", "/reset", true, err);
+    if (text_is(what, "remove"))
+        return named_user(c, "DELETE", "", false, err);
+    if (text_is(what, "grant"))
+        return change_grant(c, "POST", cli_word(c, 1), err);
+    if (text_is(what, "revoke"))
+        return change_grant(c, "DELETE", cli_word(c, 1), err);
+    return cli_usage("user ls|add|reset|remove|grant|revoke", err);
+}
+
+static int list_tokens(struct cli *c, struct err *err)
+{
+    static const struct cli_column columns[] = {{"NAME", "name", CLI_TEXT},
+                                                {"KIND", "kind", CLI_TEXT},
+                                                {"READ-ONLY", "read_only", CLI_BOOL},
+                                                {"CREATED", "created_at", CLI_AGE},
+                                                {"USED", "used_at", CLI_AGE}};
+    AUTO_JSON *reply = NULL;
+    if (cli_get(c, "/tokens", &reply, err) < 0)
+        return -1;
+    cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
+    return 0;
+}
+
+static int new_token(struct cli *c, const char *name, struct err *err)
+{
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    json_put_text(body, "name", name);
+    if (c->days)
+        json_put_int(body, "days", c->days);
+    if (c->read_only)
+        json_put_bool(body, "read_only", true);
+    if (c->app)
+        json_put_text(body, "app", c->app);
+    if (cli_call(c, "POST", "/tokens", body, &reply, err) < 0)
+        return -1;
+    if (c->json)
+        cli_print_json(reply);
+    else
+        (void)printf("%s\n", json_text_or(reply, "token", "?"));
+    return 0;
+}
+
+int verb_token(struct cli *c, struct err *err)
+{
+    const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
+    const char *name = cli_word(c, 1);
+    if (text_is(what, "ls"))
+        return list_tokens(c, err);
+    if (text_is(what, "new") && name)
+        return new_token(c, name, err);
+    if (!text_is(what, "rm") || !name)
+        return cli_usage("token ls|new|rm [NAME]", err);
+    AUTO_FREE char *escaped = cli_escape(name);
+    AUTO_FREE char *path = mem_format("/tokens/%s", escaped);
+    AUTO_JSON *reply = NULL;
+    return cli_call(c, "DELETE", path, NULL, &reply, err);
+}

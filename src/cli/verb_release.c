@@ -1,0 +1,187 @@
+/* plan, build, deploy, promote, rollback, cancel. */
+#include <stdio.h>
+
+#include "base/str.h"
+#include "cli/verbs.h"
+
+static int release_number(const char *word, int64_t *ret_number, struct err *err)
+{
+    if (!word)
+        return 0;
+    if (word[0] == 'r')
+        word++;
+    return str_to_int(str_of(word), 1, 1000000000, "RELEASE", ret_number, err);
+}
+
+static json_t *rollout_body(const struct cli *c, const char *kind, int64_t release)
+{
+    json_t *body = json_object();
+    json_put_text(body, "kind", kind);
+    if (release)
+        json_put_int(body, "release", release);
+    if (c->from)
+        json_put_text(body, "from", c->from);
+    if (c->same_artifact)
+        json_put_bool(body, "same_artifact", true);
+    if (c->strategy || c->all_at_once)
+        json_put_text(body, "strategy", c->all_at_once ? "all-at-once" : c->strategy);
+    if (c->batches)
+        json_put_int(body, "batches", c->batches);
+    return body;
+}
+
+static void say_address(struct cli *c)
+{
+    struct err ignored = ERR_INIT;
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *state = NULL;
+    if (c->json || cli_app_env_path(c, "", &path, &ignored) < 0 ||
+        cli_get(c, path, &state, &ignored) < 0)
+        return;
+    const char *domain = json_string_value(json_array_get(json_list(state, "domains"), 0));
+    int64_t port = json_int(state, "edge_http", 80);
+    if (port == 80)
+        (void)printf("r%lld is live at http://%s/\n", (long long)json_int(state, "live_release", 0),
+                     domain ? domain : "?");
+    else
+        (void)printf("r%lld is live at http://%s:%lld/\n",
+                     (long long)json_int(state, "live_release", 0), domain ? domain : "?",
+                     (long long)port);
+}
+
+static int start_rollout(struct cli *c, const char *kind, int64_t release, struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *body = rollout_body(c, kind, release);
+    AUTO_JSON *reply = NULL;
+    if (cli_app_env_path(c, "/rollouts", &path, err) < 0 ||
+        cli_call(c, "POST", path, body, &reply, err) < 0)
+        return -1;
+    const json_t *rollout = json_dict(reply, "rollout");
+    int64_t id = json_int(rollout, "id", 0);
+    if (c->no_wait) {
+        if (c->json)
+            cli_print_json(rollout);
+        else
+            (void)printf(
+                "rollout %lld of r%lld has started: 'slipway status -e %s -w' watches it\n",
+                (long long)id, (long long)json_int(rollout, "release", 0), c->env);
+        return 0;
+    }
+    if (!c->json)
+        (void)printf("%s of r%lld to %s (rollout %lld)\n", kind,
+                     (long long)json_int(rollout, "release", 0), c->env, (long long)id);
+    if (cli_follow_rollout(c, id, err) < 0)
+        return -1;
+    say_address(c);
+    return 0;
+}
+
+int verb_deploy(struct cli *c, struct err *err)
+{
+    int64_t release = c->release;
+    if (release_number(cli_word(c, 0), &release, err) < 0)
+        return -1;
+    return start_rollout(c, "deploy", release, err);
+}
+
+int verb_promote(struct cli *c, struct err *err)
+{
+    if (cli_word(c, 0))
+        c->from = cli_word(c, 0);
+    if (cli_word(c, 1))
+        c->env = cli_word(c, 1);
+    if (!c->from || !c->env)
+        return cli_usage("promote FROM TO [--same-artifact]", err);
+    return start_rollout(c, "promote", 0, err);
+}
+
+int verb_rollback(struct cli *c, struct err *err)
+{
+    int64_t release = c->release;
+    if (release_number(cli_word(c, 0), &release, err) < 0)
+        return -1;
+    return start_rollout(c, "rollback", release, err);
+}
+
+int verb_plan(struct cli *c, struct err *err)
+{
+    const char *kind = cli_word(c, 0) ? cli_word(c, 0) : "deploy";
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *body = rollout_body(c, kind, c->release);
+    AUTO_JSON *reply = NULL;
+    if (cli_app_env_path(c, "/plan", &path, err) < 0 ||
+        cli_call(c, "POST", path, body, &reply, err) < 0)
+        return -1;
+    if (c->json) {
+        cli_print_json(reply);
+        return 0;
+    }
+    size_t i;
+    json_t *step;
+    json_array_foreach(json_list(reply, "steps"), i, step)(void)
+        printf("%3zu  %s\n", i + 1, json_text_or(step, "text", "?"));
+    return 0;
+}
+
+int verb_build(struct cli *c, struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    if (cli_app_env_path(c, "/builds", &path, err) < 0 ||
+        cli_call(c, "POST", path, body, &reply, err) < 0)
+        return -1;
+    const json_t *build = json_dict(reply, "build");
+    int64_t number = json_int(build, "number", 0);
+    int64_t same = json_int(build, "same_as", 0);
+    if (c->no_wait) {
+        cli_print_json(build);
+        return 0;
+    }
+    if (!c->json) {
+        (void)printf("build b%lld of %.9s", (long long)number, json_text_or(build, "commit", "?"));
+        if (same)
+            (void)printf(" (same source as build %lld)", (long long)same);
+        (void)printf("\n");
+    }
+    return cli_follow_build(c, number, err);
+}
+
+static int cancel_path(struct cli *c, char **ret_path, struct err *err)
+{
+    AUTO_FREE char *tail = NULL;
+    AUTO_FREE char *state_path = NULL;
+    AUTO_JSON *state = NULL;
+    if (text_is(cli_word(c, 0), "build") && cli_word(c, 1)) {
+        AUTO_FREE char *number = cli_escape(cli_word(c, 1));
+        tail = mem_format("/builds/%s/cancel", number);
+        return cli_app_env_path(c, tail, ret_path, err);
+    }
+    if (cli_word(c, 0)) {
+        AUTO_FREE char *number = cli_escape(cli_word(c, 0));
+        tail = mem_format("/rollouts/%s/cancel", number);
+        return cli_app_env_path(c, tail, ret_path, err);
+    }
+    if (cli_app_env_path(c, "", &state_path, err) < 0 || cli_get(c, state_path, &state, err) < 0)
+        return -1;
+    if (!json_is_object(json_object_get(state, "rollout")))
+        return FAIL(err, E_STATE_CONFLICT, "no rollout is running in %s", c->env);
+    tail = mem_format("/rollouts/%lld/cancel",
+                      (long long)json_int(json_dict(state, "rollout"), "id", 0));
+    return cli_app_env_path(c, tail, ret_path, err);
+}
+
+int verb_cancel(struct cli *c, struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    if (cancel_path(c, &path, err) < 0 || cli_call(c, "POST", path, body, &reply, err) < 0)
+        return -1;
+    if (c->json)
+        cli_print_json(reply);
+    else
+        (void)printf("%s\n", json_text_or(reply, "state", "?"));
+    return 0;
+}

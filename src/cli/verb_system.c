@@ -1,0 +1,164 @@
+/* audit, df, doctor, debug, completion, version. */
+#include <stdio.h>
+
+#include "base/str.h"
+#include "base/time.h"
+#include "cli/verbs.h"
+
+static int verify_audit(struct cli *c, struct err *err)
+{
+    AUTO_JSON *reply = NULL;
+    if (cli_get(c, "/audit/verify", &reply, err) < 0)
+        return -1;
+    if (c->json)
+        cli_print_json(reply);
+    else
+        (void)printf("%lld rows, head %.12s: %s\n", (long long)json_int(reply, "rows", 0),
+                     json_text_or(reply, "head", "?"), json_text_or(reply, "text", "?"));
+    if (!json_bool(reply, "ok", false))
+        return FAIL(err, E_JOURNAL_BROKEN, "the journal is broken at row %lld",
+                    (long long)json_int(reply, "first_bad", 0));
+    return 0;
+}
+
+int verb_audit(struct cli *c, struct err *err)
+{
+    AUTO_JSON *reply = NULL;
+    if (text_is(cli_word(c, 0), "verify"))
+        return verify_audit(c, err);
+    AUTO_FREE char *path =
+        mem_format("/audit?newest=1&limit=%lld", (long long)(c->lines ? c->lines : 50));
+    if (cli_get(c, path, &reply, err) < 0)
+        return -1;
+    if (c->json) {
+        cli_print_json(reply);
+        return 0;
+    }
+    const json_t *items = json_list(reply, "items");
+    for (size_t i = json_array_size(items); i-- > 0;) {
+        const json_t *row = json_array_get(items, i);
+        char at[25];
+        time_format(json_int(row, "at", 0), at);
+        AUTO_FREE char *data = json_print(json_dict(row, "data"));
+        (void)printf("%6lld %.19s %-16s %-20s %-16s ", (long long)json_int(row, "seq", 0), at,
+                     json_text_or(row, "actor", "?"), json_text_or(row, "kind", "?"),
+                     json_text_or(row, "subject", "-"));
+        cli_print_safe(data);
+        (void)putchar('\n');
+    }
+    return 0;
+}
+
+int verb_df(struct cli *c, struct err *err)
+{
+    static const struct cli_column columns[] = {{"WHAT", "what", CLI_TEXT},
+                                                {"BYTES", "bytes", CLI_TEXT},
+                                                {"FILES", "files", CLI_TEXT},
+                                                {"PATH", "path", CLI_TEXT}};
+    AUTO_JSON *reply = NULL;
+    if (cli_get(c, "/df", &reply, err) < 0)
+        return -1;
+    if (c->json) {
+        cli_print_json(reply);
+        return 0;
+    }
+    const json_t *host = json_dict(reply, "host");
+    cli_print_table(json_list(host, "volumes"), columns, ARRAY_SIZE(columns));
+    (void)printf("free %lld MB of %lld MB\n", (long long)json_int(host, "free", 0) >> 20,
+                 (long long)json_int(host, "total", 0) >> 20);
+    return 0;
+}
+
+int verb_doctor(struct cli *c, struct err *err)
+{
+    AUTO_JSON *reply = NULL;
+    int64_t bad = 0;
+    if (cli_get(c, "/doctor", &reply, err) < 0)
+        return -1;
+    size_t i;
+    json_t *check;
+    json_array_foreach(json_list(reply, "checks"), i, check)
+    {
+        bool ok = json_bool(check, "ok", false);
+        bad += !ok;
+        if (c->json)
+            continue;
+        (void)printf("%-5s %-24s %s\n", ok ? "ok" : "BAD", json_text_or(check, "name", "?"),
+                     json_text_or(check, "text", ""));
+        if (!ok)
+            (void)printf("      mend: %s\n", json_text_or(check, "fix", "?"));
+    }
+    if (c->json)
+        cli_print_json(reply);
+    if (bad)
+        return FAIL(err, E_UNAVAILABLE, "%lld of %zu checks failed", (long long)bad,
+                    json_array_size(json_list(reply, "checks")));
+    return 0;
+}
+
+static int arm_fault(struct cli *c, struct err *err)
+{
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    int64_t nth = 1;
+    if (!cli_word(c, 2))
+        return cli_usage("debug fault ROLE POINT [NTH]", err);
+    if (cli_word(c, 3) && str_to_int(str_of(cli_word(c, 3)), 0, 1000000, "NTH", &nth, err) < 0)
+        return -1;
+    json_put_text(body, "role", cli_word(c, 1));
+    json_put_text(body, "point", cli_word(c, 2));
+    json_put_int(body, "nth", nth);
+    return cli_call(c, "POST", "/debug/fault", body, &reply, err);
+}
+
+int verb_debug(struct cli *c, struct err *err)
+{
+    AUTO_JSON *reply = NULL;
+    const char *what = cli_word(c, 0) ? cli_word(c, 0) : "dump";
+    if (text_is(what, "fault"))
+        return arm_fault(c, err);
+    if (!text_is(what, "dump") && !text_is(what, "faults"))
+        return cli_usage("debug dump|faults|fault ROLE POINT [NTH]", err);
+    AUTO_FREE char *path = mem_format("/debug/%s", what);
+    if (cli_get(c, path, &reply, err) < 0)
+        return -1;
+    cli_print_json(reply);
+    return 0;
+}
+
+int verb_completion(struct cli *c, struct err *err)
+{
+    if (!text_is(cli_word(c, 0), "bash"))
+        return cli_usage("completion bash", err);
+    (void)printf(
+        "_slipway() {\n  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+        "  case $prev in\n"
+        "    -e|--env) COMPREPLY=($(compgen -W \"$(slipway env ls 2>/dev/null | awk 'NR>1{print "
+        "$1}')\" -- \"$cur\")); return;;\n"
+        "    -a|--app) COMPREPLY=($(compgen -W \"$(slipway app ls 2>/dev/null | awk 'NR>1{print "
+        "$1}')\" -- \"$cur\")); return;;\n"
+        "    -o) COMPREPLY=($(compgen -W 'json text' -- \"$cur\")); return;;\n  esac\n"
+        "  if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W '");
+    for (size_t i = 0; i < cli_verb_count; i++)
+        (void)printf("%s ", cli_verbs[i].name);
+    (void)printf("serve down help' -- \"$cur\")); return; fi\n"
+                 "  case ${COMP_WORDS[1]} in\n"
+                 "    tick|untick) COMPREPLY=($(compgen -W \"$(slipway branch ls 2>/dev/null | awk "
+                 "'NR>1{print $1}')\" -- \"$cur\"));;\n"
+                 "    promote) COMPREPLY=($(compgen -W \"$(slipway env ls 2>/dev/null | awk "
+                 "'NR>1{print $1}')\" -- \"$cur\"));;\n"
+                 "    *) COMPREPLY=($(compgen -f -- \"$cur\"));;\n  esac\n}\ncomplete -F _slipway "
+                 "slipway\n");
+    return 0;
+}
+
+int verb_version(struct cli *c, struct err *err)
+{
+    struct err ignored = ERR_INIT;
+    AUTO_JSON *reply = NULL;
+    (void)err;
+    (void)printf("slipway %s\n", SLIPWAY_VERSION);
+    if (cli_connect(c, &ignored) == 0 && cli_get(c, "/version", &reply, &ignored) == 0)
+        (void)printf("server  %s\n", json_text_or(reply, "version", "?"));
+    return 0;
+}
