@@ -1,0 +1,12 @@
+/* The supervisor: keeps the four roles running and their listeners open. One a process; loop
+ * thread. */
+#pragma once
+#include "base/err.h"
+#include "wire/settings.h"
+
+/* Adopts the roles that live, makes the listeners of the others and starts them. The folders are
+ * there (place_make). When it fails, nothing was started. */
+int supervisor_start(const struct settings *s, struct err *err) MUST_CHECK;
+/* End the roles, core first, each with some seconds of grace; instances and edge go on. Blocking.
+ */
+void supervisor_stop(void);
