@@ -1,0 +1,109 @@
+/* What the documents take from the tables of the program: pictures of the state machines, and the
+ * lists of routes, verbs and errors. `generate FOLDER` writes them; tools/docs runs it, and CI
+ * fails when docs/generated is not what comes out. */
+#include <stdio.h>
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/sm.h"
+#include "cli/cli.h"
+#include "core/access/access.h"
+#include "core/api/api_priv.h"
+#include "core/build/build.h"
+#include "core/release/release.h"
+
+extern const struct sm build_sm, rollout_sm, step_sm, instance_sm; /* core's */
+extern const struct sm edge_sm, host_build_sm, host_instance_sm;
+
+static const char *folder;
+
+static void page_write(const char *name, const struct buf *text)
+{
+    struct err err = ERR_INIT;
+    AUTO_FREE char *path = mem_format("%s/%s", folder, name);
+    if (file_write(path, buf_str(text), 0644, &err) == 0)
+        return;
+    (void)fprintf(stderr, "generate: %s\n", err.text);
+    exit(1);
+}
+
+static void states(void)
+{
+    const struct {
+        const char *name;
+        const struct sm *sm;
+    } all[] = {
+        {"core-build", &build_sm},
+        {"core-rollout", &rollout_sm},
+        {"core-step", &step_sm},
+        {"core-instance", &instance_sm},
+        {"host-build", &host_build_sm},
+        {"host-edge", &edge_sm},
+        {"host-instance", &host_instance_sm},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+        AUTO_BUF text = BUF_INIT(0);
+        AUTO_FREE char *name = mem_format("%s.dot", all[i].name);
+        (void)sm_dot(all[i].sm, &text);
+        page_write(name, &text);
+    }
+}
+
+static void routes(void)
+{
+    AUTO_BUF text = BUF_INIT(0);
+    (void)buf_add_text(&text, "# Routes of the API\n\nBelow `/api/v1`; generated from "
+                              "`src/core/api/routes.c`.\n\n| method | path | right | fields | what "
+                              "|\n|---|---|---|---|---|\n");
+    for (size_t i = 0; i < api_route_count; i++) {
+        const struct api_route *r = &api_routes[i];
+        (void)buf_add_format(&text, "| %s | `%s` | %s |", r->method, r->path,
+                             permission_name(r->permission));
+        for (size_t k = 0; k < r->field_count; k++)
+            (void)buf_add_format(&text, "%s %s%s", k ? "," : "", r->fields[k].name,
+                                 r->fields[k].required ? "" : "?");
+        (void)buf_add_format(&text, " | %s |\n", r->summary);
+    }
+    page_write("routes.md", &text);
+}
+
+static void verbs(void)
+{
+    AUTO_BUF text = BUF_INIT(0);
+    (void)buf_add_text(&text, "# Verbs of the command line\n\nGenerated from `src/cli/cli.c`.\n\n| "
+                              "usage | what |\n|---|---|\n");
+    for (size_t i = 0; i < cli_verb_count; i++) {
+        (void)buf_add_text(&text, "| `slipway ");
+        for (const char *c = cli_verbs[i].usage; *c; c++)
+            (void)buf_add_format(&text, *c == '|' ? "\\%c" : "%c", *c);
+        (void)buf_add_format(&text, "` | %s |\n", cli_verbs[i].summary);
+    }
+    page_write("verbs.md", &text);
+}
+
+static void errors(void)
+{
+    AUTO_BUF text = BUF_INIT(0);
+    (void)buf_add_text(&text, "# Errors\n\nGenerated from `src/base/err.def`. The name never "
+                              "changes; scripts match on it.\n\n| name | class | HTTP status | "
+                              "exit code |\n|---|---|---|---|\n");
+    for (int kind = E_OK + 1; kind < E_COUNT; kind++) {
+        enum err_kind k = (enum err_kind)kind;
+        (void)buf_add_format(&text, "| `%s` | %s | %d | %d |\n", err_name(k),
+                             err_class_name(err_class(k)), err_status(k), err_exit_code(k));
+    }
+    page_write("errors.md", &text);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        (void)fprintf(stderr, "usage: generate FOLDER\n");
+        return 2;
+    }
+    folder = argv[1];
+    states();
+    routes();
+    verbs();
+    errors();
+    return 0;
+}

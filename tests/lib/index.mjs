@@ -1,0 +1,12 @@
+// One import for scenarios: import { platform, until, oracles, ... } from '../lib/index.mjs';
+export { platform } from './platform.mjs';
+export { oracles } from './oracles.mjs';
+export { until, holds, first } from './until.mjs';
+export { request, events, raw } from './http.mjs';
+export { git, gitOk, Repository } from './git.mjs';
+export { run } from './cli.mjs';
+export { loadNew, nowMs, switchOf } from './load.mjs';
+export { leftovers, processes } from './leftovers.mjs';
+export { roles, rss, pss, fds, cpuMs } from './roles.mjs';
+export { BUILD, FIXTURES, ROOT, program } from './paths.mjs';
+export { atRest, environment, instancePids } from './instances.mjs';

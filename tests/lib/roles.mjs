@@ -1,0 +1,41 @@
+// The processes of an installation's roles, as the kernel shows them.
+import { readFileSync, readdirSync } from 'node:fs';
+import { processes } from './leftovers.mjs';
+
+export const ROLES = ['serve', 'core', 'courier', 'host', 'signals'];
+
+// {serve: pid, core: pid, ...}; a role that does not run is absent.
+export function roles(settingsFile) {
+    const found = {};
+    for (const { pid, command, state } of processes()) {
+        const role = command[1];
+        if (state !== 'Z' && ROLES.includes(role) && command.includes('--settings') && command[command.indexOf('--settings') + 1] === settingsFile)
+            found[role] = pid;
+    }
+    return found;
+}
+
+export function rss(pid) {
+    return 1024 * Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+}
+
+// Proportional set size: shared pages by their share.
+export function pss(pid) {
+    return 1024 * Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0);
+}
+
+export function fds(pid) {
+    return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+// Ticks of CPU that a process and its dead children have used, in ms.
+export function cpuMs(pid) {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const field = stat.slice(stat.lastIndexOf(')') + 2).split(' ').map(Number);
+    return (field[11] + field[12] + field[13] + field[14]) * 10;
+}
+
+export function startTicks(pid) {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
+}

@@ -1,0 +1,96 @@
+// A build: what it may see, what is kept of it, and what happens when a step or a check fails.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { platform } from '../lib/index.mjs';
+
+const LOOK = `
+set -u
+echo "first process is $(cat /proc/1/comm)"
+echo "interfaces: $(ls /sys/class/net | tr '\\n' ' ')"
+for path in /etc/shadow /dev/sda /dev/loop0 /var/run/docker.sock @DIR@ @RUN@; do
+    if cat "$path" >/dev/null 2>&1 || ls "$path"/. >/dev/null 2>&1; then echo "READS $path"; fi
+done
+mount -t tmpfs none /mnt 2>/dev/null && echo MOUNTS
+mknod /tmp/disk b 8 0 2>/dev/null && echo MAKES-DEVICES
+unshare -U true 2>/dev/null && echo MAKES-USERS
+echo x 2>/dev/null >/proc/sys/kernel/core_pattern && echo WRITES-KERNEL
+echo hello >"out of the build"
+echo looked
+`;
+
+let p, web;
+before(async () => {
+    p = await platform();
+    web = await p.app('web', 'server', {
+        files: { 'look.sh': LOOK.replace('@DIR@', p.dataDir).replace('@RUN@', p.runDir) },
+        yaml: (text) => text.replace('  steps:\n', '  steps:\n    - {name: look, run: sh look.sh}\n'),
+    });
+});
+after(() => p?.stop());
+
+const build = (env, number) => p.api.get(`/apps/web/envs/${env}/builds/${number}`);
+
+test('the build sees itself and nothing of this machine', async () => {
+    await web.build('dev');
+    const output = await web.buildOutput('dev', 1);
+    assert.match(output, /looked/);
+    assert.match(output, /interfaces: lo $/m);
+    assert.doesNotMatch(output, /READS|MOUNTS|MAKES|WRITES/, output);
+});
+
+test('its checks are recorded, case by case', async () => {
+    const { result, commit, artifact } = await build('dev', 1);
+    assert.equal(commit, await web.repository.tip('main'));
+    assert.match(artifact, /^sha256:[0-9a-f]{64}$/);
+    const [check] = result.checks;
+    assert.deepEqual([check.name, check.ok, check.passed, check.failed], ['smoke', true, 2, 0]);
+    assert.deepEqual(check.cases.map((row) => row.outcome), ['passed', 'passed']);
+});
+
+test('a second click builds anew, makes the same layer, and says that the source is the same', async () => {
+    const again = await web.build('dev');
+    assert.equal(again.same_as, 1);
+    assert.equal(again.result.layer, (await build('dev', 1)).result.layer);
+    const done = await p.cli('build', '-a', 'web', '-e', 'dev');
+    assert.equal(done.code, 0, done.err);
+    assert.match(done.out, /same source as b(uild )?[12]/);
+});
+
+test('the output can be read again at the command line', async () => {
+    assert.match(await p.cli.ok('logs', 'build', 1, '-a', 'web', '-e', 'dev'), /looked/);
+});
+
+test('a step that fails ends the rollout with its name, its exit code and its output', async () => {
+    await web.ticks('dev', 'bad/build');
+    const rollout = await web.deploy('dev', {}, { expect: 'failed' });
+    assert.equal(rollout.error.error, 'build_failed');
+    assert.match(rollout.error.text, /compile.*exited 1/);
+    assert.deepEqual(rollout.steps.map((step) => step.state).slice(1).every((state) => ['pending', 'skipped'].includes(state)), true);
+    assert.match(await web.buildOutput('dev', rollout.steps[0].args.build), /server\.c/);
+    assert.equal((await web.status('dev')).live_release, 0);
+});
+
+test('a check that fails keeps the artifact from going anywhere', async () => {
+    await web.ticks('dev', 'bad/check');
+    const rollout = await web.deploy('dev', {}, { expect: 'failed' });
+    assert.equal(rollout.error.error, 'check_failed');
+    const { result } = await build('dev', rollout.steps[0].args.build);
+    assert.deepEqual(result.checks.map((check) => [check.name, check.ok, check.failed]), [['smoke', false, 1]]);
+    assert.equal((await web.status('dev')).live_release, 0);
+});
+
+test('whoever waits at the command line gets an exit code for each', async () => {
+    for (const branch of ['bad/build', 'bad/check']) {
+        await web.ticks('dev', branch);
+        const done = await p.cli('deploy', '-a', 'web', '-e', 'dev');
+        assert.notEqual(done.code, 0, branch);
+        assert.match(done.err + done.out, branch === 'bad/build' ? /compile/ : /smoke/);
+    }
+});
+
+test('the instance runs what was built and not what the build left elsewhere', async () => {
+    await web.ticks('dev');
+    await web.deploy('dev');
+    assert.equal((await web.get('dev', '/file?path=/app/check.sh')).status, 404);
+    assert.equal((await web.get('dev', '/file?path=/app/lines')).status, 200);
+});

@@ -1,0 +1,109 @@
+// A role, or an instance, that somebody has taken over: what it says to the others is refused, and what it
+// can reach is its own. Rows B044, B101.
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { oracles, platform, run, until } from '../lib/index.mjs';
+
+let p, o, web, other;
+before(async () => {
+    p = await platform();
+    web = await p.app('web');
+    other = await p.app('other');
+    await web.deploy('dev');
+    await other.deploy('dev');
+    o = await oracles(p);
+});
+after(async () => {
+    await o?.close();
+    await p?.stop();
+});
+
+// Bytes for a role's socket; when it closes: all that it answered.
+function said(socket, bytes, ms = 3000) {
+    return new Promise((resolve) => {
+        const peer = net.connect({ path: `${p.runDir}/${socket}`, timeout: ms });
+        let text = '';
+        const finish = (closed) => {
+            peer.destroy();
+            resolve({ closed, text });
+        };
+        peer.on('timeout', () => finish(false)); // a quiet peer keeps us no longer
+        peer.on('error', () => {});
+        peer.on('data', (part) => { text += part.toString('latin1'); });
+        peer.on('close', () => finish(true));
+        peer.on('connect', () => peer.write(bytes));
+    });
+}
+
+const frame = (text, length = Buffer.byteLength(text)) => {
+    const head = Buffer.alloc(4);
+    head.writeUInt32LE(length >>> 0);
+    return Buffer.concat([head, Buffer.from(text)]);
+};
+const bigFrame = (text) => {
+    const head = Buffer.alloc(4);
+    head.writeUInt32BE(Buffer.byteLength(text));
+    return Buffer.concat([head, Buffer.from(text)]);
+};
+const roleUid = (role) => Number(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${p.pid(role)}/status`, 'utf8'))[1]);
+
+test('B101: nonsense at a role\'s socket ends that connection and nothing else', async () => {
+    const rows = [frame('x', 0xffffffff), frame('x', 0x7fffffff), frame('x', 0), Buffer.alloc(70_000, 0xff), Buffer.from('GET / HTTP/1.1\r\n\r\n'), frame('not json'), frame('[]'), frame('{"id":1,"verb":"no.such.verb","args":{}}'), bigFrame('{"id":1,"verb":"instance.start","args":{"name":"../../x"}}'),
+        bigFrame('{"verb":"teardown"}'), frame(`{"id":1,"verb":"${'x'.repeat(60_000)}"}`), frame('['.repeat(60_000))];
+    for (const socket of ['host.sock', 'courier.sock', 'signals.sock'])
+        for (const bytes of rows) {
+            const { text } = await said(socket, bytes, 700);
+            assert.doesNotMatch(text, /"ok":\{/, `${socket} ${bytes.toString('latin1', 0, 60)}`);
+        }
+    assert.equal((await p.api.get('/doctor')).checks.filter((check) => check.name.startsWith('role ') && !check.ok).length, 0);
+    await o.check({ audit: 0 });
+});
+
+test('B101: a role\'s socket is for core alone: no other user, no other role', async () => {
+    const knock = (socket, uid) => run('/usr/bin/perl', ['-MIO::Socket::UNIX', '-e', `$s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or exit 3; $SIG{ALRM} = sub { exit 9 }; alarm 2; exit(sysread($s, $b, 1) ? 8 : 4)`, `${p.runDir}/${socket}`], { uid, gid: uid });
+    for (const uid of [65_534, roleUid('courier'), roleUid('signals')])
+        for (const socket of ['host.sock', 'courier.sock', 'signals.sock'])
+            if (!(socket === 'courier.sock' && uid === roleUid('courier')) && !(socket === 'signals.sock' && uid === roleUid('signals'))) {
+                const { code } = await knock(socket, uid);
+                assert.ok([3, 4].includes(code), `${socket} lets ${uid} in: ${code}`);
+            }
+    for (const file of [`${p.dataDir}/master.key`, `${p.dataDir}/core/store.db`, `${p.dataDir}/host/instances`, `${p.runDir}/edge/admin.sock`])
+        for (const uid of [65_534, roleUid('courier'), roleUid('signals'), ...file.includes('/core/') ? [] : [roleUid('core')]])
+            assert.notEqual((await run('/bin/sh', ['-c', 'cat "$1" 2>/dev/null || ls "$1"/ 2>/dev/null', 'sh', file], { uid, gid: uid })).code, 0, `${uid} reads ${file}`);
+    await o.check({ audit: 0 });
+});
+
+test('B101: the API\'s socket takes root for root and nobody else for anybody', async () => {
+    const ask = (uid) => run('/usr/bin/curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', '--unix-socket', `${p.runDir}/api.sock`, 'http://localhost/api/v1/users'], { uid, gid: uid });
+    assert.equal((await ask(0)).out, '200');
+    assert.equal((await ask(65_534)).out, '401');
+    assert.equal((await ask(roleUid('courier'))).out, '401');
+    await o.check({ audit: 0 });
+});
+
+test('B044: an instance reaches itself: not another app\'s, not ours, not the machine', async () => {
+    const address = async (app) => (await app.status('dev')).instances.find((row) => row.state === 'serving').address;
+    const [own, foreign] = [await address(web), await address(other)];
+    const gateway = own.replace(/\d+$/, '1');
+    const reach = async (to, port) => (await web.get('dev', `/connect?address=${to}&port=${port}`)).text;
+    assert.equal(await reach('127.0.0.1', 3000), 'connected');
+    const targets = [[foreign, 3000], ['127.0.0.1', p.ports.api], ['127.0.0.1', p.ports.canary], [gateway, p.ports.api], [gateway, p.ports.canary], [gateway, 22], ['169.254.169.254', 80], [p.settings.subnet.replace('.0.0/16', '.0.1'), p.ports.canary]];
+    for (const [to, port] of targets)
+        assert.notEqual(await reach(to, port), 'connected', `${to}:${port}`);
+    await o.check({ audit: 0 });
+});
+
+test('B044: where an instance is asked for its health is no address', async () => {
+    for (const path of ['http://127.0.0.1:2375/', '127.0.0.1/', '/x y', '/x\\r\\nHost: evil', '/\\x7f', 'unix:/run/docker.sock', '']) {
+        const reply = await p.api.call('POST', '/config/check', { text: `run: x\nproxy: {healthcheck: {path: "${path}"}}\n` });
+        assert.equal(reply.status, 422, `${path}: ${reply.text}`);
+    }
+    // an address in the path stays a path, asked of the instance itself
+    await web.change('main', { 'slipway.yaml': (await web.repository.git('show', 'main:slipway.yaml')).replace('path: /up', `path: "//127.0.0.1:${o.port}/"`).replace('deploy_timeout: 10s', 'deploy_timeout: 2s') });
+    const { error } = await web.deploy('dev', {}, { expect: 'reverted' });
+    assert.equal(error.error, 'instance_not_ready');
+    await until(async () => (await web.get('dev', '/up')).status === 200, 5000, 'the old release serves');
+    await o.check({ audit: null });
+});
