@@ -1,9 +1,9 @@
 // What the benches share: figures, the verdict, the floor (bare starts), the second opinion (wrk), the peer
 // (pm2), the saboteur.
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { BUILD, FIXTURES, environment, instancePids, program, run, until } from '../tests/lib/index.mjs';
+import { BUILD, FIXTURES, environment, instancePids, lastWords, program, run, until } from '../tests/lib/index.mjs';
 
 export const quick = process.argv.includes('--quick');
 
@@ -72,6 +72,7 @@ export async function bench(name, body) {
         await body(verdict, (ending) => endings.push(ending));
     } catch (error) {
         failure = error;
+        console.error(lastWords());
     }
     for (const ending of endings.reverse()) {
         try {

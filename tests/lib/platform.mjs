@@ -35,6 +35,11 @@ process.on('exit', () => {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
     process.once(signal, () => process.exit(130));
 
+// The last lines of what the roles of all installations of this process said: for whoever fails.
+export function lastWords(lines = 25) {
+    return [...living].map((p) => `--- ${p.id}\n${p.log().split('\n').slice(-lines).join('\n')}`).join('\n');
+}
+
 // options: settings (over the defaults), env (variables of the supervisor, e.g. SLIPWAY_FAULT), start
 // (false: only prepared), binary, keep (leave the folder for reading), bases (true: it builds on packages,
 // see bases.mjs).
