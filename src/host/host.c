@@ -56,6 +56,7 @@ static int parts_setup(struct host *h, struct err *err)
         return err_wrap(err, "edge");
     if (artifact_init(h, err) < 0 || base_image_init(h, err) < 0)
         return err_wrap(err, "artifacts");
+    instance_on_ready(edge_server_ready);
     if (instance_init(h, &roots, NULL, err) < 0)
         return err_wrap(err, "instances");
     if (build_init(h, err) < 0)

@@ -59,8 +59,8 @@ test('killed while host was away: host finds it out when it is back', async () =
     await repaired(pid);
 });
 
-// The edge looks whether it can connect, and the kernel connects for a process that hangs.
-test('an instance that hangs gets no traffic, and comes back when it goes on', { todo: 'the probe sees it, the edge is not told' }, async () => {
+// The edge looks whether it can connect, and the kernel connects for a process that hangs: the probe tells.
+test('an instance that hangs gets no traffic, and comes back when it goes on', async () => {
     const { pid } = victim();
     process.kill(pid, 'SIGSTOP');
     try {
@@ -72,6 +72,24 @@ test('an instance that hangs gets no traffic, and comes back when it goes on', {
         }, 15_000, 'requests go to the other one');
     } finally {
         process.kill(pid, 'SIGCONT');
+    }
+    await until(async () => (await both()).size === 2, 30_000, 'both answer');
+});
+
+test('one that hangs for long is replaced', async () => {
+    const { pid } = victim();
+    process.kill(pid, 'SIGSTOP');
+    await repaired(pid);
+});
+
+test('when all hang, the edge goes on trying all', async () => {
+    const pids = instancePids(p, 'web', 'test').map((row) => row.pid);
+    pids.forEach((pid) => process.kill(pid, 'SIGSTOP'));
+    try {
+        await until(async () => (await web.status('test')).instances.length === 2, 5000, 'both are still listed');
+        await assert.rejects(web.get('test', '/id', { timeout: 2500 }), /no answer/); // not a 503 of the edge
+    } finally {
+        pids.forEach((pid) => process.kill(pid, 'SIGCONT'));
     }
     await until(async () => (await both()).size === 2, 30_000, 'both answer');
 });

@@ -56,6 +56,7 @@ static struct edge *edge_new(const struct settings *settings)
     edge_changes_init(&e->writing);
     edge_changes_init(&e->durable);
     edge_model_init(&e->model);
+    map_init(&e->unready);
     return e;
 }
 
@@ -77,6 +78,7 @@ static void edge_free(struct edge *e)
         return; /* a thread or a child still has it: the process is about to end */
     edge_table_done(&e->next);
     edge_table_done(&e->table);
+    map_done(&e->unready);
     edge_paths_done(&e->paths);
     free(e->platform_host);
     free(e);
@@ -98,6 +100,23 @@ int edge_init(struct host *h, struct err *err)
 void edge_done(void)
 {
     edge_free(TAKE(the_edge));
+}
+
+void edge_server_ready(int64_t app_env_id, const char *server, bool ready)
+{
+    char key[EDGE_UNREADY_KEY_MAX];
+    struct edge *e = the_edge;
+    if (!e || strlen(server) > EDGE_SERVER_NAME_MAX)
+        return;
+    (void)edge_unready_key(key, app_env_id, server);
+    bool was_ready = !map_get(&e->unready, key);
+    if (ready == was_ready)
+        return;
+    if (ready)
+        (void)map_remove(&e->unready, key);
+    else
+        (void)map_put(&e->unready, key, &e->unready);
+    edge_sync_one(e, app_env_id);
 }
 
 /* True when the process behind the fd ended in time. */

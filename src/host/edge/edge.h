@@ -9,6 +9,7 @@
  * Loop thread. One edge a process. */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 #include "base/err.h"
 
 struct host;
@@ -20,6 +21,10 @@ struct settings;
 int edge_init(struct host *h, struct err *err) MUST_CHECK;
 /* Forget everything but HAProxy itself, which goes on serving. */
 void edge_done(void);
+/* Host's own word on an instance ("r42.1") of an app-env: while it is not ready it gets no
+ * requests, unless no other of its slot is ready. Nothing of this is recorded: a new host probes
+ * anew. */
+void edge_server_ready(int64_t app_env_id, const char *server, bool ready);
 /* Append {"name","ok","text","fix"} objects. */
 void edge_doctor(struct host *h, json_t *checks);
 /* Every object of the edge, for the host's dump; a new reference. */

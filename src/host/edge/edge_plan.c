@@ -72,8 +72,39 @@ static enum edge_admin admin_wanted(bool routed, bool drain)
     return routed && drain ? EDGE_DRAIN : EDGE_READY;
 }
 
+/* HAProxy's check may still hold the end of a former bearer of this name against it. */
+static void server_up(struct edge_plan *p, const struct edge_running *s)
+{
+    edge_command(p->commands, EDGE_ANSWER_NONE, "set server e%lld%c/%s health up", (long long)s->id,
+                 edge_slot_letter(s->slot), s->name);
+}
+
+const char *edge_unready_key(char *to, int64_t id, const char *server)
+{
+    (void)snprintf(to, EDGE_UNREADY_KEY_MAX, "e%lld/%s", (long long)id, server);
+    return to;
+}
+
+static bool server_is_unready(const struct edge_plan *p, int64_t id, const char *name)
+{
+    char key[EDGE_UNREADY_KEY_MAX];
+    return p->unready && map_get(p->unready, edge_unready_key(key, id, name));
+}
+
+/* Is there one that may get requests whatever happens to those that are not ready? When there is
+ * none, they get them as before: the probe may be wrong, an empty slot cannot be right. */
+static bool slot_has_ready(const struct edge_plan *p, const struct edge_app_env *e,
+                           enum edge_slot slot)
+{
+    const struct edge_group *group = &e->slots[slot];
+    for (size_t i = 0; i < group->count; i++)
+        if (!group->servers[i].drain && !server_is_unready(p, e->id, group->servers[i].name))
+            return true;
+    return false;
+}
+
 static void server_add(struct edge_plan *p, const struct edge_app_env *e, enum edge_slot slot,
-                       const struct edge_server *wanted)
+                       const struct edge_server *wanted, enum edge_admin admin)
 {
     struct edge_running like = {.slot = slot, .port = wanted->port, .weight = wanted->weight};
     char letter = edge_slot_letter(slot);
@@ -86,44 +117,49 @@ static void server_add(struct edge_plan *p, const struct edge_app_env *e, enum e
                  wanted->name, wanted->address, (long long)wanted->port, (long long)wanted->weight);
     edge_command(p->commands, EDGE_ANSWER_NONE, "enable health e%lld%c/%s", id, letter,
                  wanted->name);
-    server_admin(p, edge_model_add(p->model, e->id, &like),
-                 admin_wanted(edge_app_env_routed(e, slot), wanted->drain));
+    server_admin(p, edge_model_add(p->model, e->id, &like), admin);
 }
 
-static void server_move(struct edge_plan *p, struct edge_running *s,
+static bool server_move(struct edge_plan *p, struct edge_running *s,
                         const struct edge_server *wanted)
 {
     if (strcmp(s->address, wanted->address) == 0 && s->port == wanted->port)
-        return;
+        return false;
     edge_command(p->commands, EDGE_ANSWER_CHANGED, "set server e%lld%c/%s addr %s port %lld",
                  (long long)s->id, edge_slot_letter(s->slot), s->name, wanted->address,
                  (long long)wanted->port);
     memcpy(s->address, wanted->address, sizeof(s->address));
     s->port = wanted->port;
+    return true;
 }
 
-static void server_change(struct edge_plan *p, const struct edge_app_env *e, struct edge_running *s,
-                          const struct edge_server *wanted)
+static void server_change(struct edge_plan *p, struct edge_running *s,
+                          const struct edge_server *wanted, enum edge_admin admin)
 {
-    server_move(p, s, wanted);
+    bool back = server_move(p, s, wanted) || s->gone || s->admin != EDGE_READY;
     if (s->weight != wanted->weight)
         edge_command(p->commands, EDGE_ANSWER_NONE, "set server e%lld%c/%s weight %lld",
                      (long long)s->id, edge_slot_letter(s->slot), s->name,
                      (long long)wanted->weight);
     s->weight = wanted->weight;
     s->gone = false;
-    server_admin(p, s, admin_wanted(edge_app_env_routed(e, s->slot), wanted->drain));
+    server_admin(p, s, admin);
+    if (back && admin == EDGE_READY)
+        server_up(p, s);
 }
 
 static void slot_plan(struct edge_plan *p, const struct edge_app_env *e, enum edge_slot slot)
 {
     const struct edge_group *group = &e->slots[slot];
+    bool routed = edge_app_env_routed(e, slot), choice = slot_has_ready(p, e, slot);
     for (size_t i = 0; i < group->count; i++) {
-        struct edge_running *s = edge_model_server(p->model, e->id, slot, group->servers[i].name);
+        const struct edge_server *wanted = &group->servers[i];
+        struct edge_running *s = edge_model_server(p->model, e->id, slot, wanted->name);
+        bool drain = wanted->drain || (choice && server_is_unready(p, e->id, wanted->name));
         if (s)
-            server_change(p, e, s, &group->servers[i]);
+            server_change(p, s, wanted, admin_wanted(routed, drain));
         else
-            server_add(p, e, slot, &group->servers[i]);
+            server_add(p, e, slot, wanted, admin_wanted(routed, drain));
     }
 }
 

@@ -3,7 +3,10 @@
  * Pure but for the model, which afterwards holds what the commands will have made. The order is the
  * one that loses nothing: servers are added (checked, ready), those that must not get requests any
  * more are set to drain, and last the map entries change: one for the route, which is the flip.
- * A server that nobody wants is only marked `gone`; the sweeper (edge_sweep.c) ends it. */
+ * Host's own probe decides who is ready: a server that comes back (wanted again, moved to another
+ * address, ready again) is told to be up at once, whatever HAProxy's check thinks of the time
+ * before; one that the probe finds not ready gets nothing, as long as another server of its slot is
+ * ready. A server that nobody wants is only marked `gone`; the sweeper (edge_sweep.c) ends it. */
 #pragma once
 #include "host/edge/edge_model.h"
 
@@ -30,7 +33,10 @@ struct edge_plan {
     const char *routes_path;
     struct edge_model *model;
     struct edge_commands *commands;
+    const struct map *unready; /* "e17/r42.1": instances that host's probe finds not ready */
 };
+#define EDGE_UNREADY_KEY_MAX (EDGE_SERVER_NAME_MAX + 24)
+const char *edge_unready_key(char *to, int64_t id, const char *server);
 /* False when the running process has no backends for it: it takes a reload. */
 bool edge_plan_app_env(struct edge_plan *p, const struct edge_app_env *e);
 /* All of the table, and everything else taken away. False as above (the rest is planned). */

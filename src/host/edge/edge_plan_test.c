@@ -81,7 +81,8 @@ TEST(flips_with_one_map_entry_after_the_adds)
            "set map R shop.dev e17b|e17a|0\n");
     IS_STR(planned(&b, state("b", 0, "", TWO)), ""); /* without traffic: left to the sweeper */
     OK(edge_model_server(&b.model, 17, EDGE_SLOT_A, "r1.1")->gone);
-    IS_STR(planned(&b, state("a", 0, ONE, TWO)), "set map R shop.dev e17a|e17b|0\n");
+    IS_STR(planned(&b, state("a", 0, ONE, TWO)), "set server e17a/r1.1 health up\n"
+                                                 "set map R shop.dev e17a|e17b|0\n");
     OK(!edge_model_server(&b.model, 17, EDGE_SLOT_A, "r1.1")->gone);
     bench_done(&b);
 }
@@ -93,7 +94,8 @@ TEST(drains_where_requests_come)
     (void)planned(&b, state("a", 0, ONE "," TWO, ""));
     IS_STR(planned(&b, state("a", 0, ONE_DRAINS "," TWO, "")),
            "set server e17a/r1.1 state drain\n");
-    IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")), "set server e17a/r1.1 state ready\n");
+    IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")),
+           "set server e17a/r1.1 state ready\nset server e17a/r1.1 health up\n");
     IS_STR(planned(&b, state("a", 0, TWO, "")), "set server e17a/r1.1 state drain\n");
     OK(edge_model_server(&b.model, 17, EDGE_SLOT_A, "r1.1")->gone);
     bench_done(&b);
@@ -115,7 +117,43 @@ TEST(moves_and_weighs)
     bench_init(&b);
     (void)planned(&b, state("a", 0, ONE, ""));
     IS_STR(planned(&b, state("a", 0, ONE_MOVED, "")),
-           "set server e17a/r1.1 addr 10.213.0.9 port 81\nset server e17a/r1.1 weight 7\n");
+           "set server e17a/r1.1 addr 10.213.0.9 port 81\nset server e17a/r1.1 weight 7\n"
+           "set server e17a/r1.1 health up\n");
+    bench_done(&b);
+}
+
+/* Its former bearer's end was seen by HAProxy's check, the server is down: it must not stay so. */
+TEST(a_name_that_comes_back_is_up_at_once)
+{
+    struct bench b;
+    bench_init(&b);
+    (void)planned(&b, state("a", 0, ONE, ""));
+    (void)planned(&b, state("b", 0, "", TWO));
+    IS_STR(planned(&b, state("b", 0, ONE_MOVED, TWO)),
+           "set server e17a/r1.1 addr 10.213.0.9 port 81\nset server e17a/r1.1 weight 7\n"
+           "set server e17a/r1.1 health up\n");
+    bench_done(&b);
+}
+
+TEST(who_is_not_ready_gets_nothing_while_another_is)
+{
+    struct bench b;
+    struct map unready;
+    bench_init(&b);
+    map_init(&unready);
+    b.plan.unready = &unready;
+    (void)planned(&b, state("a", 0, ONE "," TWO, ""));
+    (void)map_put(&unready, "e17/r1.1", &unready);
+    IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")), "set server e17a/r1.1 state drain\n");
+    (void)map_put(&unready, "e17/r2.1", &unready); /* now none is: both as before */
+    IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")),
+           "set server e17a/r1.1 state ready\nset server e17a/r1.1 health up\n");
+    (void)map_remove(&unready, "e17/r1.1");
+    IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")), "set server e17a/r2.1 state drain\n");
+    (void)map_remove(&unready, "e17/r2.1");
+    IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")),
+           "set server e17a/r2.1 state ready\nset server e17a/r2.1 health up\n");
+    map_done(&unready);
     bench_done(&b);
 }
 

@@ -69,6 +69,7 @@ struct edge {
 
     struct edge_cli *cli;
     struct edge_model model;
+    struct map unready;       /* see edge_plan.h; values: the map itself, only to be there */
     int64_t connect_attempts; /* since it was up */
     int64_t sync_failures;    /* in a row */
     int64_t dropped_logs;     /* of the running process, when it was last asked */
@@ -100,6 +101,8 @@ size_t edge_older_count(const struct edge *e);
 void edge_sync_start(struct edge *e); /* state SYNCING: (re)connect and bring it up to date */
 void edge_sync_stop(struct edge *e);
 void edge_sync_push(struct edge *e); /* apply what is durable, when it is up */
+/* Compare one app-env with what runs, when it is up; else the next full sync does. */
+void edge_sync_one(struct edge *e, int64_t id);
 /* Figures out of `show info`. */
 void edge_sync_info(struct edge *e, struct str info);
 

@@ -44,7 +44,8 @@ static struct edge_plan plan_of(struct edge *e, struct push *p)
     return (struct edge_plan){.hosts_path = e->paths.hosts,
                               .routes_path = e->paths.routes,
                               .model = &e->model,
-                              .commands = &p->commands};
+                              .commands = &p->commands,
+                              .unready = &e->unready};
 }
 
 /* Were all answers the expected ones? */
@@ -165,6 +166,17 @@ void edge_sync_push(struct edge *e)
     edge_changes_move(&e->durable, &wait);
     if (e->durable.first)
         edge_run_reload(e);
+    push_send(p);
+}
+
+void edge_sync_one(struct edge *e, int64_t id)
+{
+    const struct edge_app_env *now = edge_table_get(&e->table, id);
+    if (e->state != EDGE_UP || !now)
+        return;
+    struct push *p = push_new(e);
+    struct edge_plan plan = plan_of(e, p);
+    (void)edge_plan_app_env(&plan, now); /* without backends: nothing runs that could be told */
     push_send(p);
 }
 

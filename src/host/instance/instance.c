@@ -17,6 +17,7 @@
 #include "host/probe/probe.h"
 
 #define DEADLINE_MS 30000
+#define HUNG_MS 10000
 
 struct instances instances;
 
@@ -115,6 +116,7 @@ void instance_leave(struct instance *i)
     struct ticket *ticket = TAKE(i->next_ticket);
     AUTO_JSON *args = TAKE(i->next);
     ASSERT(map_remove(&instances.by_name, i->name) == i);
+    instance_tell_ready(i, true);
     instance_free(i);
     if (args)
         instance_start(args, ticket);
@@ -133,6 +135,17 @@ bool instance_uses(void *context, const char *artifact)
 
 /* The probe's word. */
 
+void instance_on_ready(void (*fn)(int64_t app_env_id, const char *server, bool ready))
+{
+    instances.on_ready = fn;
+}
+
+void instance_tell_ready(const struct instance *i, bool ready)
+{
+    if (instances.on_ready)
+        instances.on_ready(i->app_env_id, i->name + strlen(i->app_env) + 1, ready);
+}
+
 /* A change of the record that need not be on the disk before we go on. */
 static void record_again(struct instance *i)
 {
@@ -149,6 +162,8 @@ static void became_ready(struct instance *i)
     bool first = !i->ever_ready;
     if (!instance_event(i, INSTANCE_PROBED_READY))
         return;
+    timer_free(&i->hung);
+    instance_tell_ready(i, true);
     if (i->ready_us == 0)
         i->ready_us = clock_mono_us();
     i->ever_ready = true;
@@ -160,6 +175,36 @@ static void became_ready(struct instance *i)
     instance_notice(i, "");
 }
 
+/* A status, good or bad, is an answer: such an app lives, and a new start would not help it. */
+static bool hangs(const struct instance *i)
+{
+    return i->state == INSTANCE_UNREADY && !text_starts(i->why, "status ");
+}
+
+static void hung_long(void *context)
+{
+    struct instance *i = context;
+    timer_free(&i->hung);
+    if (!hangs(i))
+        return; /* its next word decides anew */
+    log_warn("instance hangs, killing it", F_STR("instance", i->name), F_STR("probe", i->why),
+             F_INT("after_ms", HUNG_MS));
+    FAULT("instance.hung");
+    sandbox_cgroup_kill(i->cgroup); /* its end starts it again */
+}
+
+static void became_unready(struct instance *i, const char *text)
+{
+    if (i->state == INSTANCE_READY && instance_event(i, INSTANCE_PROBED_UNREADY)) {
+        log_warn("instance unready", F_STR("instance", i->name), F_STR("probe", text));
+        instance_notice(i, text);
+    }
+    if (i->ever_ready) /* one that was adopted may not have been ready for this process */
+        instance_tell_ready(i, false);
+    if (hangs(i) && !i->hung)
+        timer_start(&i->hung, HUNG_MS, 0, hung_long, i);
+}
+
 static void probe_changed(void *context, const char *name, bool ready, const char *text)
 {
     struct instance *i = instance_find(name);
@@ -167,12 +212,10 @@ static void probe_changed(void *context, const char *name, bool ready, const cha
     if (!i)
         return;
     (void)snprintf(i->why, sizeof(i->why), "%s", text);
-    if (ready) {
+    if (ready)
         became_ready(i);
-    } else if (i->state == INSTANCE_READY && instance_event(i, INSTANCE_PROBED_UNREADY)) {
-        log_warn("instance unready", F_STR("instance", i->name), F_STR("probe", text));
-        instance_notice(i, text);
-    }
+    else
+        became_unready(i, text);
 }
 
 /* instance.start */
@@ -370,6 +413,7 @@ static void instance_take_up(struct instance *i)
         output_open(i);
     } else {
         log_info("instance is not running, starting it", F_STR("instance", i->name));
+        instance_tell_ready(i, !i->ever_ready);
         run_recreate(i);
     }
 }

@@ -4,9 +4,10 @@
  * all that is needed to start it again without core), makes a root, creates the container, wires
  * its network, lets it go, and answers when the probe says ready. From then on the record is the
  * wish: an instance that ends is started again (100 ms doubling to 30 s; five ends within a minute
- * are a crash loop, tried every 30 s), after a crash of the host it is found and adopted, after a
- * reboot started again. A start that never became ready (deadline, exit) fails and leaves nothing.
- * Stop: signal, grace, KILL, then every trace is removed. Loop thread.
+ * are a crash loop, tried every 30 s), one that does not answer its probe for ten seconds is killed
+ * and so started again (a bad status is an answer), after a crash of the host it is found and
+ * adopted, after a reboot started again. A start that never became ready (deadline, exit) fails and
+ * leaves nothing. Stop: signal, grace, KILL, then every trace is removed. Loop thread.
  *
  * The truth about a container after a crash of ours: its pid file, the cgroup of that process,
  * whether conmon lives, whether exec.fifo still waits. Half-made things are removed and made anew.
@@ -35,6 +36,9 @@ void instance_verb_start(void *context, struct message *m);
 void instance_verb_stop(void *context, struct message *m);
 void instance_verb_list(void *context, struct message *m);
 
+/* Who must know at once whether an instance ("r42.1" of that app-env) may get requests: the edge.
+ */
+void instance_on_ready(void (*fn)(int64_t app_env_id, const char *server, bool ready));
 /* Is this artifact used by an instance? For artifact_in_use. */
 bool instance_uses(void *context, const char *artifact);
 void instance_doctor(json_t *checks);

@@ -84,6 +84,7 @@ struct instance {
     struct timer *create_timer; /* of one creation */
     struct timer *deadline;     /* of the start verb */
     struct timer *wait;         /* back-off, or the stop's grace */
+    struct timer *hung;         /* it does not answer: until it is killed */
     bool removing;
     struct restart restart;
     int64_t up_since;                       /* mono ms */
@@ -111,6 +112,7 @@ struct instances {
     struct map by_name;
     char *folder;
     int64_t serial;
+    void (*on_ready)(int64_t app_env_id, const char *server, bool ready);
 };
 extern struct instances instances;
 
@@ -120,6 +122,8 @@ struct instance *instance_find(const char *name);
 bool instance_event(struct instance *i, enum instance_event event);
 json_t *instance_json(const struct instance *i);
 void instance_notice(const struct instance *i, const char *text);
+/* Tell the edge. Ready is also what nobody knows anything of. */
+void instance_tell_ready(const struct instance *i, bool ready);
 void instance_answer_start(struct instance *i); /* when ready and recorded */
 void instance_fail_start(struct instance *i, const struct err *error);
 /* Put a record's instance into the map. Takes i. */

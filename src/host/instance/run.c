@@ -35,6 +35,7 @@ void run_let_go(struct instance *i)
     watch_free(TAKE(i->conmon_watch));
     watch_free(TAKE(i->sync_watch));
     timer_free(&i->create_timer);
+    timer_free(&i->hung);
     fd_closep(&i->conmon_fd);
     fd_closep(&i->pid_fd);
     fd_closep(&i->sync_fd);
@@ -103,6 +104,7 @@ static void run_deleted(void *context)
 
 static void run_restart(struct instance *i, const char *text)
 {
+    instance_tell_ready(i, false);
     int64_t now = clock_mono_ms(clock_system());
     bool loop;
     int64_t delay = restart_after(&i->restart, now, i->up_since ? now - i->up_since : 0, &loop);

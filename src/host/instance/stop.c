@@ -16,6 +16,7 @@
 #include "host/probe/probe.h"
 
 #define KILL_AGAIN_MS 3000
+#define GRACE_NEVER_READY_MS 1000 /* it has no request to finish: whoever cancels waits for it */
 
 static int stop_signal(const struct instance *i)
 {
@@ -48,6 +49,8 @@ static void grace_over(void *context)
 void stop_begin(struct instance *i)
 {
     int64_t grace = json_int(json_dict(i->spec, "stop"), "grace_ms", 10000);
+    if (!i->ever_ready && grace > GRACE_NEVER_READY_MS)
+        grace = GRACE_NEVER_READY_MS;
     ASSERT(i->state == INSTANCE_STOPPING);
     timer_free(&i->wait);
     timer_free(&i->deadline);

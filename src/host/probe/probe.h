@@ -25,7 +25,7 @@ struct probe_target {
     uint16_t port;
     const char *path;    /* "" or NULL: a TCP connection is enough */
     int64_t interval_ms; /* until it is ready, and while it is unready; 0: 10 */
-    int64_t timeout_ms;  /* of one probe; 0: 5000 */
+    int64_t timeout_ms;  /* of one probe; 0: 5000 until it is ready, then 700 */
     int64_t liveness_ms; /* once ready; 0: 1000 */
 };
 /* Watch a target from now (one of the same name is replaced and starts as not ready). */

@@ -52,19 +52,26 @@ static void target_close(struct target *t)
 }
 
 /* The result of one probe. */
-static void target_result(struct target *t, bool good, const char *text)
+static void target_result(struct target *t, enum probe_result result, const char *text)
 {
+    bool good = result == PROBE_GOOD;
     target_close(t);
-    probe_next(&t->state, good, t->order.interval_ms, t->order.liveness_ms);
+    probe_next(&t->state, result, t->order.interval_ms, t->order.liveness_ms);
     t->due_ms = now_ms() + t->state.delay_ms;
-    bool news = t->state.health == PROBE_NEW && strncmp(t->told, text, PROBE_TEXT_MAX - 1) != 0;
-    if (!t->state.tell && !news) /* why it is not ready yet is told when it changes */
+    bool waits = t->state.health == PROBE_NEW || t->state.health == PROBE_UNREADY;
+    bool news = waits && strncmp(t->told, text, PROBE_TEXT_MAX - 1) != 0;
+    if (!t->state.tell && !news) /* why it is not ready is told when it changes */
         return;
     (void)snprintf(t->told, sizeof(t->told), "%s", text);
     struct probe_answer answer = {.id = t->id, .ready = good};
     (void)snprintf(answer.text, sizeof(answer.text), "%s", text);
     if (send(PROBE_FD, &answer, sizeof(answer), MSG_NOSIGNAL) < 0 && errno != EAGAIN)
         _exit(1); /* the host is gone */
+}
+
+static int64_t target_timeout(const struct target *t)
+{
+    return t->state.health == PROBE_NEW ? t->order.timeout_ms : t->order.ready_timeout_ms;
 }
 
 static void target_send(struct target *t)
@@ -74,11 +81,12 @@ static void target_send(struct target *t)
     socklen_t size = sizeof(number);
     uint32_t a = t->order.address;
     if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &number, &size) < 0 || number != 0) {
-        target_result(t, false, number == ECONNREFUSED ? "connection refused" : "no connection");
+        target_result(t, PROBE_BAD,
+                      number == ECONNREFUSED ? "connection refused" : "no connection");
         return;
     }
     if (t->order.path[0] == '\0') {
-        target_result(t, true, "connected");
+        target_result(t, PROBE_GOOD, "connected");
         return;
     }
     int length =
@@ -87,14 +95,14 @@ static void target_send(struct target *t)
                  "User-Agent: slipway-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n",
                  t->order.path, a >> 24, (a >> 16) & 255, (a >> 8) & 255, a & 255, t->order.port);
     if (send(t->fd, request, (size_t)length, MSG_NOSIGNAL) != length) {
-        target_result(t, false, "cannot send");
+        target_result(t, PROBE_BAD, "cannot send");
         return;
     }
     t->sent = true;
-    t->due_ms = now_ms() + t->order.timeout_ms;
+    t->due_ms = now_ms() + target_timeout(t);
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = t->id};
     if (epoll_ctl(poller, EPOLL_CTL_MOD, t->fd, &event) < 0)
-        target_result(t, false, "cannot wait");
+        target_result(t, PROBE_BAD, "cannot wait");
 }
 
 static void target_receive(struct target *t)
@@ -112,14 +120,14 @@ static void target_receive(struct target *t)
         (void)snprintf(text, sizeof(text), "status %d", status);
     else
         (void)snprintf(text, sizeof(text), "%s", t->length ? "no HTTP" : "closed without answer");
-    target_result(t, status >= 200 && status < 400, text);
+    target_result(t, status >= 200 && status < 400 ? PROBE_GOOD : PROBE_BAD, text);
 }
 
 /* A new instance's port may not forward yet: a lost SYN would be sent again after a second, so a
  * connection that is not there at once is tried anew instead. */
 static int64_t connect_ms(const struct target *t)
 {
-    int64_t whole = t->order.timeout_ms, first = 2 * (int64_t)t->state.delay_ms + 2;
+    int64_t whole = target_timeout(t), first = 2 * (int64_t)t->state.delay_ms + 2;
     if (t->state.health != PROBE_NEW)
         return whole;
     if (first > CONNECT_NEW_MS)
@@ -138,15 +146,15 @@ static void target_probe(struct target *t)
     t->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     t->due_ms = now_ms() + connect_ms(t);
     if (t->fd < 0 || epoll_ctl(poller, EPOLL_CTL_ADD, t->fd, &event) < 0)
-        target_result(t, false, "no socket left");
+        target_result(t, PROBE_BAD, "no socket left");
     else if (connect(t->fd, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != EINPROGRESS)
-        target_result(t, false, errno == ECONNREFUSED ? "connection refused" : "no connection");
+        target_result(t, PROBE_BAD, errno == ECONNREFUSED ? "connection refused" : "no connection");
 }
 
 static void target_due(struct target *t)
 {
     if (t->fd >= 0)
-        target_result(t, false, "timeout");
+        target_result(t, PROBE_LATE, "timeout");
     else
         target_probe(t);
 }

@@ -17,7 +17,8 @@ struct probe_order {
     uint32_t address;
     uint32_t port;
     uint32_t interval_ms;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms;       /* until it is ready */
+    uint32_t ready_timeout_ms; /* afterwards */
     uint32_t liveness_ms;
     char path[PROBE_PATH_MAX]; /* NUL-terminated */
 };
@@ -37,4 +38,6 @@ struct probe_state {
     uint32_t delay_ms; /* until the next probe */
     bool tell;         /* the host must hear of it */
 };
-void probe_next(struct probe_state *state, bool good, uint32_t interval_ms, uint32_t liveness_ms);
+enum probe_result { PROBE_GOOD, PROBE_BAD, PROBE_LATE };
+void probe_next(struct probe_state *state, enum probe_result result, uint32_t interval_ms,
+                uint32_t liveness_ms);

@@ -2,7 +2,8 @@
  *
  * A new target is asked often at first (1, 2, 4 ... ms up to the interval): an app that is up in
  * three milliseconds should not wait for ten. A ready one is asked at the liveness pace and becomes
- * unready at the second failure in a row; the first is followed quickly by a second look. */
+ * unready at the second failure in a row; the first is followed quickly by a second look. One that
+ * does not answer in time hangs: a second look would cost its clients as much time again. */
 #include <string.h>
 #include "host/probe/probe_priv.h"
 
@@ -30,16 +31,19 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-void probe_next(struct probe_state *state, bool good, uint32_t interval_ms, uint32_t liveness_ms)
+void probe_next(struct probe_state *state, enum probe_result result, uint32_t interval_ms,
+                uint32_t liveness_ms)
 {
     enum probe_health was = state->health;
     state->tell = false;
-    if (good) {
+    if (result == PROBE_GOOD) {
         state->tell = was == PROBE_NEW || was == PROBE_UNREADY;
         state->health = PROBE_READY;
         state->delay_ms = liveness_ms;
         return;
     }
+    if (was == PROBE_READY && result == PROBE_LATE)
+        was = PROBE_FAILING;
     switch (was) {
     case PROBE_NEW:
         state->delay_ms = least(state->delay_ms ? state->delay_ms * 2 : 1, interval_ms);

@@ -27,28 +27,38 @@ TEST(a_new_target_is_asked_quickly_then_at_its_pace)
     struct probe_state s = {0};
     static const uint32_t want[] = {1, 2, 4, 8, 10, 10};
     for (size_t i = 0; i < 6; i++) {
-        probe_next(&s, false, 10, 1000);
+        probe_next(&s, PROBE_BAD, 10, 1000);
         IS_INT(s.delay_ms, want[i]);
         OK(!s.tell);
     }
-    probe_next(&s, true, 10, 1000);
+    probe_next(&s, PROBE_GOOD, 10, 1000);
     OK(s.tell && s.health == PROBE_READY && s.delay_ms == 1000);
 }
 
 TEST(two_failures_make_it_unready_one_success_ready)
 {
     struct probe_state s = {.health = PROBE_READY};
-    probe_next(&s, false, 10, 1000);
+    probe_next(&s, PROBE_BAD, 10, 1000);
     OK(!s.tell && s.delay_ms < 1000);
-    probe_next(&s, true, 10, 1000);
+    probe_next(&s, PROBE_GOOD, 10, 1000);
     OK(!s.tell && s.health == PROBE_READY); /* one failure is forgiven */
-    probe_next(&s, false, 10, 1000);
-    probe_next(&s, false, 10, 1000);
+    probe_next(&s, PROBE_BAD, 10, 1000);
+    probe_next(&s, PROBE_BAD, 10, 1000);
     OK(s.tell && s.health == PROBE_UNREADY);
-    probe_next(&s, false, 10, 1000);
+    probe_next(&s, PROBE_BAD, 10, 1000);
     OK(!s.tell);
-    probe_next(&s, true, 10, 1000);
+    probe_next(&s, PROBE_GOOD, 10, 1000);
     OK(s.tell && s.health == PROBE_READY);
+}
+
+TEST(one_that_hangs_is_unready_at_once)
+{
+    struct probe_state s = {.health = PROBE_READY};
+    probe_next(&s, PROBE_LATE, 10, 1000);
+    OK(s.tell && s.health == PROBE_UNREADY);
+    s = (struct probe_state){.health = PROBE_NEW};
+    probe_next(&s, PROBE_LATE, 10, 1000);
+    OK(!s.tell && s.health == PROBE_NEW);
 }
 
 TAP_MAIN()
