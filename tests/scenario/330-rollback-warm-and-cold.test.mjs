@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { renameSync } from 'node:fs';
-import { atRest, platform, until } from '../lib/index.mjs';
+import { atRest, instancePids, platform, until } from '../lib/index.mjs';
 
 let p, web;
 before(async () => {
@@ -61,8 +61,8 @@ test('a rollback to a release of which only files are left starts it from them',
     await until(async () => (await load.total()).releases.r1.ok > 50, 20_000, 'r1 answers');
     const seen = await load.stop();
     assert.equal(seen.lost, 0, JSON.stringify(load.lost.slice(0, 5)));
-    const [rollout] = await web.rollouts('test');
-    assert.ok(rollout.steps === undefined || rollout.steps.some((step) => step.kind === 'start'));
+    const [{ id }] = await web.rollouts('test');
+    assert.ok((await web.rollout('test', id)).steps.some((step) => step.kind === 'start'));
     assert.equal((await atRest(web, 'test')).live_release, 1);
 });
 
@@ -76,6 +76,19 @@ test('core dies in the middle of a rollback: it ends all the same', async () => 
     const seen = await load.stop();
     assert.equal(seen.lost, 0, JSON.stringify(load.lost.slice(0, 5)));
     assert.equal((await atRest(web, 'test')).live_release, 1);
+});
+
+// Rows say "warm"; what they speak of has just died, and host is only about to start it again.
+test('warm instances that died get no traffic: others take their place', async () => {
+    const { live_release: good } = await web.status('test');
+    await web.deploy('test');
+    const load = await web.load('test', { rate: 300 }).flowing(100);
+    for (const { pid } of instancePids(p, 'web', 'test').filter((row) => row.release === `r${good}`))
+        process.kill(pid, 'SIGKILL');
+    assert.equal((await web.rollback('test')).release, good);
+    const seen = await load.stop();
+    assert.equal(seen.lost, 0, JSON.stringify(load.lost.slice(0, 5)));
+    assert.equal((await atRest(web, 'test')).live_release, good);
 });
 
 test('a rollback of a rollback ends on the release that was asked for', async () => {

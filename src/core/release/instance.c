@@ -14,6 +14,7 @@
 #include "io/loop.h"
 
 #define STOP_MS 120000
+#define START_MORE_MS 60000 /* beyond the app's own time to get ready: host answers by then */
 #define AGAIN_MS 5000
 #define COMPARE_AGAIN_MS 10000
 #define LEAVE_MS 60000 /* what a failed rollout leaves behind rests so long */
@@ -52,8 +53,10 @@ void instance_start_request(struct core *core, const struct app_env *ae, const s
 {
     struct err err = ERR_INIT;
     json_t *args = start_args(core, ae, i, release, &err);
+    int64_t patience =
+        json_int(json_dict(release, "config"), "deploy_timeout_ms", 30000) + START_MORE_MS;
     if (args)
-        link_call(core->host, "instance.start", args, 0, on_reply, context);
+        link_call(core->host, "instance.start", args, patience, on_reply, context);
     else
         on_reply(context, NULL, &err);
 }
@@ -250,11 +253,25 @@ int instances_leave(struct core *core, const struct rollout *r, bool *ret_any, s
 
 /* ---- host's reality ---- */
 
-static void ignore_reply(void *context, json_t *ok, const struct err *error)
+static void compare_again(void *context)
 {
-    (void)context, (void)ok;
-    if (error && error->kind != E_ROLE_DOWN)
-        log_warn("a repair did not succeed, it is tried again when host reconnects", F_ERR(error));
+    instance_reconcile(context);
+}
+
+void instance_reconcile_later(struct core *core)
+{
+    timer_start(&compare_timer, COMPARE_AGAIN_MS, 0, compare_again, core);
+}
+
+/* The context is core. */
+static void on_repair(void *context, json_t *ok, const struct err *error)
+{
+    (void)ok;
+    if (!error || error->kind == E_ROLE_DOWN)
+        return; /* a host that is back is compared with anyway */
+    log_warn("a repair did not succeed, trying again", F_ERR(error),
+             F_INT("in_ms", COMPARE_AGAIN_MS));
+    instance_reconcile_later(context);
 }
 
 struct repair {
@@ -279,13 +296,8 @@ static void tell_edge(void *context, const struct err *error)
 {
     struct repair *r = context;
     if (!error)
-        app_env_edge_refresh(r->core, r->app_env_id, ignore_reply, NULL);
+        app_env_edge_refresh(r->core, r->app_env_id, on_repair, r->core);
     free(r);
-}
-
-static void compare_again(void *context)
-{
-    instance_reconcile(context);
 }
 
 static void on_repaired(void *context, json_t *ok, const struct err *error)
@@ -302,7 +314,7 @@ static void on_repaired(void *context, json_t *ok, const struct err *error)
     if (error->kind != E_ROLE_DOWN) { /* a host that is back is compared with anyway */
         log_error("an instance that should run does not, trying again", F_STR("instance", r->name),
                   F_ERR(error));
-        timer_start(&compare_timer, COMPARE_AGAIN_MS, 0, compare_again, r->core);
+        instance_reconcile_later(r->core);
     }
     free(r);
 }
@@ -376,8 +388,16 @@ static void stop_unknown(struct core *core, const json_t *instances)
             continue;
         log_warn("host runs an instance that no rollout knows, stopping it",
                  F_STR("instance", name));
-        instance_stop_request(core, name, ignore_reply, NULL);
+        instance_stop_request(core, name, on_repair, core);
     }
+}
+
+static void note_health(const json_t *instances)
+{
+    size_t i;
+    json_t *item;
+    health_clear();
+    json_array_foreach(instances, i, item) health_note(item);
 }
 
 static void on_listed(void *context, json_t *ok, const struct err *error)
@@ -385,9 +405,12 @@ static void on_listed(void *context, json_t *ok, const struct err *error)
     struct core *core = context;
     struct err err = ERR_INIT;
     AUTO_JSON *rows = NULL;
+    if (error && error->kind != E_ROLE_DOWN) /* else asked again when host is back */
+        instance_reconcile_later(core);
     if (error)
-        return; /* asked again when host is back */
+        return;
     const json_t *instances = json_list(ok, "instances");
+    note_health(instances);
     stop_unknown(core, instances);
     if (store_rows(core->store, &rows, &err,
                    "SELECT name FROM instance WHERE state IN ('serving','draining','warm')",
@@ -412,7 +435,7 @@ static void refresh_edges(struct core *core)
     size_t i;
     json_t *row;
     json_array_foreach(rows, i, row)
-        app_env_edge_refresh(core, json_int(row, "id", 0), ignore_reply, NULL);
+        app_env_edge_refresh(core, json_int(row, "id", 0), on_repair, core);
 }
 
 void instance_reconcile(struct core *core)
@@ -430,6 +453,7 @@ void release_instance_changed(struct core *core, const json_t *item)
     const char *name = json_text_or(item, "instance", "");
     if (instance_load(core, name, &i, &err) != 0)
         return;
+    health_note(item);
     feed_publish(core->feed, "instance", i.app_env_id, json_deep_copy(item));
     check_address(core, &i, item);
 }

@@ -34,6 +34,17 @@ static void add_start(json_t *steps, json_t *names, int64_t release)
     json_put(args, "instances", names);
 }
 
+/* Nothing is routed to what only lies in our rows. */
+static void add_await(json_t *steps, const json_t *names, int64_t release)
+{
+    size_t count = json_array_size(names);
+    json_t *args = step_new(steps, "await",
+                            mem_format("make sure that %zu warm %s of r%lld %s ready", count,
+                                       count == 1 ? "instance" : "instances", (long long)release,
+                                       count == 1 ? "is" : "are"));
+    json_put(args, "instances", json_copy((json_t *)(uintptr_t)names));
+}
+
 static void add_route(json_t *steps, json_t *names, const char *live, int64_t release,
                       int64_t share, const char *text_release)
 {
@@ -96,6 +107,8 @@ json_t *plan_forward(const struct plan *p)
     if (p->prepare)
         (void)step_new(steps, "prepare",
                        mem_format("verify and unpack r%lld on the host", (long long)p->release));
+    if (json_array_size(p->warm))
+        add_await(steps, p->warm, p->release);
     for (int64_t batch = 1; batch <= p->batches; batch++)
         add_batch(steps, p, batch);
     char *text = p->from_release ? mem_format("r%lld is live; keep r%lld warm for %lld s",

@@ -133,7 +133,8 @@ TEST(a_warm_rollback_is_one_turn_of_the_edge)
 {
     struct parts parts;
     struct plan p = plan_of(&parts, 2, 0, 2);
-    IS_PLAN(plan_forward(&p), "route live=b r=2 share=0 w.1 w.2\ndrain o.1 o.2\nfinish");
+    IS_PLAN(plan_forward(&p), "await w.1 w.2\nroute live=b r=2 share=0 w.1 w.2\n"
+                              "drain o.1 o.2\nfinish");
     parts_done(&parts);
 }
 
@@ -141,7 +142,7 @@ TEST(a_half_warm_rollback_starts_the_rest)
 {
     struct parts parts;
     struct plan p = plan_of(&parts, 1, 1, 2);
-    IS_PLAN(plan_forward(&p), "prepare\nstart n.1\nroute live=b r=2 share=0 n.1 w.1\n"
+    IS_PLAN(plan_forward(&p), "prepare\nawait w.1\nstart n.1\nroute live=b r=2 share=0 n.1 w.1\n"
                               "drain o.1 o.2\nfinish");
     parts_done(&parts);
 }

@@ -278,6 +278,7 @@ int instance_set_expiry(struct core *core, const char *name, int64_t expires_at,
 
 int instance_delete(struct core *core, const char *name, struct err *err)
 {
+    health_forget(name);
     return store_run(core->store, err, "DELETE FROM instance WHERE name=$1 AND state='stopping'",
                      "t", name);
 }
@@ -444,9 +445,11 @@ int release_targets(struct core *core, const struct app_env *ae, json_t **ret_nu
 
 int instance_list(struct core *core, int64_t app_env_id, json_t **ret_rows, struct err *err)
 {
-    return store_rows(
-        core->store, ret_rows, err,
-        "SELECT name, release, slot, state, address, port, host_id AS host, expires_at, created_at "
-        "AS since FROM instance WHERE app_env_id=$1 ORDER BY name",
-        "i", app_env_id);
+    if (store_rows(core->store, ret_rows, err,
+                   "SELECT name, release, slot, state, address, port, host_id AS host, expires_at, "
+                   "created_at AS since FROM instance WHERE app_env_id=$1 ORDER BY name",
+                   "i", app_env_id) < 0)
+        return -1;
+    health_put(*ret_rows);
+    return 0;
 }

@@ -139,6 +139,16 @@ int instances_leave(struct core *core, const struct rollout *r, bool *ret_any,
                     struct err *err) MUST_CHECK;
 /* Host is back: set the edge, start again what should run and does not, stop what should not. */
 void instance_reconcile(struct core *core);
+void instance_reconcile_later(struct core *core);
+
+/* health.c: host's word on instances, in memory. */
+void health_note(const json_t *item); /* of instance.list or instance.changed */
+void health_forget(const char *name);
+void health_clear(void);
+bool health_is_bad(const char *name); /* host has said that it is not ready */
+/* Add "health", "restarts" and "why" to rows of instances; health is null for what host has not
+ * told of. */
+void health_put(json_t *rows);
 
 /* retention.c: after a rollout is done, what no release may need again is let go of; within an
  * input. */

@@ -347,7 +347,8 @@ static bool steps_are_consistent(struct sim *s)
                  "ended_at<started_at OR error IS NOT NULL)");
     good &= NONE("rollout_step WHERE state='failed' AND error IS NULL");
     good &= NONE("rollout_step s JOIN rollout r ON r.id=s.rollout_id WHERE r.state='done' AND "
-                 "s.state<>'done'");
+                 "s.state<>'done' AND NOT EXISTS (SELECT 1 FROM rollout_step w WHERE "
+                 "w.rollout_id=r.id AND w.kind='await' AND w.state='failed')");
     good &= NONE("rollout r WHERE state<>'done' AND error IS NULL");
     good &= NONE("rollout r WHERE ended_at IS NULL");
     good &= NONE("rollout r WHERE (SELECT max(position)+1 FROM rollout_step WHERE "
@@ -438,7 +439,7 @@ TEST(first_second_and_back)
     deploy(&s, (struct rollout_request){.kind = ROLLOUT_ROLLBACK}); /* warm */
     OK(settle(&s));
     IS_STATE("done");
-    IS_INT(fixture_count(s.core, "SELECT count(*) FROM rollout_step WHERE rollout_id=3"), 3);
+    IS_INT(fixture_count(s.core, "SELECT count(*) FROM rollout_step WHERE rollout_id=3"), 4);
     IS_INT(fixture_count(s.core, "SELECT live_release FROM app_env WHERE id=1"), 1);
     IS_INT(fixture_count(s.core, "SELECT number FROM release WHERE bad=1"), 2);
     OK(settle_long(&s));
@@ -635,6 +636,30 @@ TEST(warm_instances_wait_for_their_rollback)
     IS_INT(fixture_count(s.core, "SELECT count(*) FROM instance WHERE name='shop.dev.r1.2' AND "
                                  "state='serving'"),
            1);
+    OK(settle_long(&s));
+    OK(all_holds(&s));
+    sim_close(&s);
+}
+
+/* They died while nobody told core: nothing may be routed to them, and the rollback goes on. */
+TEST(a_rollback_to_warm_ones_that_are_gone_starts_new_ones)
+{
+    struct sim s;
+    sim_open(&s, 13);
+    for (int i = 0; i < 2; i++) {
+        deploy(&s, (struct rollout_request){0});
+        OK(settle(&s));
+    }
+    fake_forget(&s.host, "shop.dev.r1.1");
+    deploy(&s, (struct rollout_request){.kind = ROLLOUT_ROLLBACK});
+    OK(settle(&s));
+    IS_STATE("done");
+    IS_INT(fixture_count(s.core, "SELECT count(*) FROM rollout_step WHERE rollout_id=3 AND "
+                                 "kind='await' AND state='failed'"),
+           1);
+    IS_INT(fixture_count(s.core, "SELECT count(*) FROM instance WHERE state='serving' AND "
+                                 "release=1 AND name LIKE '%-3'"),
+           2);
     OK(settle_long(&s));
     OK(all_holds(&s));
     sim_close(&s);

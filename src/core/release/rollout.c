@@ -14,6 +14,7 @@
 #include "core/secret/secret.h"
 #include "core/tick/tick.h"
 
+#define DRAIN_MS 30000
 #define MASK(state) (1u << (state))
 #define RUNNING_STATES (MASK(INSTANCE_SERVING) | MASK(INSTANCE_DRAINING) | MASK(INSTANCE_WARM))
 
@@ -25,6 +26,7 @@ struct draft { /* what rollout_plan and rollout_create have in common */
     json_t *release; /* an existing row, or NULL when a build makes it */
     json_t *steps;
     json_t *reserved; /* names of warm instances that the plan routes to */
+    bool cold;        /* without them */
     struct build build;
 };
 
@@ -114,6 +116,26 @@ static const char *other_slot(const char *slot)
     return text_is(slot, "a") ? "b" : "a";
 }
 
+/* Those that rest warm and that host calls ready, as far as we know. */
+static int warm_names(struct core *core, const struct app_env *ae, const struct rollout *r,
+                      json_t **ret_names, struct err *err)
+{
+    AUTO_JSON *all = NULL;
+    AUTO_JSON *names = json_array();
+    unsigned reusable = r->kind == ROLLOUT_ROLLBACK ? MASK(INSTANCE_WARM) : 0;
+    if (instance_names(core, ae->id, r->release, r->to_slot, reusable, &all, err) < 0)
+        return -1;
+    size_t i;
+    json_t *name;
+    json_array_foreach(all, i, name)
+    {
+        if (!health_is_bad(json_string_value(name)))
+            json_push(names, json_incref(name));
+    }
+    *ret_names = TAKE(names);
+    return 0;
+}
+
 static int compile(struct core *core, const struct app_env *ae, const struct rollout_request *q,
                    struct draft *d, struct err *err)
 {
@@ -122,9 +144,11 @@ static int compile(struct core *core, const struct app_env *ae, const struct rol
     AUTO_JSON *fresh = NULL;
     AUTO_JSON *old = NULL;
     int64_t count = json_int(d->config, "instances", 1);
-    unsigned reusable = q->kind == ROLLOUT_ROLLBACK ? MASK(INSTANCE_WARM) : 0;
-    if (instance_names(core, ae->id, r->release, r->to_slot, reusable, &warm, err) < 0 ||
-        instance_names(core, ae->id, 0, r->from_slot, MASK(INSTANCE_SERVING), &old, err) < 0 ||
+    if (d->cold)
+        warm = json_array();
+    else if (warm_names(core, ae, r, &warm, err) < 0)
+        return -1;
+    if (instance_names(core, ae->id, 0, r->from_slot, MASK(INSTANCE_SERVING), &old, err) < 0 ||
         fresh_names(core, ae, d, count - (int64_t)json_array_size(warm), &fresh, err) < 0)
         return -1;
     struct plan p = {.release = r->release,
@@ -136,7 +160,7 @@ static int compile(struct core *core, const struct app_env *ae, const struct rol
                      .warm = warm,
                      .fresh = fresh,
                      .old = old,
-                     .drain_ms = json_int(d->config, "drain_timeout_ms", 30000),
+                     .drain_ms = json_int(d->config, "drain_timeout_ms", DRAIN_MS),
                      .keep_warm_ms = json_int(d->config, "keep_warm_ms", 60000),
                      .prepare = json_array_size(fresh) > 0};
     bool at_once = q->kind == ROLLOUT_ROLLBACK || !*ae->live_slot;
@@ -351,10 +375,13 @@ static int apply_state(struct core *core, struct rollout *r, int event, const st
                        struct err *err)
 {
     int state = 0;
+    bool told = event == ROLLOUT_STOP_CANCELLED; /* by the row of who cancelled, just before */
     if (sm_next_checked(&rollout_sm, r->state, event, &state, err) < 0 ||
         rollout_set_state(core, r, state, reason, err) < 0)
         return -1;
     publish_step(core, r, NULL);
+    if (told)
+        return 0;
     AUTO_FREE char *kind = mem_format("rollout.%s", sm_state_name(&rollout_sm, state));
     return journal_rollout(core, r, "core", kind, reason, err);
 }
@@ -367,18 +394,19 @@ struct ended {
 
 static void on_refreshed(void *context, json_t *ok, const struct err *error)
 {
-    (void)context, (void)ok;
-    if (error && error->kind != E_ROLE_DOWN)
-        log_warn("the edge did not take the state after a failed rollout, it is told again when "
-                 "host reconnects",
-                 F_ERR(error));
+    (void)ok;
+    if (!error || error->kind == E_ROLE_DOWN)
+        return; /* a host that is back is told anyway */
+    log_warn("the edge did not take the state after a failed rollout, it is told again",
+             F_ERR(error));
+    instance_reconcile_later(context);
 }
 
 static void after_undone(void *context, const struct err *error)
 {
     struct ended *e = context;
     if (!error && e->refresh)
-        app_env_edge_refresh(e->core, e->app_env_id, on_refreshed, NULL);
+        app_env_edge_refresh(e->core, e->app_env_id, on_refreshed, e->core);
     if (!error)
         instance_sweep(e->core);
     free(e);
@@ -401,8 +429,11 @@ static int end_undone(struct core *core, struct rollout *r, int event, const str
 static int end_of_plan(struct core *core, struct rollout *r, struct err *err)
 {
     if (r->state == ROLLOUT_RUNNING) {
-        if (retention_after(core, r->app_env_id, err) < 0)
-            return -1;
+        struct err why = ERR_INIT;
+        if (retention_after(core, r->app_env_id, &why) < 0)
+            log_warn(
+                "what no release needs any more is not let go of, the next rollout tries again",
+                F_ERR(&why));
         return apply_state(core, r, ROLLOUT_FINISH, NULL, err);
     }
     return end_undone(core, r, r->cancelled ? ROLLOUT_END_CANCELLED : ROLLOUT_END_REVERTED, NULL,
@@ -431,6 +462,16 @@ static int begin_step(struct core *core, struct rollout *r, int64_t index, struc
     return result;
 }
 
+/* How long requests of the new release may take to end. */
+static int64_t drain_time(struct core *core, const struct rollout *r)
+{
+    struct err err = ERR_INIT;
+    AUTO_JSON *release = NULL;
+    if (!r->release_id || release_get(core, r->app_env_id, r->release, &release, &err) < 0)
+        return DRAIN_MS;
+    return json_int(json_dict(release, "config"), "drain_timeout_ms", DRAIN_MS);
+}
+
 /* The way back, compiled from what stands in the rows now. */
 static int append_way_back(struct core *core, struct rollout *r, const struct err *reason,
                            struct err *err)
@@ -450,7 +491,7 @@ static int append_way_back(struct core *core, struct rollout *r, const struct er
                      .to_slot = r->to_slot,
                      .from_slot = r->from_slot,
                      .old = old,
-                     .drain_ms = 30000};
+                     .drain_ms = drain_time(core, r)};
     AUTO_JSON *steps = plan_back(&p, started);
     int64_t first = steps_count(core, r->id);
     FAULT("rollout.revert");
@@ -466,7 +507,7 @@ static int nothing_touched(struct core *core, const struct rollout *r, bool *ret
     int64_t touched = 0;
     if (store_one_int(core->store, &touched, err,
                       "SELECT count(*) FROM rollout_step WHERE rollout_id=$1 AND state<>'pending' "
-                      "AND kind NOT IN ('build','prepare')",
+                      "AND kind NOT IN ('build','prepare','await')",
                       "i", r->id) < 0)
         return -1;
     *ret_untouched = touched == 0;
@@ -483,6 +524,32 @@ static int stop_or_revert(struct core *core, struct rollout *r, const struct err
         return append_way_back(core, r, reason, err);
     return end_undone(core, r, r->cancelled ? ROLLOUT_STOP_CANCELLED : ROLLOUT_STOP_FAILED, reason,
                       err);
+}
+
+/* A rollback whose warm instances are not what the rows say goes on without them. */
+static int go_cold(struct core *core, struct rollout *r, const struct err *reason, struct err *err)
+{
+    struct draft d = {.rollout = *r, .cold = true};
+    struct rollout_request q = {.kind = ROLLOUT_ROLLBACK, .release = r->release};
+    struct app_env ae;
+    int64_t first = steps_count(core, r->id);
+    log_warn("the rollback starts new instances", F_ID("rollout", r->id), F_ERR(reason));
+    FAULT("rollout.cold");
+    int result = app_env_load(core, r->app_env_id, &ae, err);
+    if (result == 0)
+        result = release_get(core, r->app_env_id, r->release, &d.release, err);
+    if (result == 0) {
+        d.config = json_incref(json_dict(d.release, "config"));
+        result = compile(core, &ae, &q, &d, err);
+    }
+    if (result == 0)
+        result = steps_skip_from(core, r->id, r->step, err);
+    if (result == 0)
+        result = rollout_append_steps(core, r, first, d.steps, err);
+    if (result == 0)
+        result = begin_step(core, r, first, err);
+    draft_done(&d);
+    return result;
 }
 
 /* On the way back, once the traffic is where it was, what fails is left to the sweep: the rest of
@@ -522,6 +589,8 @@ int rollout_step_event_input(struct core *core, int64_t rollout_id, int64_t inde
             result = begin_step(core, &r, index + 1, err);
         else if (result == 0 && r.state == ROLLOUT_REVERTING)
             result = fail_on_way_back(core, &r, &s, reason, err);
+        else if (result == 0 && text_is(s.kind, "await"))
+            result = go_cold(core, &r, reason, err);
         else if (result == 0)
             result = stop_or_revert(core, &r, reason, err);
     }

@@ -14,6 +14,7 @@
 
 #define PREPARE_MS 600000
 #define STOP_AGAIN_MS 5000
+#define AWAIT_MS 20000
 
 struct action {
     struct core *core;
@@ -24,6 +25,7 @@ struct action {
     json_t *args;    /* of the step */
     json_t *release; /* of the rollout's release; NULL before the build is done */
     size_t open;     /* answers still awaited */
+    bool away;       /* host went away meanwhile: acted on again when it is back */
 };
 
 static void action_free(struct action *a)
@@ -189,6 +191,45 @@ static void act_prepare(struct action *a)
     link_call(a->core->host, "release.prepare", args, PREPARE_MS, on_reply, a);
 }
 
+/* await: what rests warm may have ended meanwhile */
+
+static const json_t *listed_instance(const json_t *ok, const char *name)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_list(ok, "instances"), i, item)
+    {
+        if (text_is(json_text(item, "instance"), name))
+            return item;
+    }
+    return NULL;
+}
+
+static void on_awaited(void *context, json_t *ok, const struct err *error)
+{
+    struct action *a = context;
+    struct err err = ERR_INIT;
+    size_t i;
+    json_t *name;
+    json_array_foreach(json_list(a->args, "instances"), i, name)
+    {
+        const char *text = json_string_value(name);
+        const json_t *item = error ? NULL : listed_instance(ok, text);
+        if (error || (item && text_is(json_text(item, "state"), "ready")))
+            continue;
+        (void)FAIL(&err, E_INSTANCE_NOT_READY, "warm instance '%s' is %s", text,
+                   item ? json_text_or(item, "state", "not ready") : "gone");
+        error = &err;
+    }
+    on_reply(a, ok, error);
+}
+
+static void act_await(struct action *a)
+{
+    FAULT("step.await");
+    link_call(a->core->host, "instance.list", json_object(), AWAIT_MS, on_awaited, a);
+}
+
 /* start: one request an instance, side by side */
 
 struct starting {
@@ -222,9 +263,11 @@ static void start_failed(struct action *a, const struct err *error)
     int64_t rollout_id = a->rollout_id;
     int64_t index = a->index;
     struct core *core = a->core;
+    bool away = error->kind == E_ROLE_DOWN;
+    a->away |= away;
     if (--a->open == 0)
         action_free(a);
-    if (error->kind != E_ROLE_DOWN)
+    if (!away)
         rollout_step_event(core, rollout_id, index, STEP_FAIL, error);
 }
 
@@ -263,10 +306,15 @@ static void on_started(void *context, json_t *ok, const struct err *error)
     int64_t rollout_id = a->rollout_id;
     int64_t index = a->index;
     struct core *core = a->core;
+    bool away = a->away;
     if (a->open == 0)
         action_free(a);
-    if (done)
+    if (done) {
         rollout_step_event(core, rollout_id, index, STEP_SUCCEED, NULL);
+    } else if (!away) {
+        (void)FAIL(&err, E_INSTANCE_NOT_READY, "all instances were started, but not all are there");
+        rollout_step_event(core, rollout_id, index, STEP_FAIL, &err);
+    }
 }
 
 static void start_one(void *context, const char *name)
@@ -274,12 +322,17 @@ static void start_one(void *context, const char *name)
     struct action *a = context;
     struct instance instance;
     struct err err = ERR_INIT;
-    if (instance_load(a->core, name, &instance, &err) != 0)
+    int found = instance_load(a->core, name, &instance, &err);
+    a->open++;
+    if (found != 0) {
+        if (found == INSTANCE_NONE)
+            (void)FAIL(&err, E_NOT_FOUND, "the row of instance '%s' is gone", name);
+        start_failed(a, &err);
         return;
+    }
     struct starting *s = mem_alloc(sizeof(*s));
     s->action = a;
     (void)snprintf(s->name, sizeof(s->name), "%s", name);
-    a->open++;
     FAULT("step.start");
     instance_start_request(a->core, &a->ae, &instance, a->release, on_started, s);
 }
@@ -405,7 +458,9 @@ static const struct {
     const char *kind;
     void (*act)(struct action *a);
 } acts[] = {
-    {"prepare", act_prepare}, {"start", act_start}, {"route", act_route}, {"drain", act_drain}};
+    {"prepare", act_prepare}, {"await", act_await}, {"start", act_start},
+    {"route", act_route},     {"drain", act_drain},
+};
 
 static void step_dispatch(struct action *a, const struct step *s)
 {

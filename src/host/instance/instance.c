@@ -181,12 +181,30 @@ static bool hangs(const struct instance *i)
     return i->state == INSTANCE_UNREADY && !text_starts(i->why, "status ");
 }
 
+/* Is another of its app-env on its way back? Then this one waits: when all are late, the machine
+ * may be, and to start all of them again would make it worse. */
+static bool another_starts(const struct instance *i)
+{
+    for (size_t n = 0; n < instances.by_name.count; n++) {
+        const struct instance *other = instances.by_name.entries[n].value;
+        bool starts = other->state == INSTANCE_CREATING || other->state == INSTANCE_STARTING ||
+                      other->state == INSTANCE_BACKOFF;
+        if (other->app_env_id == i->app_env_id && starts)
+            return true;
+    }
+    return false;
+}
+
 static void hung_long(void *context)
 {
     struct instance *i = context;
     timer_free(&i->hung);
     if (!hangs(i))
         return; /* its next word decides anew */
+    if (another_starts(i)) {
+        timer_start(&i->hung, HUNG_MS, 0, hung_long, i);
+        return;
+    }
     log_warn("instance hangs, killing it", F_STR("instance", i->name), F_STR("probe", i->why),
              F_INT("after_ms", HUNG_MS));
     FAULT("instance.hung");

@@ -212,6 +212,8 @@ void run_watch_ready(struct instance *i)
 
 static void create_failed(struct instance *i, const struct err *error)
 {
+    if (i->conmon_pid == 0) /* what still makes it would make it after we forgot it */
+        run_kill_monitor(i);
     sandbox_cgroup_kill(i->cgroup);
     run_over(i, error);
 }

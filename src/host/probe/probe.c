@@ -75,7 +75,6 @@ void probe_watch(const struct probe_target *target)
         .port = target->port,
         .interval_ms = (uint32_t)interval,
         .timeout_ms = (uint32_t)(target->timeout_ms > 0 ? target->timeout_ms : 5000),
-        .ready_timeout_ms = (uint32_t)(target->timeout_ms > 0 ? target->timeout_ms : 700),
         .liveness_ms = (uint32_t)(target->liveness_ms > 0 ? target->liveness_ms : 1000)};
     (void)snprintf(w->order.path, sizeof(w->order.path), "%s", target->path ? target->path : "");
     ASSERT(map_put(&probe.targets, w->name, w) == NULL);

@@ -17,6 +17,7 @@ struct probe_options {
     void (*on_change)(void *context, const char *name, bool ready, const char *text);
     void *context;
 };
+#define PROBE_LATE_MS 700
 int probe_setup(const struct settings *settings, const struct probe_options *options,
                 struct err *err) MUST_CHECK;
 struct probe_target {
@@ -25,7 +26,8 @@ struct probe_target {
     uint16_t port;
     const char *path;    /* "" or NULL: a TCP connection is enough */
     int64_t interval_ms; /* until it is ready, and while it is unready; 0: 10 */
-    int64_t timeout_ms;  /* of one probe; 0: 5000 until it is ready, then 700 */
+    int64_t timeout_ms; /* of one probe; 0: 5000. A ready one has PROBE_LATE_MS, or three times what
+                           it takes usually: who hangs must be seen soon, who is slow may be slow */
     int64_t liveness_ms; /* once ready; 0: 1000 */
 };
 /* Watch a target from now (one of the same name is replaced and starts as not ready). */

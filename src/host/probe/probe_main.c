@@ -30,6 +30,7 @@ struct target {
     struct probe_state state;
     int fd;         /* -1: none in progress */
     int64_t due_ms; /* next probe, or the end of this one's time */
+    int64_t begun_ms;
     bool sent;
     char answer[PROBE_ANSWER_BYTES];
     size_t length;
@@ -56,6 +57,8 @@ static void target_result(struct target *t, enum probe_result result, const char
 {
     bool good = result == PROBE_GOOD;
     target_close(t);
+    if (good)
+        probe_took(&t->state, (uint32_t)(now_ms() - t->begun_ms));
     probe_next(&t->state, result, t->order.interval_ms, t->order.liveness_ms);
     t->due_ms = now_ms() + t->state.delay_ms;
     bool waits = t->state.health == PROBE_NEW || t->state.health == PROBE_UNREADY;
@@ -71,7 +74,7 @@ static void target_result(struct target *t, enum probe_result result, const char
 
 static int64_t target_timeout(const struct target *t)
 {
-    return t->state.health == PROBE_NEW ? t->order.timeout_ms : t->order.ready_timeout_ms;
+    return probe_patience(&t->state, t->order.timeout_ms);
 }
 
 static void target_send(struct target *t)
@@ -99,7 +102,7 @@ static void target_send(struct target *t)
         return;
     }
     t->sent = true;
-    t->due_ms = now_ms() + target_timeout(t);
+    t->due_ms = t->begun_ms + target_timeout(t);
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = t->id};
     if (epoll_ctl(poller, EPOLL_CTL_MOD, t->fd, &event) < 0)
         target_result(t, PROBE_BAD, "cannot wait");
@@ -144,7 +147,8 @@ static void target_probe(struct target *t)
     t->sent = false;
     t->length = 0;
     t->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    t->due_ms = now_ms() + connect_ms(t);
+    t->begun_ms = now_ms();
+    t->due_ms = t->begun_ms + connect_ms(t);
     if (t->fd < 0 || epoll_ctl(poller, EPOLL_CTL_ADD, t->fd, &event) < 0)
         target_result(t, PROBE_BAD, "no socket left");
     else if (connect(t->fd, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != EINPROGRESS)

@@ -17,8 +17,7 @@ struct probe_order {
     uint32_t address;
     uint32_t port;
     uint32_t interval_ms;
-    uint32_t timeout_ms;       /* until it is ready */
-    uint32_t ready_timeout_ms; /* afterwards */
+    uint32_t timeout_ms;
     uint32_t liveness_ms;
     char path[PROBE_PATH_MAX]; /* NUL-terminated */
 };
@@ -37,7 +36,12 @@ struct probe_state {
     enum probe_health health;
     uint32_t delay_ms; /* until the next probe */
     bool tell;         /* the host must hear of it */
+    uint32_t usual_ms; /* how long a good answer takes: the slowest of late, forgotten by and by */
 };
 enum probe_result { PROBE_GOOD, PROBE_BAD, PROBE_LATE };
 void probe_next(struct probe_state *state, enum probe_result result, uint32_t interval_ms,
                 uint32_t liveness_ms);
+/* A good answer took so long. */
+void probe_took(struct probe_state *state, uint32_t took_ms);
+/* How long the next one may take. */
+uint32_t probe_patience(const struct probe_state *state, uint32_t timeout_ms);

@@ -5,6 +5,7 @@
  * unready at the second failure in a row; the first is followed quickly by a second look. One that
  * does not answer in time hangs: a second look would cost its clients as much time again. */
 #include <string.h>
+#include "host/probe/probe.h"
 #include "host/probe/probe_priv.h"
 
 int probe_status(const char *bytes, size_t length)
@@ -29,6 +30,20 @@ int probe_status(const char *bytes, size_t length)
 static uint32_t least(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
+}
+
+void probe_took(struct probe_state *state, uint32_t took_ms)
+{
+    uint32_t faded = state->usual_ms - state->usual_ms / 8;
+    state->usual_ms = took_ms > faded ? took_ms : faded;
+}
+
+uint32_t probe_patience(const struct probe_state *state, uint32_t timeout_ms)
+{
+    if (state->health == PROBE_NEW || state->health == PROBE_UNREADY)
+        return timeout_ms;
+    uint32_t patience = state->usual_ms < UINT32_MAX / 3 ? state->usual_ms * 3 : UINT32_MAX;
+    return least(patience > PROBE_LATE_MS ? patience : PROBE_LATE_MS, timeout_ms);
 }
 
 void probe_next(struct probe_state *state, enum probe_result result, uint32_t interval_ms,

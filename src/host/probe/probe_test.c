@@ -61,4 +61,21 @@ TEST(one_that_hangs_is_unready_at_once)
     OK(!s.tell && s.health == PROBE_NEW);
 }
 
+TEST(who_is_slow_may_be_slow)
+{
+    struct probe_state s = {.health = PROBE_NEW};
+    IS_INT(probe_patience(&s, 5000), 5000);
+    s.health = PROBE_READY;
+    probe_took(&s, 3);
+    IS_INT(probe_patience(&s, 5000), 700);
+    IS_INT(probe_patience(&s, 300), 300); /* what is configured is the most */
+    probe_took(&s, 800);
+    IS_INT(probe_patience(&s, 5000), 2400);
+    for (int i = 0; i < 40; i++)
+        probe_took(&s, 3);
+    IS_INT(probe_patience(&s, 5000), 700);
+    s.health = PROBE_UNREADY;
+    IS_INT(probe_patience(&s, 5000), 5000); /* no hurry any more */
+}
+
 TAP_MAIN()
