@@ -84,6 +84,18 @@ static bool connect_as_root(struct cli *c)
     return true;
 }
 
+struct http_client *cli_client(const struct cli *c, const char *server, const char *token,
+                               const json_t *login)
+{
+    const char *env = getenv("SLIPWAY_CA");
+    return http_client_new(&(struct http_client_options){.base_url = server,
+                                                         .bearer = token,
+                                                         .ca_file = c->ca ? c->ca
+                                                                    : env && *env
+                                                                        ? env
+                                                                        : json_text(login, "ca")});
+}
+
 int cli_connect(struct cli *c, struct err *err)
 {
     const char *token = getenv("SLIPWAY_TOKEN");
@@ -97,7 +109,7 @@ int cli_connect(struct cli *c, struct err *err)
         server = json_text_or(login, "server", "http://127.0.0.1:7000");
     if (!token)
         return FAIL(err, E_UNAUTHENTICATED, "not signed in: run 'slipway login --server URL'");
-    c->client = http_client_new(&(struct http_client_options){.base_url = server, .bearer = token});
+    c->client = cli_client(c, server, token, login);
     return 0;
 }
 

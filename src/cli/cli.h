@@ -20,6 +20,7 @@ struct cli {
     const char *env;      /* -e */
     const char *settings; /* --settings */
     const char *server;   /* --server */
+    const char *ca;       /* --ca FILE */
     const char *name;     /* --name */
     const char *from;     /* --from */
     const char *strategy; /* --strategy */
@@ -70,6 +71,9 @@ int cli_stream(struct cli *c, const char *path,
                bool (*on_data)(void *context, const char *event, const json_t *data), void *context,
                struct err *err) MUST_CHECK;
 int cli_connect(struct cli *c, struct err *err) MUST_CHECK;
+/* A client of that server; trusts --ca, SLIPWAY_CA, the login's, or the system's authorities. */
+struct http_client *cli_client(const struct cli *c, const char *server, const char *token,
+                               const json_t *login);
 /* "/apps/APP/envs/ENV" + tail; E_USAGE without an env or app. Heap. */
 int cli_app_env_path(struct cli *c, const char *tail, char **ret_path, struct err *err) MUST_CHECK;
 int cli_app_path(struct cli *c, const char *tail, char **ret_path, struct err *err) MUST_CHECK;

@@ -95,13 +95,17 @@ int verb_env(struct cli *c, struct err *err)
     AUTO_JSON *reply = NULL;
     if (text_is(what, "domains"))
         return set_domains(c, err);
+    if (text_is(what, "certificate") && cli_word(c, 1))
+        return cli_certificate_set(c, cli_word(c, 1), err);
     if (text_is(what, "add") && cli_word(c, 1)) {
         AUTO_JSON *body = json_object();
         json_put_text(body, "name", cli_word(c, 1));
         return cli_call(c, "POST", "/envs", body, &reply, err);
     }
     if (!text_is(what, "ls"))
-        return cli_usage("env ls | env add NAME | env domains [DOMAIN...] -e ENV", err);
+        return cli_usage("env ls | env add NAME | env domains [DOMAIN...] -e ENV | "
+                         "env certificate DOMAIN -e ENV",
+                         err);
     if (cli_get(c, "/envs", &reply, err) < 0)
         return -1;
     cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));

@@ -51,7 +51,7 @@ static const char *server_of(const struct cli *c)
 
 static void connect_plain(struct cli *c)
 {
-    c->client = http_client_new(&(struct http_client_options){.base_url = server_of(c)});
+    c->client = cli_client(c, server_of(c), NULL, NULL);
 }
 
 static int store_login(struct cli *c, const json_t *reply, struct err *err)
@@ -62,6 +62,8 @@ static int store_login(struct cli *c, const json_t *reply, struct err *err)
     json_put_text(login, "server", server_of(c));
     json_put_text(login, "name", json_text(reply, "user"));
     json_put_text(login, "token", json_text(reply, "token"));
+    AUTO_FREE char *ca = c->ca ? realpath(c->ca, NULL) : NULL;
+    json_put_text(login, "ca", ca);
     /* where its repositories are: an older server does not say */
     if (cli_get(c, "/version", &version, &ignored) == 0)
         json_put_text(login, "git_host", json_text(version, "git_host"));

@@ -34,6 +34,7 @@ API_HANDLER(api_app_env);
 API_HANDLER(api_ticks);
 API_HANDLER(api_ticks_change);
 API_HANDLER(api_domains_set);
+API_HANDLER(api_certificate_put);
 API_HANDLER(api_secrets);
 API_HANDLER(api_secret_put);
 API_HANDLER(api_secret_remove);

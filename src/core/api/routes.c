@@ -31,6 +31,8 @@ static const struct json_field ticks_fields[] = {WIRE_LIST_OPTIONAL("add", 100),
                                                  WIRE_LIST_OPTIONAL("remove", 100),
                                                  WIRE_LIST_OPTIONAL("set", 100)};
 static const struct json_field domains_fields[] = {WIRE_LIST("domains", 100)};
+static const struct json_field certificate_fields[] = {WIRE_TEXT("domain", 253),
+                                                       {"pem", JSON_FIELD_STRING, true, 1, 65536}};
 static const struct json_field secret_fields[] = {
     {"value", JSON_FIELD_STRING, false, 0, 131072},
     {"value_b64", JSON_FIELD_STRING, false, 0, 200000},
@@ -101,6 +103,8 @@ const struct api_route api_routes[] = {
      "tick and untick"},
     {"PUT", P "/domains", PERMISSION_APP, API_WRITE, api_domains_set, BODY(domains_fields), 200,
      "own domains"},
+    {"PUT", P "/certificate", PERMISSION_APP, API_NO_INPUT, api_certificate_put,
+     BODY(certificate_fields), 200, "an own certificate for one of its domains"},
     {"GET", P "/secrets", PERMISSION_VIEW, API_READ, api_secrets, NO_BODY_FIELDS, 200,
      "names and versions of secrets"},
     {"PUT", P "/secrets/{secret}", PERMISSION_SECRET, API_WRITE, api_secret_put,

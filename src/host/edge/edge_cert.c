@@ -4,30 +4,28 @@
  * A new one is first given to the running HAProxy, which parses it as the edge's user (root never
  * does) and says whether chain and key belong together; a good one is served at once, then it goes
  * to the files: a bad one in a file would stop the next start. The first of the list is the one for
- * every other name: made by openssl at the first start with HTTPS, self-signed. */
+ * every other name: the self-made one (edge_self.c). */
 #include <dirent.h>
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "host/edge/edge_priv.h"
-#include "io/child.h"
 #include "io/message.h"
 
-#define SELF "_self" /* no domain can have that name */
 #define PEM_MAX 65536
 #define PAYLOAD_MAX 15000 /* what fits into HAProxy's buffer */
 
 /* Files. */
 
-static char *cert_path(const char *folder, const char *domain)
+char *edge_cert_path(const char *folder, const char *domain)
 {
     return mem_format("%s/%s.pem", folder, domain);
 }
 
 static int cert_copy(struct edge *e, const char *domain, struct err *err)
 {
-    AUTO_FREE char *from = cert_path(e->paths.crt_store, domain);
-    AUTO_FREE char *to = cert_path(e->paths.crt_folder, domain);
+    AUTO_FREE char *from = edge_cert_path(e->paths.crt_store, domain);
+    AUTO_FREE char *to = edge_cert_path(e->paths.crt_folder, domain);
     AUTO_BUF pem = BUF_INIT(PEM_MAX);
     if (file_read(from, PEM_MAX, &pem, err) < 0)
         return -1;
@@ -46,22 +44,24 @@ static char *cert_domain(const char *file)
     return str_is_domain(name) ? str_dup(name) : NULL;
 }
 
+/* The self-made one is the first and so the one for every name that no other bears. It stands for
+ * the platform's name only: of two that bear a name HAProxy takes the first. */
 static int list_add(struct edge *e, const char *domain, struct buf *list, struct err *err)
 {
-    bool self = strcmp(domain, SELF) == 0;
+    bool self = strcmp(domain, EDGE_SELF) == 0;
     if (cert_copy(e, domain, err) < 0)
         return -1;
-    (void)buf_add_format(list, "%s/%s.pem%s%s\n", e->paths.crt_folder, domain, self ? "" : " ",
-                         self ? "" : domain);
+    (void)buf_add_format(list, "%s/%s.pem %s\n", e->paths.crt_folder, domain,
+                         self ? e->platform_host : domain);
     return 0;
 }
 
 /* Copy all, and write the list. One that cannot be copied is left out. */
-static int list_write(struct edge *e, struct err *err)
+int edge_cert_list_write(struct edge *e, struct err *err)
 {
     AUTO_BUF list = BUF_INIT(0);
     struct dirent *entry;
-    if (list_add(e, SELF, &list, err) < 0)
+    if (list_add(e, EDGE_SELF, &list, err) < 0)
         return -1;
     DIR *folder = opendir(e->paths.crt_store);
     while (folder && (entry = readdir(folder))) {
@@ -75,87 +75,12 @@ static int list_write(struct edge *e, struct err *err)
     return file_write(e->paths.crt_list, buf_str(&list), 0640, err);
 }
 
-/* The self-made one. */
-
-struct self_made {
-    struct edge *edge;
-    void (*on_done)(struct edge *e, const struct err *error);
-};
-
-static int self_save(struct edge *e, const struct child_result *result, struct err *err)
-{
-    AUTO_FREE char *path = cert_path(e->paths.crt_store, SELF);
-    if (child_check(result, "openssl", err) < 0 || file_write(path, result->out, 0600, err) < 0)
-        return -1;
-    return list_write(e, err);
-}
-
-static void self_ended(void *context, const struct child_result *result)
-{
-    struct self_made *s = context;
-    struct err err = ERR_INIT;
-    int done = self_save(s->edge, result, &err);
-    s->on_done(s->edge, done < 0 ? &err : NULL);
-    free(s);
-}
-
-static int self_make(struct edge *e, void (*on_done)(struct edge *e, const struct err *error),
-                     struct err *err)
-{
-    const char *base = e->settings->base_domain;
-    AUTO_FREE char *subject = mem_format("/CN=%s", e->platform_host);
-    AUTO_FREE char *names =
-        mem_format("subjectAltName=DNS:%s,DNS:%s,DNS:*.%s", e->platform_host, base, base);
-    const char *argv[] = {"/usr/bin/openssl",
-                          "req",
-                          "-x509",
-                          "-newkey",
-                          "ec",
-                          "-pkeyopt",
-                          "ec_paramgen_curve:P-256",
-                          "-nodes",
-                          "-days",
-                          "3650",
-                          "-subj",
-                          subject,
-                          "-addext",
-                          names,
-                          "-keyout",
-                          "/dev/stdout",
-                          NULL};
-    struct self_made *s = mem_alloc(sizeof(*s));
-    *s = (struct self_made){e, on_done};
-    struct child_spec spec = {.argv = argv,
-                              .stdin_fd = -1,
-                              .out = CHILD_COLLECT,
-                              .error = CHILD_COLLECT,
-                              .timeout_ms = 20000,
-                              .on_exit = self_ended,
-                              .context = s};
-    if (child_start(&spec, NULL, err) < 0) {
-        free(s);
-        return -1;
-    }
-    return 0;
-}
-
 void edge_cert_prepare(struct edge *e, void (*on_done)(struct edge *e, const struct err *error))
 {
-    AUTO_FREE char *self = cert_path(e->paths.crt_store, SELF);
-    struct err err = ERR_INIT;
-    int done;
-    if (!e->settings->edge_https) {
+    if (e->settings->edge_https)
+        edge_self_prepare(e, on_done);
+    else
         on_done(e, NULL);
-        return;
-    }
-    if (!file_exists(self)) {
-        log_info("edge: making a self-signed certificate", F_STR("host", e->platform_host));
-        if (self_make(e, on_done, &err) < 0)
-            on_done(e, &err);
-        return;
-    }
-    done = list_write(e, &err);
-    on_done(e, done < 0 ? &err : NULL);
 }
 
 /* PEM, read as text only: known blocks, base64 lines. */
@@ -260,11 +185,11 @@ static int cert_said(const struct edge_answers *answers, size_t index, const cha
 
 static int cert_save(struct cert_change *c, struct err *err)
 {
-    AUTO_FREE char *path = cert_path(c->edge->paths.crt_store, c->domain);
+    AUTO_FREE char *path = edge_cert_path(c->edge->paths.crt_store, c->domain);
     FAULT("edge.certificate");
     if (file_write(path, buf_str(&c->pem), 0600, err) < 0)
         return -1;
-    return list_write(c->edge, err);
+    return edge_cert_list_write(c->edge, err);
 }
 
 static void cert_forget(struct cert_change *c)
@@ -346,7 +271,7 @@ void edge_cert_store(struct edge *e, const char *domain, const char *pem, struct
     }
     struct cert_change *c = mem_alloc(sizeof(*c));
     *c = (struct cert_change){.edge = e, .ticket = ticket, .domain = mem_strdup(domain)};
-    c->path = cert_path(e->paths.crt_folder, domain);
+    c->path = edge_cert_path(e->paths.crt_folder, domain);
     c->fresh = !file_exists(c->path);
     c->pem = clean;
     clean = (struct buf){0};

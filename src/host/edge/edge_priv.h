@@ -2,6 +2,7 @@
  *
  *   edge.c         entry points, verbs
  *   edge_record.c  a change: checked, written to the file, then handed to edge_sync.c
+ *   edge_cert.c    certificates of domains; edge_self.c the self-made one
  *   edge_run.c     the process: check, start, adopt, reload, watch (states of edge_sm.c)
  *   edge_sync.c    the runtime socket: full sync after a connection, then changes by the shortest
  * way edge_sweep.c   servers that nobody wants any more edge_drain.c   waiting until servers have
@@ -126,7 +127,17 @@ void edge_drain_start(struct edge *e, int64_t id, const json_t *servers, int64_t
 void edge_drain_wake(struct edge *e); /* something changed: look again now */
 void edge_drain_done(struct edge *e);
 
+/* edge_self.c: the certificate for every name that has none of its own. */
+#define EDGE_SELF "_self" /* no domain can have that name */
+/* Make it when it is missing or does not cover all domains; then the list is written. */
+void edge_self_prepare(struct edge *e, void (*on_done)(struct edge *e, const struct err *error));
+/* Do the domains of the table need another one than was made? */
+bool edge_self_is_stale(struct edge *e);
+
 /* edge_cert.c */
+char *edge_cert_path(const char *folder, const char *domain); /* heap */
+/* Copy all certificates to where HAProxy reads them, and write its list. */
+int edge_cert_list_write(struct edge *e, struct err *err) MUST_CHECK;
 /* The files of HAProxy from the stored ones, and a self-made one when there is none: on_done(ok).
  */
 void edge_cert_prepare(struct edge *e, void (*on_done)(struct edge *e, const struct err *error));

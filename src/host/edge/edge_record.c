@@ -99,6 +99,8 @@ static void write_done(void *context)
     edge_changes_move(&e->durable, &e->writing);
     if (e->queued.first)
         write_start(e);
+    if (edge_self_is_stale(e))
+        edge_run_reload(e);
     edge_sync_push(e);
 }
 
