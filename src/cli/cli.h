@@ -41,6 +41,7 @@ struct cli {
     bool watch;           /* -w */
     bool no_wait;         /* --no-wait */
     bool same_artifact;   /* --same-artifact */
+    bool latest;          /* --latest */
     bool read_only;       /* --read-only */
     bool all_at_once;     /* --all-at-once */
     bool from_stdin;      /* --stdin */

@@ -23,6 +23,8 @@ static json_t *rollout_body(const struct cli *c, const char *kind, int64_t relea
         json_put_text(body, "from", c->from);
     if (c->same_artifact)
         json_put_bool(body, "same_artifact", true);
+    if (c->latest)
+        json_put_bool(body, "latest", true);
     if (c->strategy || c->all_at_once)
         json_put_text(body, "strategy", c->all_at_once ? "all-at-once" : c->strategy);
     if (c->batches)
@@ -92,7 +94,7 @@ int verb_promote(struct cli *c, struct err *err)
     if (cli_word(c, 1))
         c->env = cli_word(c, 1);
     if (!c->from || !c->env)
-        return cli_usage("promote FROM TO [--same-artifact]", err);
+        return cli_usage("promote FROM TO [--same-artifact|--latest]", err);
     return start_rollout(c, "promote", 0, err);
 }
 

@@ -35,10 +35,18 @@ test('a branch that dev has dropped is dropped by the promotion too', async () =
     assert.equal((await web.get('test', '/file?path=a.txt')).status, 404);
 });
 
+test('a commit that dev never ran stays behind, unless the latest are asked for', async () => {
+    await web.change('feature/功能', { 'later.txt': 'pushed after dev was deployed\n' });
+    await web.promote('dev', 'test');
+    assert.equal((await web.get('test', '/file?path=later.txt')).status, 404);
+    await web.promote('dev', 'test', { latest: true });
+    assert.equal((await web.get('test', '/file?path=later.txt')).status, 200);
+});
+
 test('--same-artifact carries the same digest and builds nothing', async () => {
     const rollout = await web.promote('test', 'pre', { same_artifact: true });
     assert.equal(rollout.steps.some((step) => step.kind === 'build'), false);
-    const [from, to] = [await release('test', 2), await release('pre', 1)];
+    const [from, to] = [await release('test', 4), await release('pre', 1)];
     assert.equal(to.artifact, from.artifact);
     assert.deepEqual((await p.api.get('/apps/web/envs/pre/builds')).items, []);
     assert.equal((await atRest(web, 'pre')).instances.length, 2); // pre's own settings

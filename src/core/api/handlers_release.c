@@ -56,15 +56,17 @@ static int read_wanted(struct api_call *call, struct wanted *w, struct err *err)
     return 0;
 }
 
-/* The branches that go in: this env's ticked set, or, promoting, the set that is live in the env
- * before. */
+/* The branches that go in: this env's ticked set; promoting, the set that is live in the env
+ * before, at the commits that run there unless the latest are asked for. Trunk is taken as it is
+ * now: the env may run a newer one than the env before. */
 static int wanted_branches(struct api_call *call, const struct wanted *w, json_t **ret_names,
-                           struct err *err)
+                           json_t **ret_pins, struct err *err)
 {
-    json_t *names = json_array();
+    AUTO_JSON *names = json_array();
+    AUTO_JSON *pins = json_object();
     AUTO_JSON *rows = NULL;
     AUTO_JSON *release = NULL;
-    *ret_names = names;
+    bool pinned = w->request.kind == ROLLOUT_PROMOTE && !json_bool(call->body, "latest", false);
     if (w->request.kind != ROLLOUT_PROMOTE) {
         if (ticks_list(call->core, call->ae.id, &rows, err) < 0)
             return -1;
@@ -75,7 +77,15 @@ static int wanted_branches(struct api_call *call, const struct wanted *w, json_t
     }
     size_t i;
     json_t *row;
-    json_array_foreach(rows, i, row) json_push(names, json_string(json_text_or(row, "branch", "")));
+    json_array_foreach(rows, i, row)
+    {
+        const char *name = json_text_or(row, "branch", "");
+        json_push(names, json_string(name));
+        if (pinned)
+            json_put_text(pins, name, json_text(row, "tip"));
+    }
+    *ret_names = TAKE(names);
+    *ret_pins = TAKE(pins);
     return 0;
 }
 
@@ -221,16 +231,16 @@ static int ask_source(struct api_call *call, const struct wanted *w,
     struct asking *a = mem_alloc(sizeof(*a));
     *a = (struct asking){api_ref(call), make};
     json_t *names = NULL;
-    int result =
-        w->same_artifact ? ask_same_config(call, w, a, err) : wanted_branches(call, w, &names, err);
+    json_t *pins = NULL;
+    int result = w->same_artifact ? ask_same_config(call, w, a, err)
+                                  : wanted_branches(call, w, &names, &pins, err);
     if (result < 0) {
-        json_decref(names);
         api_unref(call);
         free(a);
         return -1;
     }
     if (!w->same_artifact)
-        source_resolve(call->core, &call->ae, names, on_source, a);
+        source_resolve(call->core, &call->ae, names, pins, on_source, a);
     return API_LATER;
 }
 
@@ -326,11 +336,10 @@ API_HANDLER(api_build_add)
 {
     struct wanted w = {0};
     json_t *names = NULL;
-    if (wanted_branches(call, &w, &names, err) < 0) {
-        json_decref(names);
+    json_t *pins = NULL;
+    if (wanted_branches(call, &w, &names, &pins, err) < 0)
         return -1;
-    }
-    source_resolve(call->core, &call->ae, names, on_build_source, api_ref(call));
+    source_resolve(call->core, &call->ae, names, pins, on_build_source, api_ref(call));
     return API_LATER;
 }
 

@@ -41,6 +41,7 @@ static const struct json_field rollout_fields[] = {WIRE_TEXT_OPTIONAL("kind", 20
                                                    WIRE_TEXT_OPTIONAL("from", 100),
                                                    WIRE_INT_OPTIONAL("release", 1, 1000000000),
                                                    WIRE_BOOL_OPTIONAL("same_artifact"),
+                                                   WIRE_BOOL_OPTIONAL("latest"),
                                                    WIRE_TEXT_OPTIONAL("strategy", 20),
                                                    WIRE_INT_OPTIONAL("batches", 1, 100)};
 static const struct json_field empty_fields[] = {{"wait", JSON_FIELD_BOOL, false, 0, 0}};

@@ -13,6 +13,7 @@ struct resolve {
     struct core *core;
     struct app_env ae;
     json_t *branches; /* names wanted, without trunk */
+    json_t *pins;     /* {name: tip}, or NULL */
     json_t *source;   /* what is known so far */
     source_done_fn *done;
     void *context;
@@ -22,6 +23,7 @@ static void resolve_end(struct resolve *r, const struct err *error)
 {
     r->done(r->context, error ? NULL : r->source, error);
     json_decref(r->branches);
+    json_decref(r->pins);
     json_decref(r->source);
     free(r);
 }
@@ -130,7 +132,8 @@ static int take_tips(struct resolve *r, const json_t *tips, struct err *err)
     json_t *name;
     json_array_foreach(r->branches, i, name)
     {
-        const char *tip = json_text(tips, json_string_value(name));
+        const char *pinned = json_text(r->pins, json_string_value(name));
+        const char *tip = pinned ? pinned : json_text(tips, json_string_value(name));
         if (!tip)
             return FAIL(err, E_BRANCH_UNKNOWN,
                         "branch '%s' is ticked but gone from the repository: untick it",
@@ -176,11 +179,12 @@ static void ask_tips(struct resolve *r, json_t *names,
     link_call(r->core->courier, "branch.tips", args, COURIER_MS, on_reply, r);
 }
 
-void source_resolve(struct core *core, const struct app_env *ae, json_t *branches,
+void source_resolve(struct core *core, const struct app_env *ae, json_t *branches, json_t *pins,
                     source_done_fn *done, void *context)
 {
     struct resolve *r = resolve_new(core, ae, done, context);
     r->branches = branches;
+    r->pins = pins;
     json_t *names = json_copy(branches);
     json_push(names, json_string(ae->trunk));
     ask_tips(r, names, on_tips);
