@@ -12,7 +12,7 @@ import { ROOT, nowMs, platform, processes, until } from '../tests/lib/index.mjs'
 import { argument, bench, instancePids, most, ms, quick, say, whole } from './common.mjs';
 
 const ENV = 'prod', BACK_MS = 2000, EDGE_MS = 1000, POINTS_LEAST = 30, COUNT = 2;
-const PASSINGS = quick ? 1 : 6, RANDOM = quick ? 3 : 12, SWEEP_STEP = quick ? 40 : 7, SWEEP_MAX = 2000;
+const PASSINGS = quick ? 1 : 10, RANDOM = quick ? 3 : 12, SWEEP_STEP = quick ? 40 : 4, SWEEP_MAX = 2000;
 // What is done, again and again, while parts of the platform die.
 const ACTS = {
     deploy: (app) => app.rolloutStart(ENV, { kind: 'deploy' }),

@@ -30,7 +30,7 @@
 #define ROLE_FDS 3         /* from ROLE_FD_LISTENER on */
 #define SHORT_LIFE_MS 1000 /* who dies younger waits before the next start */
 #define WAIT_FIRST_MS 100
-#define WAIT_MAX_MS 5000
+#define WAIT_MAX_MS 1000 /* whoever waits for us waits no longer than two seconds */
 #define GRACE_MS 8000
 #define ENVIRONMENT_MAX 16
 

@@ -454,12 +454,30 @@ static void on_finish_applied(void *context, json_t *ok, const struct err *error
     instance_sweep(core);
 }
 
+static void act_stop(struct action *a)
+{
+    FAULT("step.halt");
+    app_env_edge_refresh(a->core, a->ae.id, on_stop_applied, a);
+}
+
+static void act_finish(struct action *a)
+{
+    FAULT("step.finish");
+    app_env_edge_refresh(a->core, a->ae.id, on_finish_applied, a);
+}
+
+/* It walks by itself and tells us. */
+static void act_build(struct action *a)
+{
+    action_free(a);
+}
+
 static const struct {
     const char *kind;
     void (*act)(struct action *a);
 } acts[] = {
-    {"prepare", act_prepare}, {"await", act_await}, {"start", act_start},
-    {"route", act_route},     {"drain", act_drain},
+    {"build", act_build}, {"prepare", act_prepare}, {"await", act_await}, {"start", act_start},
+    {"route", act_route}, {"drain", act_drain},     {"stop", act_stop},   {"finish", act_finish},
 };
 
 static void step_dispatch(struct action *a, const struct step *s)
@@ -470,12 +488,10 @@ static void step_dispatch(struct action *a, const struct step *s)
             return;
         }
     }
-    if (text_is(s->kind, "stop"))
-        app_env_edge_refresh(a->core, a->ae.id, on_stop_applied, a);
-    else if (text_is(s->kind, "finish"))
-        app_env_edge_refresh(a->core, a->ae.id, on_finish_applied, a);
-    else
-        action_free(a); /* build: it walks by itself and tells us */
+    log_error("a step of unknown kind cannot be done", F_STR("kind", s->kind));
+    struct err err = ERR_INIT;
+    (void)FAIL(&err, E_INTERNAL, "the plan has a step of unknown kind '%s'", s->kind);
+    action_end(a, STEP_FAIL, &err);
 }
 
 static int action_load(struct core *core, int64_t rollout_id, int64_t index, struct action *a,
