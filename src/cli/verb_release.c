@@ -42,7 +42,9 @@ static void say_address(struct cli *c)
         return;
     const char *domain = json_string_value(json_array_get(json_list(state, "domains"), 0));
     int64_t port = json_int(state, "edge_http", 80);
-    if (port == 80)
+    if (json_int(state, "live_release", 0) == 0)
+        (void)printf("nothing is live in %s\n", c->env);
+    else if (port == 80)
         (void)printf("r%lld is live at http://%s/\n", (long long)json_int(state, "live_release", 0),
                      domain ? domain : "?");
     else
@@ -104,6 +106,11 @@ int verb_rollback(struct cli *c, struct err *err)
     if (release_number(cli_word(c, 0), &release, err) < 0)
         return -1;
     return start_rollout(c, "rollback", release, err);
+}
+
+int verb_stop(struct cli *c, struct err *err)
+{
+    return start_rollout(c, "stop", 0, err);
 }
 
 int verb_plan(struct cli *c, struct err *err)

@@ -103,3 +103,25 @@ test('where there is no earlier release, a rollback says so', async () => {
     await web.deploy('dev');
     await assert.rejects(web.rollback('dev'), { status: 404, error: 'no_rollback_target' });
 });
+
+test('an app can be taken out of service, brought back, and in the end removed', async () => {
+    const { live_release: live } = await web.status('test');
+    const stopped = await p.cli('stop', '-a', 'web', '-e', 'test');
+    assert.equal(stopped.code, 0, stopped.err);
+    assert.match(stopped.out, /nothing is live in test/);
+    assert.equal((await web.get('test', '/up')).status, 503);
+    assert.deepEqual((await web.status('test')).instances, []);
+    assert.deepEqual(instancePids(p, 'web', 'test'), []);
+    const again = await p.cli('stop', '-a', 'web', '-e', 'test');
+    assert.notEqual(again.code, 0);
+    assert.match(again.err, /nothing is live/);
+    assert.equal((await web.rollback('test', { release: live })).release, live);
+    assert.equal((await web.get('test', '/up')).status, 200);
+    const refused = await p.cli('app', 'remove', 'web');
+    assert.match(refused.err, /slipway stop/);
+    for (const env of ['dev', 'test'])
+        assert.equal((await p.cli('stop', '-a', 'web', '-e', env)).code, 0);
+    const removed = await p.cli('app', 'remove', 'web');
+    assert.equal(removed.code, 0, removed.err);
+    assert.deepEqual((await p.api.get('/apps')).items, []);
+});

@@ -24,8 +24,10 @@ static int read_kind(const json_t *body, struct wanted *w, struct err *err)
         w->request.kind = ROLLOUT_PROMOTE;
     else if (text_is(kind, "rollback"))
         w->request.kind = ROLLOUT_ROLLBACK;
+    else if (text_is(kind, "stop"))
+        w->request.kind = ROLLOUT_STOP;
     else
-        return FAIL(err, E_FIELD_INVALID, "'kind' is one of deploy, promote, rollback");
+        return FAIL(err, E_FIELD_INVALID, "'kind' is one of deploy, promote, rollback, stop");
     if (strategy && !text_is(strategy, "rolling") && !text_is(strategy, "all-at-once"))
         return FAIL(err, E_FIELD_INVALID, "'strategy' is one of rolling, all-at-once");
     w->request.strategy = strategy;

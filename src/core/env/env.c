@@ -188,8 +188,9 @@ static int refuse_while_running(struct core *core, const struct app *a, struct e
             return -1;
         if (busy > 0)
             return FAIL(err, E_STATE_CONFLICT,
-                        "app '%s' has %lld running %s: it cannot be removed while it serves",
-                        a->name, (long long)busy, uses[i].what);
+                        "app '%s' has %lld running %s: it cannot be removed while it serves; "
+                        "'slipway stop -a %s -e ENV' takes it out of service",
+                        a->name, (long long)busy, uses[i].what, a->name);
     }
     return 0;
 }

@@ -72,6 +72,14 @@ static void add_drain(json_t *steps, json_t *names, int64_t release, int64_t dra
     json_put_int(args, "deadline_ms", drain_ms);
 }
 
+static void add_stop(json_t *steps, const json_t *names, const char *text)
+{
+    if (json_array_size(names) == 0)
+        return;
+    json_put(step_new(steps, "stop", mem_strdup(text)), "instances",
+             json_copy((json_t *)(uintptr_t)names));
+}
+
 /* One batch: start some, give them their share, drain as many of the old. */
 static void add_batch(json_t *steps, const struct plan *p, int64_t batch)
 {
@@ -119,6 +127,18 @@ json_t *plan_forward(const struct plan *p)
     return steps;
 }
 
+json_t *plan_stop(const struct plan *p)
+{
+    json_t *steps = json_array();
+    AUTO_JSON *all = json_copy((json_t *)(uintptr_t)p->old);
+    json_array_extend(all, (json_t *)(uintptr_t)p->warm);
+    add_route(steps, json_array(), "", 0, 0, "nobody: visitors are told that nothing is released");
+    add_drain(steps, json_copy((json_t *)(uintptr_t)p->old), p->release, p->drain_ms);
+    add_stop(steps, all, "stop all instances");
+    (void)step_new(steps, "finish", mem_strdup("nothing runs here"));
+    return steps;
+}
+
 json_t *plan_back(const struct plan *p, const json_t *started)
 {
     json_t *steps = json_array();
@@ -127,10 +147,8 @@ json_t *plan_back(const struct plan *p, const json_t *started)
     add_route(steps, json_copy((json_t *)(uintptr_t)p->old), p->from_slot, p->from_release, 0,
               back_to);
     add_drain(steps, json_copy((json_t *)(uintptr_t)started), p->release, p->drain_ms);
-    if (json_array_size(started)) {
-        json_t *args = step_new(steps, "stop", mem_format("stop r%lld", (long long)p->release));
-        json_put(args, "instances", json_copy((json_t *)(uintptr_t)started));
-    }
+    AUTO_FREE char *text = mem_format("stop r%lld", (long long)p->release);
+    add_stop(steps, started, text);
     return steps;
 }
 

@@ -156,6 +156,14 @@ TEST(a_cold_rollback_starts_all)
     parts_done(&parts);
 }
 
+TEST(a_stop_takes_all_out)
+{
+    struct parts parts;
+    struct plan p = plan_of(&parts, 1, 0, 2);
+    IS_PLAN(plan_stop(&p), "route live= r=0 share=0\ndrain o.1 o.2\nstop o.1 o.2 w.1\nfinish");
+    parts_done(&parts);
+}
+
 /* Whatever the numbers: every new instance is started and routed once, every old one drained once,
  * the old side never has all drained while it still gets traffic, and shares only grow. */
 static void check_batches(int fresh, int old, int64_t batches)

@@ -49,12 +49,14 @@ enum instance_state {
 enum instance_event { INSTANCE_UP, INSTANCE_ROUTE, INSTANCE_DRAIN, INSTANCE_REST, INSTANCE_STOP };
 extern const struct sm instance_sm;
 
-enum rollout_kind { ROLLOUT_DEPLOY, ROLLOUT_PROMOTE, ROLLOUT_ROLLBACK };
+/* ROLLOUT_STOP takes what is live out of service: nothing runs afterwards, and nothing but
+ * artifacts is kept; the next deploy or rollback starts anew. */
+enum rollout_kind { ROLLOUT_DEPLOY, ROLLOUT_PROMOTE, ROLLOUT_ROLLBACK, ROLLOUT_STOP };
 struct rollout_request {
     enum rollout_kind kind;
     const char *strategy; /* NULL: the configuration's; "rolling" or "all-at-once" */
     int64_t batches;      /* 0: the configuration's parallelism decides */
-    /* exactly one of: */
+    /* exactly one of (of none for ROLLOUT_STOP): */
     const json_t *source; /* from source_resolve: build it, then release it */
     int64_t
         release; /* an existing release of this app-env; 0 with ROLLOUT_ROLLBACK: the one before */

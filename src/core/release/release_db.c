@@ -338,7 +338,8 @@ int instance_servers(struct core *core, int64_t app_env_id, json_t **ret_servers
 /* ---- rows for people ---- */
 
 #define ROLLOUT_PEOPLE                                                                             \
-    "SELECT id, CASE kind WHEN 0 THEN 'deploy' WHEN 1 THEN 'promote' ELSE 'rollback' END AS "      \
+    "SELECT id, CASE kind WHEN 0 THEN 'deploy' WHEN 1 THEN 'promote' WHEN 2 THEN 'rollback' "      \
+    "ELSE 'stop' END AS "                                                                          \
     "kind, state, step, release, from_release,"                                                    \
     " started_by AS \"by\", created_at AS \"at\", ended_at, error AS error_json, request AS "      \
     "request_json FROM rollout "

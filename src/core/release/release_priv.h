@@ -105,6 +105,8 @@ struct plan {
     bool prepare;
 };
 json_t *plan_forward(const struct plan *p);
+/* Out of service: `old` serve, `warm` are all others. */
+json_t *plan_stop(const struct plan *p);
 /* The way back from a rollout that stopped half way. */
 json_t *plan_back(const struct plan *p, const json_t *started);
 int64_t plan_batches(const json_t *config, const char *strategy, int64_t batches, int64_t count);

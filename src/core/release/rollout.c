@@ -82,9 +82,23 @@ static int next_number(struct core *core, const struct app_env *ae, int64_t *ret
         "i", ae->id);
 }
 
+static int pick_live(struct core *core, const struct app_env *ae, struct draft *d, struct err *err)
+{
+    if (!ae->live_release)
+        return FAIL(err, E_STATE_CONFLICT, "nothing is live in %s", ae->subject);
+    if (release_get(core, ae->id, ae->live_release, &d->release, err) < 0)
+        return -1;
+    d->rollout.release = ae->live_release;
+    d->rollout.release_id = json_int(d->release, "id", 0);
+    d->config = json_incref(json_dict(d->release, "config"));
+    return 0;
+}
+
 static int pick_release(struct core *core, const struct app_env *ae,
                         const struct rollout_request *q, struct draft *d, struct err *err)
 {
+    if (q->kind == ROLLOUT_STOP)
+        return pick_live(core, ae, d, err);
     if (!q->source && !q->artifact_of)
         return pick_existing(core, ae, q, d, err);
     d->config =
@@ -136,9 +150,28 @@ static int warm_names(struct core *core, const struct app_env *ae, const struct 
     return 0;
 }
 
+static int compile_stop(struct core *core, const struct app_env *ae, struct draft *d,
+                        struct err *err)
+{
+    AUTO_JSON *old = NULL;
+    AUTO_JSON *rest = NULL;
+    unsigned others = ~(MASK(INSTANCE_SERVING) | MASK(INSTANCE_STOPPING));
+    if (instance_names(core, ae->id, 0, NULL, MASK(INSTANCE_SERVING), &old, err) < 0 ||
+        instance_names(core, ae->id, 0, NULL, others, &rest, err) < 0)
+        return -1;
+    struct plan p = {.release = d->rollout.release,
+                     .old = old,
+                     .warm = rest,
+                     .drain_ms = json_int(d->config, "drain_timeout_ms", DRAIN_MS)};
+    d->steps = plan_stop(&p);
+    return 0;
+}
+
 static int compile(struct core *core, const struct app_env *ae, const struct rollout_request *q,
                    struct draft *d, struct err *err)
 {
+    if (q->kind == ROLLOUT_STOP)
+        return compile_stop(core, ae, d, err);
     struct rollout *r = &d->rollout;
     AUTO_JSON *warm = NULL;
     AUTO_JSON *fresh = NULL;
@@ -220,6 +253,10 @@ static int draft_begin(struct core *core, const struct app_env *ae, const struct
         return -1;
     r->app_env_id = ae->id;
     r->kind = (int)q->kind;
+    if (q->kind == ROLLOUT_STOP) { /* there is no way back but a new rollout */
+        memcpy(r->to_slot, ae->live_slot, sizeof(r->to_slot));
+        return 0;
+    }
     r->from_release = ae->live_release;
     memcpy(r->from_slot, ae->live_slot, sizeof(r->from_slot));
     (void)snprintf(r->to_slot, sizeof(r->to_slot), "%s", other_slot(ae->live_slot));
@@ -647,6 +684,11 @@ int rollout_cancel(struct core *core, const struct person *by, int64_t id, struc
     if (r.state != ROLLOUT_RUNNING)
         return FAIL(err, E_STATE_CONFLICT, "rollout %lld is %s: there is nothing to cancel",
                     (long long)id, sm_state_name(&rollout_sm, r.state));
+    if (r.kind == ROLLOUT_STOP)
+        return FAIL(err, E_STATE_CONFLICT,
+                    "rollout %lld is taking the app out of service, which cannot be cancelled: "
+                    "deploy or roll back when it is done",
+                    (long long)id);
     struct err reason = ERR_INIT;
     (void)FAIL(&reason, E_CANCELLED, "cancelled by %s", by->name);
     r.cancelled = true;
