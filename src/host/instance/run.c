@@ -29,6 +29,7 @@
 #define CREATE_MS 30000
 #define SYNC_MAX 4096
 #define TAIL_BYTES 4096
+#define STARTING_WEIGHT 300 /* until it is ready: whoever waits for it, waits shorter */
 
 void run_let_go(struct instance *i)
 {
@@ -237,6 +238,7 @@ static int create_finish(struct instance *i, pid_t pid, struct err *err)
         sandbox_cgroup_kill(i->cgroup);
         return 0;
     }
+    sandbox_cgroup_weight(i->cgroup, STARTING_WEIGHT);
     if (network_attach(pid, i->address, err) < 0 || sandbox_start(i->name, err) < 0)
         return -1;
     FAULT("instance.started");

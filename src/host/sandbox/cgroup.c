@@ -20,6 +20,7 @@
 
 #define HIERARCHIES 16
 #define WAIT_MS 1000
+#define SHARES_USUAL 1024 /* of v1, what every group has at first */
 
 static struct {
     char *id;
@@ -27,6 +28,7 @@ static struct {
     size_t count;
     char *memory; /* the one with that controller; NULL: none */
     char *pids;
+    char *cpu;
     bool v2; /* pure v2 */
 } layout;
 
@@ -54,6 +56,8 @@ static void layout_line(struct str line, char **v2)
             layout.memory = path;
         if (str_is(option, "pids"))
             layout.pids = path;
+        if (str_is(option, "cpu"))
+            layout.cpu = path;
     }
 }
 
@@ -83,7 +87,7 @@ int cgroup_setup(const char *id, char **ret_hide, struct err *err)
         return 0;
     }
     layout.v2 = true;
-    layout.memory = layout.pids = layout.path[layout.count++] = TAKE(v2);
+    layout.memory = layout.pids = layout.cpu = layout.path[layout.count++] = TAKE(v2);
     return 0;
 }
 
@@ -146,6 +150,17 @@ int64_t sandbox_memory_used(const char *cgroup)
     int64_t used = group_value(layout.memory, cgroup,
                                layout.v2 ? "memory.current" : "memory.usage_in_bytes", "");
     return used > 0 ? used : 0;
+}
+
+void sandbox_cgroup_weight(const char *cgroup, int percent)
+{
+    if (!layout.cpu)
+        return;
+    AUTO_FREE char *path = group_path(layout.cpu, cgroup, layout.v2 ? "cpu.weight" : "cpu.shares");
+    AUTO_FREE char *value = mem_format("%d", layout.v2 ? percent : SHARES_USUAL * percent / 100);
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)!write(fd, value, strlen(value)); /* a matter of speed only */
 }
 
 static bool process_ended(pid_t pid)

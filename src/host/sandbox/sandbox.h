@@ -112,6 +112,8 @@ struct sandbox_hits {
 void sandbox_hits(const char *cgroup, struct sandbox_hits *ret_hits);
 /* Memory in use now, bytes; 0 when unknown. */
 int64_t sandbox_memory_used(const char *cgroup);
+/* Its part of a processor that is short, against its neighbours'; 100 is what everyone has. */
+void sandbox_cgroup_weight(const char *cgroup, int percent);
 /* KILL to every process of the group, without waiting. */
 void sandbox_cgroup_kill(const char *cgroup);
 /* Kill what is left of a container and make crun forget it, in a child of ours; done runs later on
