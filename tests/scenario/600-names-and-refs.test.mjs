@@ -173,6 +173,11 @@ test('B016: words of a command line are words, never files or options', async ()
 test('B018 B100: a domain is a plain host name, and belongs to one app', async () => {
     const bad = ['a.com\n server evil 1.2.3.4:80', 'a.com;set server', '*', '*.a.com', 'a.com/../', 'a.com:80', 'A.com', 'a..com', '-a.com', 'a com', '', 'a.com\u0000'.replace('\u0000', '\t'), `${'a'.repeat(64)}.com`, 'ａ.com', '${x}'];
     await refused(bad.flatMap((domain) => [['PUT', `${P}/domains`, { domains: [domain] }], ['POST', '/config/check', { text: `run: ./x\nproxy: {host: ${JSON.stringify(domain)}}\n` }]]), ['domain_invalid', 'config_invalid']);
+    for (const yaml of ['run: ./x\nproxy: {host: free.example}\n', 'run: ./x\nenvs:\n  prod:\n    proxy: {hosts: [mine.example]}\n']) {
+        const { json } = await p.api.call('POST', '/config/check', { text: yaml });
+        assert.equal(json.error, 'config_invalid');
+        assert.match(json.text, /^slipway\.yaml:\d+:\d+: 'hosts?' cannot stand here: domains belong to the app-env: 'slipway env domains/);
+    }
     await typedInVain(...bad.filter(Boolean).map((domain) => ['env', 'domains', '-a', 'web', '-e', 'dev', '--', domain]));
     await web.domains('dev', 'mine.example');
     for (const domain of ['mine.example', p.domain('web', 'prod'), p.domain('web', 'dev'), 'slipway.localhost', 'localhost', 'x.localhost']) {

@@ -16,50 +16,6 @@
 #define PROBE_INTERVAL_MS 10 /* while an instance starts: milliseconds count */
 #define STRATEGY_ALL "all-at-once"
 
-/* proxy.host is another way to write proxy.hosts: one list, so that overlays replace it. */
-
-/* A list of that host and what `hosts` holds already. */
-static struct config_node *hosts_list(struct arena *arena, const struct config_node *host,
-                                      struct config_node *hosts)
-{
-    struct config_node *list = arena_alloc(arena, sizeof(*list));
-    struct config_node *item = arena_alloc(arena, sizeof(*item));
-    *item = *list = *host;
-    list->kind = CONFIG_SEQUENCE;
-    list->key = STR("hosts");
-    list->first = list->last = NULL;
-    config_append(list, item);
-    for (struct config_node *n = hosts ? hosts->first : NULL, *next; n; n = next) {
-        next = n->next;
-        config_append(list, n);
-    }
-    return list;
-}
-
-static void fold_in(struct arena *arena, struct config_node *proxy, struct config_node *host)
-{
-    struct config_node *hosts = config_child(proxy, "hosts"), *n = proxy->first;
-    if (hosts && hosts->kind != CONFIG_SEQUENCE)
-        return; /* the table will say what is wrong */
-    proxy->first = proxy->last = NULL;
-    for (struct config_node *next; n; n = next) {
-        next = n->next;
-        if (n != host && n != hosts)
-            config_append(proxy, n);
-    }
-    config_append(proxy, hosts_list(arena, host, hosts));
-}
-
-static void fold_host(struct arena *arena, struct config_node *map)
-{
-    struct config_node *proxy = config_child(map, "proxy");
-    if (!proxy || proxy->kind != CONFIG_MAP)
-        return;
-    struct config_node *host = config_child(proxy, "host");
-    if (host && host->kind == CONFIG_SCALAR && !(host->plain && host->text.length == 0))
-        fold_in(arena, proxy, host);
-}
-
 /* What concerns more than one key. */
 
 static int finish_base(json_t *config, struct err *err)
@@ -80,31 +36,6 @@ static int finish_base(json_t *config, struct err *err)
     if (!host)
         json_put(base, "build_packages", json_incref(packages));
     return 0;
-}
-
-static bool list_holds(const json_t *list, const char *text)
-{
-    size_t i;
-    json_t *item;
-    json_array_foreach(list, i, item)
-    {
-        if (text_is(json_string_value(item), text))
-            return true;
-    }
-    return false;
-}
-
-static void finish_hosts(json_t *config)
-{
-    json_t *proxy = json_dict(config, "proxy"), *once = json_array(), *item;
-    size_t i;
-    json_array_foreach(json_list(proxy, "hosts"), i, item)
-    {
-        if (!list_holds(once, json_string_value(item)))
-            json_push(once, json_incref(item));
-    }
-    json_put(proxy, "hosts", once);
-    (void)json_object_del(proxy, "host"); /* absent is fine */
 }
 
 /* parallelism 0 and strategy all-at-once say the same. */
@@ -182,7 +113,6 @@ static int finish(json_t *config, struct err *err)
     if (json_is_null(json_object_get(config, "run")))
         return FAIL(err, E_CONFIG_INVALID,
                     CONFIG_FILE ": 'run' is missing: the command that starts the app");
-    finish_hosts(config);
     finish_strategy(config);
     if (finish_build(config, err) < 0 || finish_env(config, err) < 0)
         return -1;
@@ -244,7 +174,6 @@ static int read_overlays(struct arena *arena, struct config_node *root, const ch
         AUTO_JSON *config = NULL;
         if (str_starts(n->key, "x-"))
             continue;
-        fold_host(arena, n);
         if (read_effective(config_merge(arena, root, n), &config, err) < 0)
             return -1;
         if (env && str_is(n->key, env))
@@ -260,7 +189,6 @@ static int parse_in(struct arena *arena, struct str text, const char *env, json_
     AUTO_JSON *plain = NULL, *config = NULL;
     if (config_tree_parse(arena, text, &root, err) < 0)
         return -1;
-    fold_host(arena, root);
     if (config_read_map(&config_root, root, &plain, err) < 0 ||
         check_envs(config_child(root, "envs"), err) < 0 ||
         read_overlays(arena, root, env, &config, err) < 0)

@@ -18,7 +18,7 @@
  *                                 # no expansion; or a list. The one key that must stand there
  *   env: {clear: {K: V}, secret: [NAME, ...]}    # secret: names that must exist in the app-env
  *   files: {config.json: "text"}                 # below /run/slipway/config
- *   proxy: {app_port: 3000, host: shop.example.com, hosts: [..], response_timeout: 30s,
+ *   proxy: {app_port: 3000, response_timeout: 30s,       # no domains: they are the app-env's
  *           healthcheck: {path: /up, interval: 1s, timeout: 5s}}
  *   instances: 2                                 # 0..100
  *   deploy: {resources: {limits: {memory: 256m, cpus: "0.5", pids: 256}}}      # compose's words
@@ -40,9 +40,8 @@
  * same). *ret_config is the effective, normalised configuration: every key present with its
  * default, durations in ms ("deploy_timeout_ms"), sizes in bytes, commands as argv arrays, steps as
  * {"name","run":[...]} (a string becomes ["/bin/sh","-ec",TEXT]: it runs inside the build's sandbox
- * only), domains as "hosts" array. E_CONFIG_INVALID "slipway.yaml:12:5: unknown key 'instancs' (did
- * you mean 'instances'?)"; by kind also E_OUT_OF_RANGE (numbers), E_DOMAIN_INVALID, E_TOO_LARGE (a
- * variable or file over 128 KiB). */
+ * only). E_CONFIG_INVALID "slipway.yaml:12:5: unknown key 'instancs' (did you mean 'instances'?)";
+ * by kind also E_OUT_OF_RANGE (numbers), E_TOO_LARGE (a variable or file over 128 KiB). */
 int config_parse(struct str text, const char *env, json_t **ret_config, struct err *err) MUST_CHECK;
 /* The spec objects of wire/host.h made from it: build.run's (without secrets, provenance) and
  * instance.start's (without secrets). Deep copies: the caller may add to them. The image's own env

@@ -57,6 +57,7 @@ enum config_type {
     CONFIG_TYPE_ITEMS,  /* a list whose items `read` reads; absent: [] */
     CONFIG_TYPE_CUSTOM, /* `read` reads it; absent: `fallback`, or null */
     CONFIG_TYPE_ENVS,   /* the overlays: not read by the table */
+    CONFIG_TYPE_NEVER,  /* people look for it here: refused, `words` says where it belongs */
 };
 struct config_table;
 struct config_key {

@@ -39,8 +39,8 @@ static const struct config_rule rule_url = {config_is_url_path, "a path that beg
 static const struct config_rule rule_variable = {
     config_is_variable, "a variable (letters, digits, '_'; PORT and SLIPWAY_* are given)", E_OK};
 static const struct config_rule rule_secret = {config_is_secret_name, "the name of a secret", E_OK};
-static const struct config_rule rule_domain = {
-    str_is_domain, "a domain (lower case, no port, no path, no '*')", E_DOMAIN_INVALID};
+#define DOMAINS                                                                                    \
+    "domains belong to the app-env: 'slipway env domains DOMAIN -a APP -e ENV' sets them"
 
 /* clang-format off */
 TABLE(step, "steps",
@@ -77,8 +77,8 @@ LOCAL_TABLE(healthcheck, "healthcheck",
 
 LOCAL_TABLE(proxy, "proxy",
     KEY("app_port", INT, RANGE("3000", 1, 65535)),
-    KEY("host", TEXT, .rule = &rule_domain), /* moved into hosts before this is read */
-    KEY("hosts", LIST, .rule = &rule_domain, .max = 100),
+    KEY("host", NEVER, .words = DOMAINS),
+    KEY("hosts", NEVER, .words = DOMAINS),
     KEY("healthcheck", MAP, .keys = &config_healthcheck_table),
     KEY("response_timeout", MS, RANGE("30s", SECOND, 24 * HOUR), .emit = "response_timeout_ms"));
 
@@ -324,7 +324,7 @@ static const char *table_of(const struct config_table *table, struct str key)
 {
     for (size_t i = 0; i < table->count; i++) {
         const struct config_table *below = table->keys[i].keys;
-        if (str_is(key, table->keys[i].name))
+        if (str_is(key, table->keys[i].name) && table->keys[i].type != CONFIG_TYPE_NEVER)
             return table->name;
         const char *found = below ? table_of(below, key) : NULL;
         if (found)
@@ -338,7 +338,8 @@ static int unknown_key(const struct config_table *table, const struct config_nod
 {
     struct config_guess guess = {.word = node->key};
     for (size_t i = 0; i < table->count; i++)
-        config_guess_add(&guess, table->keys[i].name);
+        if (table->keys[i].type != CONFIG_TYPE_NEVER)
+            config_guess_add(&guess, table->keys[i].name);
     const char *home = guess.best ? NULL : table_of(&config_root, node->key);
     if (guess.best)
         (void)FAIL(err, E_CONFIG_INVALID, "unknown key '%.60s' (did you mean '%s'?)",
@@ -352,14 +353,24 @@ static int unknown_key(const struct config_table *table, const struct config_nod
     return config_at_key(err, node);
 }
 
+static const struct config_key *key_of(const struct config_table *table, struct str name)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (str_is(name, table->keys[i].name))
+            return &table->keys[i];
+    return NULL;
+}
+
 static int check_known(const struct config_table *table, const struct config_node *map,
                        struct err *err)
 {
     for (const struct config_node *n = map->first; n; n = n->next) {
-        bool known = str_starts(n->key, "x-");
-        for (size_t i = 0; !known && i < table->count; i++)
-            known = str_is(n->key, table->keys[i].name);
-        if (!known)
+        const struct config_key *key = key_of(table, n->key);
+        if (key && key->type == CONFIG_TYPE_NEVER) {
+            (void)FAIL(err, E_CONFIG_INVALID, "'%s' cannot stand here: %s", key->name, key->words);
+            return config_at_key(err, n);
+        }
+        if (!key && !str_starts(n->key, "x-"))
             return unknown_key(table, n, err);
     }
     return 0;
@@ -393,6 +404,7 @@ static int read_value(const struct config_key *key, const struct config_node *no
     case CONFIG_TYPE_CUSTOM:
         return key->read(node, ret_value, err);
     case CONFIG_TYPE_ENVS:
+    case CONFIG_TYPE_NEVER:
         break;
     }
     return 0;
@@ -424,7 +436,7 @@ int config_read_map(const struct config_table *table, const struct config_node *
         const struct config_key *key = &table->keys[i];
         const struct config_node *node = config_child(map, key->name);
         json_t *value = NULL;
-        if (key->type == CONFIG_TYPE_ENVS)
+        if (key->type == CONFIG_TYPE_ENVS || key->type == CONFIG_TYPE_NEVER)
             continue;
         if ((node ? read_value(key, node, &value, err) : read_absent(key, &value, err)) < 0)
             return -1;

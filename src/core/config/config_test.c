@@ -55,7 +55,7 @@ TEST(the_shortest_file_has_all_defaults)
         "\"build_packages\":[]},\"build\":{\"packages\":[],\"steps\":[],\"checks\":[],\"output\":"
         "[\".\"],\"exclude\":[],\"cache\":[],\"network\":true,\"env\":{},\"memory\":0,\"pids\":0,"
         "\"timeout_ms\":0},\"run\":[\"node\",\"server.js\"],\"env\":{\"clear\":{},\"secret\":[]},"
-        "\"files\":{},\"proxy\":{\"app_port\":3000,\"hosts\":[],\"healthcheck\":{\"path\":\"/up\","
+        "\"files\":{},\"proxy\":{\"app_port\":3000,\"healthcheck\":{\"path\":\"/up\","
         "\"interval_ms\":1000,\"timeout_ms\":5000},\"response_timeout_ms\":30000},\"instances\":2,"
         "\"deploy\":{\"resources\":{\"limits\":{\"memory\":268435456,\"cpus\":0,\"pids\":256}}},"
         "\"update_config\":{\"parallelism\":1,\"order\":\"start-first\",\"strategy\":\"rolling\"},"
@@ -75,8 +75,7 @@ static const char full[] =
     "run: [node, --port, \"\", \"$PORT\"]\n"
     "env: {clear: {TZ: Asia/Shanghai, no: no, T: 1:20}, secret: [DB_PASSWORD, tls.key]}\n"
     "files: {config.json: '{\"a\": 1}', conf.d/x: \"l1\\nl2\\n\"}\n"
-    "proxy:\n  app_port: 8080\n  host: shop.example.com\n"
-    "  hosts: [www.example.com, shop.example.com]\n"
+    "proxy:\n  app_port: 8080\n"
     "  healthcheck: {path: /healthz?deep=1, interval: 2s, timeout: 300ms}\n"
     "  response_timeout: 1m\n"
     "instances: 4\ndeploy: {resources: {limits: {memory: 512m, cpus: \"0.5\", pids: 100}}}\n"
@@ -101,8 +100,6 @@ TEST(every_key_is_read)
     IS_JSON(json_dict(config, "env"),
             "{\"clear\":{\"TZ\":\"Asia/Shanghai\",\"no\":\"no\",\"T\":\"1:20\"},\"secret\":"
             "[\"DB_PASSWORD\",\"tls.key\"]}");
-    IS_JSON(json_list(proxy, "hosts"), "[\"shop.example.com\",\"www.example.com\"]");
-    OK(!json_object_get(proxy, "host"));
     IS_JSON(json_dict(proxy, "healthcheck"),
             "{\"path\":\"/healthz?deep=1\",\"interval_ms\":2000,\"timeout_ms\":300}");
     IS_INT(json_int(json_dict(json_dict(json_dict(config, "deploy"), "resources"), "limits"),
@@ -166,10 +163,10 @@ TEST(cpus_are_thousandths)
 
 static const char overlaid[] =
     "run: node a.js\ninstances: 1\nenv: {clear: {A: base, B: base}, secret: [X]}\n"
-    "proxy: {app_port: 4000, hosts: [dev.example.com]}\nbuild: {env: {V: base}}\n"
+    "proxy: {app_port: 4000, healthcheck: {path: /a}}\nbuild: {env: {V: base}}\n"
     "envs:\n"
     "  prod:\n    instances: 4\n    env: {clear: {B: prod}, secret: [X, Y]}\n"
-    "    proxy: {host: shop.example.com}\n"
+    "    proxy: {healthcheck: {path: /b}}\n"
     "  test: {run: [node, b.js], build: {env: {V: test}}, x-why: test}\n";
 
 TEST(an_overlay_merges_maps_and_replaces_the_rest)
@@ -178,7 +175,7 @@ TEST(an_overlay_merges_maps_and_replaces_the_rest)
     IS_INT(json_int(config, "instances", 0), 4);
     IS_JSON(json_dict(config, "env"),
             "{\"clear\":{\"A\":\"base\",\"B\":\"prod\"},\"secret\":[\"X\",\"Y\"]}");
-    IS_JSON(json_list(json_dict(config, "proxy"), "hosts"), "[\"shop.example.com\"]");
+    IS_STR(json_text(json_dict(json_dict(config, "proxy"), "healthcheck"), "path"), "/b");
     IS_INT(json_int(json_dict(config, "proxy"), "app_port", 0), 4000);
     IS_JSON(json_list(config, "run"), "[\"node\",\"a.js\"]");
     OK(!json_object_get(config, "envs"));
@@ -206,8 +203,8 @@ TEST(a_mistake_in_any_overlay_shows)
 {
     IS_OUT("run: a\nenvs:\n  prod:\n    instances: 101\n",
            "slipway.yaml:4:16: 'instances' is out of range: '101' (0 to 100)");
-    IS_BAD("run: a\nenvs:\n  prod:\n    proxy: {hots: 1}\n",
-           "slipway.yaml:4:13: unknown key 'hots' (did you mean 'host'?)");
+    IS_BAD("run: a\nenvs:\n  prod:\n    proxy: {ap_port: 1}\n",
+           "slipway.yaml:4:13: unknown key 'ap_port' (did you mean 'app_port'?)");
     IS_BAD("run: a\nenvs: {Prod: {}}", "slipway.yaml:2:8: 'Prod' is not the name of an env");
     IS_BAD("run: a\nenvs: {prod: 5}", "slipway.yaml:2:14: env 'prod' must be a map (key: value)");
     IS_BAD("run: a\nenvs: {prod: {service: x}}",
@@ -443,24 +440,15 @@ TEST(variables_and_secrets)
     IS_STR(json_text(json_dict(json_dict(config, "env"), "clear"), "Q"), "a\nb'$(id)\u4e2d");
 }
 
-TEST(domains_are_checked)
+TEST(domains_are_not_the_files)
 {
-    static const char *const bad[] = {"\"a.com\\n server evil 1.2.3.4:80\"",
-                                      "\"a.com;set server\"",
-                                      "'*'",
-                                      "'*.a.com'",
-                                      "a.com/../",
-                                      "a.com:80",
-                                      "A.com",
-                                      "a..com"};
-    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        AUTO_FREE char *one = mem_format("run: a\nproxy: {host: %s}", bad[i]);
-        AUTO_FREE char *list = mem_format("run: a\nproxy: {hosts: [%s]}", bad[i]);
-        OK(text_starts(refused(one, E_DOMAIN_INVALID), "slipway.yaml:2:15: 'hosts' must be"));
-        OK(text_starts(refused(list, E_DOMAIN_INVALID), "slipway.yaml:2:17: 'hosts' must be"));
-    }
-    IS_BAD("run: a\nproxy: {host: [a.com]}",
-           "slipway.yaml:2:15: 'host' must be one value, it is a list");
+    IS_BAD("run: a\nproxy: {host: shop.example.com}",
+           "slipway.yaml:2:9: 'host' cannot stand here: domains belong to the app-env: 'slipway "
+           "env domains DOMAIN -a APP -e ENV' sets them");
+    IS_BAD("run: a\nenvs:\n  prod:\n    proxy:\n      hosts: [shop.example.com]",
+           "slipway.yaml:5:7: 'hosts' cannot stand here: domains belong to the app-env: 'slipway "
+           "env domains DOMAIN -a APP -e ENV' sets them");
+    IS_BAD("run: a\nproxy: {hots: [a.com]}", "slipway.yaml:2:9: unknown key 'hots'");
 }
 
 TEST(what_is_dangerous_in_yaml_is_refused)
