@@ -249,9 +249,13 @@ API_HANDLER(api_config)
 
 API_HANDLER(api_config_check)
 {
+    struct config_target target = {.env = json_text(call->body, "env")};
+    AUTO_JSON *envs = NULL;
     json_t *config = NULL;
-    if (config_parse(str_of(json_text_or(call->body, "text", "")), json_text(call->body, "env"),
-                     &config, err) < 0)
+    if (env_list(call->core, &envs, err) < 0)
+        return -1;
+    target.envs = envs;
+    if (config_parse_for(str_of(json_text_or(call->body, "text", "")), &target, &config, err) < 0)
         return -1;
     call->reply = json_object();
     json_put_bool(call->reply, "ok", true);

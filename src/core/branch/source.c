@@ -39,6 +39,8 @@ static void on_file(void *context, json_t *ok, const struct err *error)
 {
     struct resolve *r = context;
     struct err err = ERR_INIT;
+    struct config_target target = {.app = r->ae.app, .env = r->ae.env};
+    AUTO_JSON *envs = NULL;
     json_t *config = NULL;
     if (error && error->kind == E_NOT_FOUND) {
         resolve_fail(r, E_CONFIG_MISSING,
@@ -50,7 +52,12 @@ static void on_file(void *context, json_t *ok, const struct err *error)
         resolve_end(r, error);
         return;
     }
-    if (config_parse(str_of(json_text_or(ok, "text", "")), r->ae.env, &config, &err) < 0) {
+    if (env_list(r->core, &envs, &err) < 0) {
+        resolve_end(r, &err);
+        return;
+    }
+    target.envs = envs;
+    if (config_parse_for(str_of(json_text_or(ok, "text", "")), &target, &config, &err) < 0) {
         resolve_end(r, &err);
         return;
     }

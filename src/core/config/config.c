@@ -7,6 +7,7 @@
  * by core/build and core/release; fails with the place of the first mistake. */
 #include "core/config/config.h"
 #include <sodium.h>
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -121,13 +122,49 @@ static int finish(json_t *config, struct err *err)
 
 /* Base and overlays. */
 
-static int check_overlay(const struct config_node *overlay, struct err *err)
+/* The names as "dev, test, prod"; and the one that was meant, when one is near. */
+static const char *env_guess(const json_t *envs, struct str name, struct buf *names)
+{
+    struct config_guess guess = {.word = name};
+    size_t i;
+    json_t *env;
+    json_array_foreach(envs, i, env)
+    {
+        (void)buf_add_format(names, "%s%s", i ? ", " : "", json_text_or(env, "name", "?"));
+        config_guess_add(&guess, json_text_or(env, "name", ""));
+    }
+    return guess.best;
+}
+
+static int check_env(const json_t *envs, struct str name, struct err *err)
+{
+    AUTO_BUF names = BUF_INIT(120); /* more of them are cut */
+    size_t i;
+    json_t *env;
+    if (!envs)
+        return 0;
+    json_array_foreach(envs, i, env)
+    {
+        if (str_is(name, json_text_or(env, "name", "")))
+            return 0;
+    }
+    const char *guess = env_guess(envs, name, &names);
+    if (guess)
+        return FAIL(err, E_CONFIG_INVALID, "unknown env '%.40s' (did you mean '%s'?)", name.data,
+                    guess);
+    return FAIL(err, E_CONFIG_INVALID, "unknown env '%.40s': there are %s", name.data,
+                names.data ? names.data : "none");
+}
+
+static int check_overlay(const struct config_node *overlay, const json_t *known, struct err *err)
 {
     static const char *const same[] = {"service", "kind", "envs"};
     if (!str_is_name(overlay->key)) {
         (void)FAIL(err, E_CONFIG_INVALID, "'%.60s' is not the name of an env", overlay->key.data);
         return config_at_key(err, overlay);
     }
+    if (check_env(known, overlay->key, err) < 0)
+        return config_at_key(err, overlay);
     if (overlay->kind != CONFIG_MAP)
         return CONFIG_FAIL(err, overlay, E_CONFIG_INVALID, "env '%s' must be a map (key: value)",
                            overlay->key.data);
@@ -142,7 +179,7 @@ static int check_overlay(const struct config_node *overlay, struct err *err)
     return 0;
 }
 
-static int check_envs(const struct config_node *envs, struct err *err)
+static int check_envs(const struct config_node *envs, const json_t *known, struct err *err)
 {
     size_t count = 0;
     if (envs && envs->kind != CONFIG_MAP)
@@ -151,7 +188,7 @@ static int check_envs(const struct config_node *envs, struct err *err)
         if (++count > ENVS_MAX)
             return CONFIG_FAIL(err, n, E_CONFIG_INVALID, "'envs' holds more than %d envs",
                                ENVS_MAX);
-        if (!str_starts(n->key, "x-") && check_overlay(n, err) < 0)
+        if (!str_starts(n->key, "x-") && check_overlay(n, known, err) < 0)
             return -1;
     }
     return 0;
@@ -182,16 +219,30 @@ static int read_overlays(struct arena *arena, struct config_node *root, const ch
     return 0;
 }
 
-static int parse_in(struct arena *arena, struct str text, const char *env, json_t **ret_config,
-                    struct err *err)
+/* A file of another app, copied or from the wrong repository. */
+static int check_service(const struct config_node *root, const char *app, struct err *err)
+{
+    const struct config_node *service = config_child(root, "service");
+    if (!app || !service || str_is(service->text, app))
+        return 0;
+    return CONFIG_FAIL(
+        err, service, E_CONFIG_INVALID,
+        "'service' is '%.40s', but this is the app '%s': give its name, or leave the "
+        "key out",
+        service->text.data, app);
+}
+
+static int parse_in(struct arena *arena, struct str text, const struct config_target *target,
+                    json_t **ret_config, struct err *err)
 {
     struct config_node *root;
     AUTO_JSON *plain = NULL, *config = NULL;
     if (config_tree_parse(arena, text, &root, err) < 0)
         return -1;
     if (config_read_map(&config_root, root, &plain, err) < 0 ||
-        check_envs(config_child(root, "envs"), err) < 0 ||
-        read_overlays(arena, root, env, &config, err) < 0)
+        check_service(root, target->app, err) < 0 ||
+        check_envs(config_child(root, "envs"), target->envs, err) < 0 ||
+        read_overlays(arena, root, target->env, &config, err) < 0)
         return -1;
     if (!config && read_effective(root, &config, err) < 0)
         return -1;
@@ -199,13 +250,22 @@ static int parse_in(struct arena *arena, struct str text, const char *env, json_
     return 0;
 }
 
-int config_parse(struct str text, const char *env, json_t **ret_config, struct err *err)
+int config_parse_for(struct str text, const struct config_target *target, json_t **ret_config,
+                     struct err *err)
 {
     struct arena arena;
+    if (target->env && check_env(target->envs, str_of(target->env), err) < 0)
+        return -1;
     arena_init(&arena);
-    int result = parse_in(&arena, text, env, ret_config, err);
+    int result = parse_in(&arena, text, target, ret_config, err);
     arena_done(&arena);
     return result;
+}
+
+int config_parse(struct str text, const char *env, json_t **ret_config, struct err *err)
+{
+    struct config_target target = {.env = env};
+    return config_parse_for(text, &target, ret_config, err);
 }
 
 /* Specs. */

@@ -5,7 +5,7 @@
  * field that wants a number parses it). Any thread. */
 /* clang-format off
  *
- *   service: shop                 # must equal the app's name when given (the caller checks)
+ *   service: shop                 # must equal the app's name when given
  *   kind: server                  # server (default); static and job come later, refused by name
  *   base: [nodejs]                # Debian packages (default: none but the minimal system); or  host
  *   build:
@@ -20,11 +20,12 @@
  *   files: {config.json: "text"}                 # below /run/slipway/config
  *   proxy: {app_port: 3000, response_timeout: 30s,       # no domains: they are the app-env's
  *           healthcheck: {path: /up, interval: 1s, timeout: 5s}}
- *   instances: 2                                 # 0..100
+ *   instances: 2                                 # 1..100
  *   deploy: {resources: {limits: {memory: 256m, cpus: "0.5", pids: 256}}}      # compose's words
  *   update_config: {parallelism: 1, order: start-first, strategy: rolling | all-at-once}
  *                                                # parallelism 0: all at once
- *   deploy_timeout: 30s   drain_timeout: 30s   stop_timeout: 10s   keep_warm: 60s   retain: 5
+ *   deploy_timeout: 30s   drain_timeout: 30s   stop_timeout: 10s   keep_warm: 60s
+ *   retain: 5                                    # 1..5 releases to roll back to
  *   network: {outside: true}
  *   envs: {prod: {instances: 4, proxy: {...}, ...}}   # any key above but service, kind, envs;
  *                                                     # maps merge, the rest replaces
@@ -43,6 +44,14 @@
  * only). E_CONFIG_INVALID "slipway.yaml:12:5: unknown key 'instancs' (did you mean 'instances'?)";
  * by kind also E_OUT_OF_RANGE (numbers), E_TOO_LARGE (a variable or file over 128 KiB). */
 int config_parse(struct str text, const char *env, json_t **ret_config, struct err *err) MUST_CHECK;
+/* The same for an installation: what names other things than it has is refused as well. */
+struct config_target {
+    const char *app;    /* `service` must be this; NULL: any app */
+    const char *env;    /* as above */
+    const json_t *envs; /* all that exist: [{"name"}]; NULL: any */
+};
+int config_parse_for(struct str text, const struct config_target *target, json_t **ret_config,
+                     struct err *err) MUST_CHECK;
 /* The spec objects of wire/host.h made from it: build.run's (without secrets, provenance) and
  * instance.start's (without secrets). Deep copies: the caller may add to them. The image's own env
  * stays empty: one artifact goes through every env, and each gives its instances its variables. */

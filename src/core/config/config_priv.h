@@ -92,7 +92,7 @@ int config_read_build_network(const struct config_node *node, json_t **ret_value
 extern const struct config_table config_step_table, config_check_table;
 bool config_is_package(struct str text);
 bool config_is_path_below(struct str text); /* relative, stays below its folder */
-bool config_is_path_full(struct str text);  /* absolute */
+bool config_is_cache_path(struct str text); /* absolute, nothing of the base */
 bool config_is_file_name(struct str text);
 bool config_is_url_path(struct str text);
 bool config_is_variable(struct str text);

@@ -32,7 +32,11 @@ static const struct config_rule rule_label = {config_is_label, "a short text of 
 static const struct config_rule rule_package = {config_is_package, "a Debian package", E_OK};
 static const struct config_rule rule_below = {config_is_path_below,
                                               "a relative path that stays in the folder", E_OK};
-static const struct config_rule rule_full = {config_is_path_full, "an absolute path", E_OK};
+static const struct config_rule rule_cache = {
+    config_is_cache_path,
+    "an absolute path of at most 200 bytes, without ',', ':' and '\\', outside of the base (/usr, "
+    "/etc, /tmp, ...)",
+    E_OK};
 static const struct config_rule rule_file = {config_is_file_name, "a relative path", E_OK};
 static const struct config_rule rule_url = {config_is_url_path, "a path that begins with '/'",
                                             E_OK};
@@ -59,7 +63,7 @@ LOCAL_TABLE(build, "build",
     KEY("checks", ITEMS, .read = config_read_check, .max = 50),
     KEY("output", LIST, .rule = &rule_below, .max = 100),
     KEY("exclude", LIST, .rule = &rule_below, .max = 100),
-    KEY("cache", LIST, .rule = &rule_full, .max = 20),
+    KEY("cache", LIST, .rule = &rule_cache, .max = 8),
     KEY("network", CUSTOM, .fallback = "true", .read = config_read_build_network),
     KEY("env", DICT, .rule = &rule_variable, .max = 200),
     KEY("memory", BYTES, RANGE("0", 64 * MIB, TIB)),
@@ -93,7 +97,7 @@ LOCAL_TABLE(deploy, "deploy",
 
 LOCAL_TABLE(update, "update_config",
     KEY("parallelism", INT, RANGE("1", 0, 100)),
-    KEY("order", WORD, .fallback = "start-first", .words = "start-first|stop-first"),
+    KEY("order", WORD, .fallback = "start-first", .words = "start-first"),
     KEY("strategy", WORD, .fallback = "rolling", .words = "rolling|all-at-once"));
 
 LOCAL_TABLE(network, "network",
@@ -108,14 +112,14 @@ static const struct config_key root_keys[] = {
     KEY("env", MAP, .keys = &config_env_table),
     KEY("files", DICT, .rule = &rule_file, .max = 100),
     KEY("proxy", MAP, .keys = &config_proxy_table),
-    KEY("instances", INT, RANGE("2", 0, 100)),
+    KEY("instances", INT, RANGE("2", 1, 100)),
     KEY("deploy", MAP, .keys = &config_deploy_table),
     KEY("update_config", MAP, .keys = &config_update_table),
     KEY("deploy_timeout", MS, RANGE("30s", SECOND, HOUR), .emit = "deploy_timeout_ms"),
     KEY("drain_timeout", MS, RANGE("30s", SECOND, 24 * HOUR), .emit = "drain_timeout_ms"),
     KEY("stop_timeout", MS, RANGE("10s", SECOND, HOUR), .emit = "stop_timeout_ms"),
     KEY("keep_warm", MS, RANGE("60s", 0, 24 * HOUR), .emit = "keep_warm_ms"),
-    KEY("retain", INT, RANGE("5", 1, 100)),
+    KEY("retain", INT, RANGE("5", 1, 5)),
     KEY("network", MAP, .keys = &config_network_table),
     KEY("envs", ENVS, .max = 50)};
 /* clang-format on */

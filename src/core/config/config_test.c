@@ -79,8 +79,8 @@ static const char full[] =
     "  healthcheck: {path: /healthz?deep=1, interval: 2s, timeout: 300ms}\n"
     "  response_timeout: 1m\n"
     "instances: 4\ndeploy: {resources: {limits: {memory: 512m, cpus: \"0.5\", pids: 100}}}\n"
-    "update_config: {parallelism: 2, order: stop-first, strategy: rolling}\n"
-    "deploy_timeout: 1m\ndrain_timeout: 2h\nstop_timeout: 5s\nkeep_warm: 0s\nretain: 9\n"
+    "update_config: {parallelism: 2, order: start-first, strategy: rolling}\n"
+    "deploy_timeout: 1m\ndrain_timeout: 2h\nstop_timeout: 5s\nkeep_warm: 0s\nretain: 3\n"
     "network: {outside: false}\nx-note: [anything, {goes: here}]\n";
 
 TEST(every_key_is_read)
@@ -107,7 +107,7 @@ TEST(every_key_is_read)
            500);
     IS_INT(json_int(config, "drain_timeout_ms", 0), 7200000);
     IS_INT(json_int(config, "keep_warm_ms", 1), 0);
-    IS_INT(json_int(config, "retain", 0), 9);
+    IS_INT(json_int(config, "retain", 0), 3);
     OK(!json_bool(json_dict(config, "network"), "outside", true));
 }
 
@@ -202,7 +202,7 @@ TEST(run_may_stand_in_overlays_only)
 TEST(a_mistake_in_any_overlay_shows)
 {
     IS_OUT("run: a\nenvs:\n  prod:\n    instances: 101\n",
-           "slipway.yaml:4:16: 'instances' is out of range: '101' (0 to 100)");
+           "slipway.yaml:4:16: 'instances' is out of range: '101' (1 to 100)");
     IS_BAD("run: a\nenvs:\n  prod:\n    proxy: {ap_port: 1}\n",
            "slipway.yaml:4:13: unknown key 'ap_port' (did you mean 'app_port'?)");
     IS_BAD("run: a\nenvs: {Prod: {}}", "slipway.yaml:2:8: 'Prod' is not the name of an env");
@@ -321,9 +321,9 @@ TEST(unknown_keys_are_refused_with_a_guess)
 TEST(numbers_out_of_range_are_refused)
 {
     IS_OUT("run: a\ninstances: -1",
-           "slipway.yaml:2:12: 'instances' is out of range: '-1' (0 to 100)");
+           "slipway.yaml:2:12: 'instances' is out of range: '-1' (1 to 100)");
     IS_OUT("run: a\ninstances: 2147483648",
-           "slipway.yaml:2:12: 'instances' is out of range: '2147483648' (0 to 100)");
+           "slipway.yaml:2:12: 'instances' is out of range: '2147483648' (1 to 100)");
     IS_OUT("run: a\nproxy: {app_port: 0}",
            "slipway.yaml:2:19: 'app_port' is out of range: '0' (1 to 65535)");
     IS_OUT("run: a\nproxy: {app_port: 65536}",
@@ -340,7 +340,7 @@ TEST(numbers_out_of_range_are_refused)
            "slipway.yaml:2:39: 'memory' is out of range: '1m' (16m to 1024g)");
     IS_OUT("run: a\ndeploy: {resources: {limits: {pids: 1}}}",
            "slipway.yaml:2:37: 'pids' is out of range: '1' (8 to 100000)");
-    IS_OUT("run: a\nretain: 0", "slipway.yaml:2:9: 'retain' is out of range: '0' (1 to 100)");
+    IS_OUT("run: a\nretain: 0", "slipway.yaml:2:9: 'retain' is out of range: '0' (1 to 5)");
     IS_OUT("run: a\nbuild: {pids: 1}",
            "slipway.yaml:2:15: 'pids' is out of range: '1' (16 to 100000)");
     static const char *const cpus[] = {"0.001", "-1", "1e3", "NaN", "0.0001", "1.", ".5", "[]"};
@@ -368,8 +368,8 @@ TEST(values_of_the_wrong_kind_are_refused)
     IS_BAD("run: a\nkind: job",
            "slipway.yaml:2:7: kind 'job' is not supported yet, only 'server' is");
     IS_BAD("run: a\nkind: lambda", "slipway.yaml:2:7: 'kind' is one of server, not 'lambda'");
-    IS_BAD("run: a\nupdate_config: {order: any}",
-           "slipway.yaml:2:24: 'order' is one of start-first|stop-first, not 'any'");
+    IS_BAD("run: a\nupdate_config: {order: stop-first}",
+           "slipway.yaml:2:24: 'order' is one of start-first, not 'stop-first'");
     IS_BAD("run: a\nservice: a;reboot",
            "slipway.yaml:2:10: 'service' must be a name (a-z, 0-9 and '-'): 'a;reboot' is not");
     IS_BAD("run: a\nbase: docker.io/node",
@@ -415,10 +415,54 @@ TEST(paths_stay_where_they_belong)
         OK(text_starts(refused(output, E_CONFIG_INVALID), "slipway.yaml:2:18: "));
         OK(text_starts(refused(files, E_CONFIG_INVALID), "slipway.yaml:2:9: "));
     }
-    IS_BAD("run: a\nbuild: {cache: [root]}",
-           "slipway.yaml:2:17: 'cache' must be an absolute path: 'root' is not");
     IS_BAD("run: a\nfiles: {a: x, a/b: y}",
            "slipway.yaml: 'a' under 'files' is a file and a folder");
+}
+
+TEST(caches_are_as_host_takes_them)
+{
+    static const char *const bad[] = {"root",    "/",      "/usr/share/x", "/etc",
+                                      "/tmp",    "/run/x", "'/a,b'",       "'/a:b'",
+                                      "/a/../b", "/a//b",  "'/a\\b'"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        AUTO_FREE char *text = mem_format("run: a\nbuild: {cache: [%s]}", bad[i]);
+        OK(text_starts(refused(text, E_CONFIG_INVALID),
+                       "slipway.yaml:2:17: 'cache' must be an absolute path of at most 200 bytes"));
+    }
+    AUTO_FREE char *wide = mem_format("run: a\nbuild: {cache: [/%0200d]}", 0);
+    OK(text_starts(refused(wide, E_CONFIG_INVALID), "slipway.yaml:2:17: "));
+    AUTO_JSON *good = parse("run: a\nbuild: {cache: [/root/.m2, /usrlocal, /app/node_modules]}");
+    IS_INT((int64_t)json_array_size(json_list(json_dict(good, "build"), "cache")), 3);
+}
+
+/* The error's text for an installation with the usual envs, and the app shop. */
+static const char *refused_here(const char *text, const char *env)
+{
+    static struct err err;
+    AUTO_JSON *envs = json_pack("[{s:s},{s:s},{s:s},{s:s}]", "name", "dev", "name", "test", "name",
+                                "pre", "name", "prod");
+    struct config_target target = {"shop", env, envs};
+    json_t *config = NULL;
+    err = (struct err)ERR_INIT;
+    if (config_parse_for(str_of(text), &target, &config, &err) == 0) {
+        json_decref(config);
+        return "accepted";
+    }
+    IS_INT(err.kind, E_CONFIG_INVALID);
+    return err.text;
+}
+
+TEST(what_the_installation_does_not_have_is_refused)
+{
+    IS_STR(refused_here("run: a\nservice: shop\nenvs: {prod: {}, x-later: {}}", "dev"), "accepted");
+    IS_STR(refused_here("run: a\nenvs:\n  prodd: {instances: 4}", NULL),
+           "slipway.yaml:3:3: unknown env 'prodd' (did you mean 'prod'?)");
+    IS_STR(refused_here("run: a\nenvs:\n  staging: {}", NULL),
+           "slipway.yaml:3:3: unknown env 'staging': there are dev, test, pre, prod");
+    IS_STR(refused_here("run: a", "prodd"), "unknown env 'prodd' (did you mean 'prod'?)");
+    IS_STR(refused_here("run: a\nservice: blog", "dev"),
+           "slipway.yaml:2:10: 'service' is 'blog', but this is the app 'shop': give its name, or "
+           "leave the key out");
 }
 
 TEST(variables_and_secrets)
@@ -543,10 +587,10 @@ TEST(long_lists_and_values_are_refused)
 {
     AUTO_BUF text = BUF_INIT(0);
     (void)buf_add_text(&text, "run: a\nbuild: {cache: [");
-    for (int i = 0; i < 21; i++)
+    for (int i = 0; i < 9; i++)
         (void)buf_add_format(&text, "/c%d, ", i);
     (void)buf_add_text(&text, "]}");
-    IS_BAD(text.data, "slipway.yaml:2:127: 'cache' holds more than 20 items");
+    IS_BAD(text.data, "slipway.yaml:2:57: 'cache' holds more than 8 items");
     buf_clear(&text);
     (void)buf_add_text(&text, "run: a\nenv: {clear: {BIG: ");
     for (int i = 0; i < 130 * 1024; i++)

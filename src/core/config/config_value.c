@@ -47,10 +47,22 @@ bool config_is_path_below(struct str text)
     return path_parts_ok(text);
 }
 
-bool config_is_path_full(struct str text)
+/* As host takes it: root checks again what it binds (host/build/build_spec.c). */
+bool config_is_cache_path(struct str text)
 {
-    return text.length > 1 && text.length <= 1000 && !str_has_control(text) &&
-           str_starts(text, "/") && path_parts_ok((struct str){text.data + 1, text.length - 1});
+    static const char *const bases[] = {"proc", "sys",  "dev", "run",   "etc", "usr",
+                                        "bin",  "sbin", "lib", "lib64", "tmp"};
+    if (text.length < 2 || text.length > 200 || str_has_control(text) || !str_starts(text, "/"))
+        return false;
+    for (size_t i = 0; i < text.length; i++)
+        if (strchr(",:\\", text.data[i]))
+            return false;
+    struct str rest = {text.data + 1, text.length - 1}, first = rest;
+    first = str_cut(&first, '/');
+    for (size_t i = 0; i < ARRAY_SIZE(bases); i++)
+        if (str_is(first, bases[i]))
+            return false;
+    return path_parts_ok(rest);
 }
 
 bool config_is_file_name(struct str text)

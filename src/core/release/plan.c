@@ -156,10 +156,12 @@ int64_t plan_batches(const json_t *config, const char *strategy, int64_t batches
 {
     const json_t *update = json_dict(config, "update_config");
     int64_t parallelism = json_int(update, "parallelism", 1);
-    const char *wanted = strategy ? strategy : json_text_or(update, "strategy", "rolling");
-    if (text_is(wanted, "all-at-once"))
+    const char *own = batches > 0 ? "rolling" : json_text_or(update, "strategy", "rolling");
+    if (text_is(strategy ? strategy : own, "all-at-once"))
         return 1;
+    if (parallelism < 1) /* 0 is all at once, and somebody asked for rolling */
+        parallelism = 1;
     if (batches <= 0)
-        batches = parallelism > 0 ? (count + parallelism - 1) / parallelism : 1;
+        batches = (count + parallelism - 1) / parallelism;
     return batches < 1 ? 1 : batches > count && count > 0 ? count : batches;
 }

@@ -234,10 +234,12 @@ TEST(batches_follow_the_request_then_the_configuration)
 {
     IS_INT(batches(1, "rolling", NULL, 0, 4), 4);
     IS_INT(batches(2, "rolling", NULL, 0, 5), 3);
-    IS_INT(batches(0, "rolling", NULL, 0, 4), 1);
     IS_INT(batches(9, "rolling", NULL, 0, 4), 1);
     IS_INT(batches(1, "all-at-once", NULL, 0, 4), 1);
     IS_INT(batches(1, "all-at-once", "rolling", 0, 4), 4);
+    IS_INT(batches(0, "all-at-once", "rolling", 0, 4), 4); /* as config_parse makes it */
+    IS_INT(batches(0, "all-at-once", NULL, 2, 4), 2);
+    IS_INT(batches(0, "all-at-once", NULL, 0, 4), 1);
     IS_INT(batches(1, "rolling", "all-at-once", 3, 4), 1);
     IS_INT(batches(1, "rolling", NULL, 2, 4), 2);
     IS_INT(batches(1, "rolling", NULL, 9, 4), 4);

@@ -423,6 +423,17 @@ int release_row(struct core *core, int64_t app_env_id, int64_t number, json_t **
 
 #define TARGETS_MAX 5
 
+/* `retain` of what is live; without anything live, and in rows of old, the most there may be. */
+static int64_t targets_kept(struct core *core, const struct app_env *ae)
+{
+    struct err ignored = ERR_INIT;
+    AUTO_JSON *live = NULL;
+    if (!ae->live_release || release_get(core, ae->id, ae->live_release, &live, &ignored) < 0)
+        return TARGETS_MAX;
+    int64_t kept = json_int(json_dict(live, "config"), "retain", TARGETS_MAX);
+    return kept < 1 || kept > TARGETS_MAX ? TARGETS_MAX : kept;
+}
+
 int release_targets(struct core *core, const struct app_env *ae, json_t **ret_numbers,
                     struct err *err)
 {
@@ -433,7 +444,7 @@ int release_targets(struct core *core, const struct app_env *ae, json_t **ret_nu
                     "state='done' AND release<>$2 AND"
                     " release IN (SELECT number FROM release WHERE app_env_id=$1 AND bad=0) GROUP "
                     "BY release ORDER BY latest DESC LIMIT $3",
-                    "iii", ae->id, ae->live_release, (int64_t)TARGETS_MAX) < 0)
+                    "iii", ae->id, ae->live_release, targets_kept(core, ae)) < 0)
         return -1;
     int more;
     while ((more = query_next(&q, err)) > 0)

@@ -22,6 +22,7 @@ struct sim {
     uint64_t random;
     int64_t rollout;
     int64_t instances; /* of each release */
+    int64_t retain;    /* 0: as usual */
     int64_t commits;
     /* what may happen while one rollout is on its way, in 1/1000 of each turn */
     int go, restart, cancel;
@@ -141,9 +142,10 @@ static json_t *source_of(struct sim *s)
 {
     struct err err = ERR_INIT;
     json_t *config = NULL;
-    AUTO_FREE char *yaml =
-        mem_format("run: node server.js\ninstances: %lld\nkeep_warm: 30s\ndrain_timeout: 1s\n",
-                   (long long)s->instances);
+    AUTO_FREE char *yaml = mem_format(
+        "run: node server.js\ninstances: %lld\nkeep_warm: 30s\ndrain_timeout: 1s\nretain: "
+        "%lld\n",
+        (long long)s->instances, s->retain ? (long long)s->retain : 5);
     AUTO_FREE char *commit = mem_format("%040lld", (long long)++s->commits);
     FINE(config_parse(str_of(yaml), "dev", &config, &err));
     json_t *source = json_object();
@@ -460,6 +462,31 @@ TEST(a_cold_rollback_starts_again)
     IS_STATE("done");
     IS_INT(fixture_count(s.core, "SELECT live_release FROM app_env WHERE id=1"), 1);
     OK(all_holds(&s));
+    sim_close(&s);
+}
+
+static int64_t targets(struct sim *s)
+{
+    struct err err = ERR_INIT;
+    AUTO_JSON *numbers = NULL;
+    FINE(app_env_load(s->core, s->ae.id, &s->ae, &err));
+    FINE(release_targets(s->core, &s->ae, &numbers, &err));
+    return (int64_t)json_array_size(numbers);
+}
+
+TEST(retain_says_how_many_targets_there_are)
+{
+    struct sim s;
+    sim_open(&s, 2);
+    for (int i = 0; i < 7; i++) {
+        deploy(&s, (struct rollout_request){0});
+        OK(settle_long(&s));
+    }
+    IS_INT(targets(&s), 5);
+    s.retain = 2;
+    deploy(&s, (struct rollout_request){0});
+    OK(settle_long(&s));
+    IS_INT(targets(&s), 2);
     sim_close(&s);
 }
 

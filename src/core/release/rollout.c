@@ -246,9 +246,6 @@ static int draft_begin(struct core *core, const struct app_env *ae, const struct
     struct rollout *r = &d->rollout;
     if (refuse_active(core, ae, err) < 0 || pick_release(core, ae, q, d, err) < 0)
         return -1;
-    int64_t count = json_int(d->config, "instances", 1);
-    if (count < 1 || count > 100)
-        return FAIL(err, E_OUT_OF_RANGE, "'instances' must be 1 to 100 to deploy");
     if (!d->release && refuse_missing_secrets(core, ae, d->config, err) < 0)
         return -1;
     r->app_env_id = ae->id;
