@@ -1,6 +1,7 @@
 // Secrets: written once, read by nobody, there where they belong: a file or a variable of the instance, or
 // the build alone, and masked in its output.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { oracles, platform } from '../lib/index.mjs';
 
@@ -55,6 +56,23 @@ test('nobody can read a secret back, and it lies open nowhere', async () => {
     const audit = await p.api.call('GET', '/audit?limit=1000');
     const cli = await p.cli('secret', '-a', 'web', '-e', 'dev');
     await o.check({ audit: null, outputs: [list.text, dump.text, audit.text, cli.out, cli.err, p.log()] });
+});
+
+test('what slipway.yaml names under env.secret is a variable, whatever its kind; what cannot be one is said before a build', async () => {
+    const yaml = readFileSync(`${web.repository.dir}/slipway.yaml`, 'utf8');
+    const named = (names) => web.change('main', { 'slipway.yaml': `${yaml}env: {secret: [${names}]}\n` }, 'other secrets');
+    await named('DB_PASSWORD, API_PASSWORD');
+    await web.deploy('dev');
+    assert.equal((await web.get('dev', '/env?name=DB_PASSWORD')).text, o.secret);
+    assert.equal((await web.get('dev', '/file?path=/run/slipway/secrets/DB_PASSWORD')).text, o.secret);
+    assert.equal((await web.get('dev', '/env?name=API_PASSWORD')).text, `first\n'$(id)"`);
+    for (const [name, why] of [['BYTES', /'BYTES' stands under env.secret: a variable cannot hold a NUL byte/], ['NPM_TOKEN', /for builds only/], ['NOBODY', /secret set NOBODY -a web -e dev/], ['tls.key', /slipway.yaml:\d+:\d+: 'secret' must be a variable/]]) {
+        await named(name);
+        const done = await p.cli('deploy', '-a', 'web', '-e', 'dev');
+        assert.notEqual(done.code, 0, name);
+        assert.match(done.err + done.out, why);
+    }
+    await named('DB_PASSWORD');
 });
 
 test('a new version comes with the next release, and the old one with a rollback', async () => {

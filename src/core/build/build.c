@@ -210,7 +210,7 @@ static json_t *run_args(struct action *a, bool whole, struct err *err)
     json_put(args, "spec", spec);
     if (whole) {
         json_t *secrets = NULL;
-        if (secret_reveal(a->core, a->ae.id, NULL, &secrets, err) < 0)
+        if (secret_reveal(a->core, a->ae.id, NULL, NULL, &secrets, err) < 0)
             return NULL;
         json_put(spec, "secrets", secrets);
         json_put(spec, "provenance", provenance(a));

@@ -16,7 +16,7 @@
  *     memory: 1g   pids: 512   timeout: 10m      # default: as the installation says
  *   run: node server.js           # string: split like a shell would split plain words and quotes,
  *                                 # no expansion; or a list. The one key that must stand there
- *   env: {clear: {K: V}, secret: [NAME, ...]}    # secret: names that must exist in the app-env
+ *   env: {clear: {K: V}, secret: [NAME, ...]}    # secret: the app-env's, given as variables
  *   files: {config.json: "text"}                 # below /run/slipway/config
  *   proxy: {app_port: 3000, response_timeout: 30s,       # no domains: they are the app-env's
  *           healthcheck: {path: /up, interval: 1s, timeout: 5s}}

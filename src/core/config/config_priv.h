@@ -96,7 +96,6 @@ bool config_is_cache_path(struct str text); /* absolute, nothing of the base */
 bool config_is_file_name(struct str text);
 bool config_is_url_path(struct str text);
 bool config_is_variable(struct str text);
-bool config_is_secret_name(struct str text);
 bool config_is_label(struct str text);
 
 /* Split a command line into words; no expansion. On refusal says what was found. */

@@ -42,7 +42,6 @@ static const struct config_rule rule_url = {config_is_url_path, "a path that beg
                                             E_OK};
 static const struct config_rule rule_variable = {
     config_is_variable, "a variable (letters, digits, '_'; PORT and SLIPWAY_* are given)", E_OK};
-static const struct config_rule rule_secret = {config_is_secret_name, "the name of a secret", E_OK};
 #define DOMAINS                                                                                    \
     "domains belong to the app-env: 'slipway env domains DOMAIN -a APP -e ENV' sets them"
 
@@ -72,7 +71,7 @@ LOCAL_TABLE(build, "build",
 
 LOCAL_TABLE(env, "env",
     KEY("clear", DICT, .rule = &rule_variable, .max = 500),
-    KEY("secret", LIST, .rule = &rule_secret, .max = 200));
+    KEY("secret", LIST, .rule = &rule_variable, .max = 200));
 
 LOCAL_TABLE(healthcheck, "healthcheck",
     KEY("path", TEXT, .fallback = "/up", .rule = &rule_url),

@@ -73,7 +73,7 @@ static const char full[] =
     "  network: none\n  env: {CI: true, EMPTY: \"\"}\n  memory: 1g\n  pids: 512\n"
     "  timeout: 90500ms\n"
     "run: [node, --port, \"\", \"$PORT\"]\n"
-    "env: {clear: {TZ: Asia/Shanghai, no: no, T: 1:20}, secret: [DB_PASSWORD, tls.key]}\n"
+    "env: {clear: {TZ: Asia/Shanghai, no: no, T: 1:20}, secret: [DB_PASSWORD, KEY]}\n"
     "files: {config.json: '{\"a\": 1}', conf.d/x: \"l1\\nl2\\n\"}\n"
     "proxy:\n  app_port: 8080\n"
     "  healthcheck: {path: /healthz?deep=1, interval: 2s, timeout: 300ms}\n"
@@ -99,7 +99,7 @@ TEST(every_key_is_read)
     IS_JSON(json_list(config, "run"), "[\"node\",\"--port\",\"\",\"$PORT\"]");
     IS_JSON(json_dict(config, "env"),
             "{\"clear\":{\"TZ\":\"Asia/Shanghai\",\"no\":\"no\",\"T\":\"1:20\"},\"secret\":"
-            "[\"DB_PASSWORD\",\"tls.key\"]}");
+            "[\"DB_PASSWORD\",\"KEY\"]}");
     IS_JSON(json_dict(proxy, "healthcheck"),
             "{\"path\":\"/healthz?deep=1\",\"interval_ms\":2000,\"timeout_ms\":300}");
     IS_INT(json_int(json_dict(json_dict(json_dict(config, "deploy"), "resources"), "limits"),
@@ -477,7 +477,10 @@ TEST(variables_and_secrets)
            "slipway.yaml:2:18: the value holds a NUL character");
     IS_BAD("run: a\nenv: {clear: {A: [x]}}", "slipway.yaml:2:18: 'A' must be a text");
     IS_BAD("run: a\nenv: {secret: [a b]}",
-           "slipway.yaml:2:16: 'secret' must be the name of a secret: 'a b' is not");
+           "slipway.yaml:2:16: 'secret' must be a variable (letters, digits, '_'; PORT and "
+           "SLIPWAY_* are given): 'a b' is not");
+    OK(strstr(refused("run: a\nenv: {secret: [tls.key]}", E_CONFIG_INVALID), "'tls.key' is not"));
+    OK(strstr(refused("run: a\nenv: {secret: [PORT]}", E_CONFIG_INVALID), "'PORT' is not"));
     IS_BAD("run: a\nenv: {clear: {A: x}, secret: [A]}",
            "slipway.yaml: 'A' is given under env.clear and under env.secret");
     AUTO_JSON *config = parse("run: a\nenv: {clear: {LD_PRELOAD: /x, Q: \"a\\nb'$(id)\\u4e2d\"}}");

@@ -87,20 +87,6 @@ bool config_is_variable(struct str text)
     return str_is_env_name(text) && !str_is(text, "PORT") && !str_starts(text, "SLIPWAY_");
 }
 
-bool config_is_secret_name(struct str text)
-{
-    if (text.length == 0 || text.length > 128)
-        return false;
-    for (size_t i = 0; i < text.length; i++) {
-        char c = text.data[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        bool other = (c >= '0' && c <= '9') || c == '.' || c == '-';
-        if (!letter && (i == 0 || !other))
-            return false;
-    }
-    return true;
-}
-
 bool config_is_label(struct str text)
 {
     return text.length > 0 && text.length <= LABEL_MAX && !str_has_control(text) &&

@@ -30,9 +30,11 @@ static json_t *start_args(struct core *core, const struct app_env *ae, const str
 {
     AUTO_JSON *args = json_object();
     json_t *secrets = NULL;
-    if (secret_reveal(core, ae->id, json_dict(release, "secrets"), &secrets, err) < 0)
+    const json_t *config = json_dict(release, "config");
+    if (secret_reveal(core, ae->id, json_dict(release, "secrets"),
+                      json_list(json_dict(config, "env"), "secret"), &secrets, err) < 0)
         return NULL;
-    json_t *spec = config_instance_spec(json_dict(release, "config"));
+    json_t *spec = config_instance_spec(config);
     json_put(spec, "secrets", secrets);
     json_put_text(args, "instance", i->name);
     json_put_text(args, "app", ae->app);

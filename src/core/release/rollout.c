@@ -219,19 +219,20 @@ static int refuse_active(struct core *core, const struct app_env *ae, struct err
                 json_text_or(active, "state", "?"));
 }
 
-/* `env.secret` of slipway.yaml names what must be there: said before anything is built. */
+/* `env.secret` of slipway.yaml names what instances get as variables: said before anything is
+ * built. */
 static int refuse_missing_secrets(struct core *core, const struct app_env *ae, const json_t *config,
                                   struct err *err)
 {
-    AUTO_JSON *versions = NULL;
-    if (secret_versions(core, ae->id, &versions, err) < 0)
-        return -1;
     size_t i;
     json_t *name;
     json_array_foreach(json_list(json_dict(config, "env"), "secret"), i, name)
     {
         const char *text = json_string_value(name);
-        if (text && !json_object_get(versions, text))
+        int result = text ? secret_is_variable(core, ae->id, text, err) : 0;
+        if (result < 0)
+            return -1;
+        if (result == SECRET_ABSENT)
             return FAIL(err, E_CONFIG_INVALID,
                         "slipway.yaml names secret '%s', which %s does not have: run 'slipway "
                         "secret set %s -a %s -e %s --kind env'",

@@ -91,6 +91,23 @@ static int next_version(struct core *core, int64_t app_env_id, const char *name,
     return 0;
 }
 
+static int current_versions(struct core *core, int64_t app_env_id, bool build,
+                            json_t **ret_versions, struct err *err);
+
+/* Host takes so many for a build: said when one is set, not when the next build fails. */
+static int check_builds(struct core *core, const struct secret_place *place, struct err *err)
+{
+    AUTO_JSON *versions = NULL;
+    if (place->kind != SECRET_BUILD)
+        return 0;
+    if (current_versions(core, place->app_env_id, true, &versions, err) < 0)
+        return -1;
+    if (json_object_size(versions) > SECRETS_BUILD_MAX)
+        return FAIL(err, E_TOO_MANY, "an app-env has at most %d secrets for builds",
+                    SECRETS_BUILD_MAX);
+    return 0;
+}
+
 static int note(struct core *core, const struct person *by, const char *kind,
                 const struct secret_place *place, const char *subject, struct err *err)
 {
@@ -117,6 +134,7 @@ int secret_put(struct core *core, const struct person *by, int64_t app_env_id, c
                   " set_at) VALUES($1,$2,$3,$4,$5,$6,$7)",
                   "itittti", app_env_id, name, place.version, secret_kind_name(kind), sealed,
                   by->name, clock_wall_ms(core->clock)) < 0 ||
+        check_builds(core, &place, err) < 0 ||
         note(core, by, "secret.set", &place, subject, err) < 0)
         return -1;
     *ret_version = place.version;
@@ -256,34 +274,93 @@ static int load_sealed(struct core *core, struct secret_place *place, char **ret
     return 0;
 }
 
-static int reveal_one(struct core *core, struct secret_place place, bool build, json_t *secrets,
-                      struct err *err)
+static bool is_listed(const json_t *names, const char *name)
 {
+    size_t i;
+    json_t *one;
+    json_array_foreach(names, i, one)
+    {
+        if (text_is(json_string_value(one), name))
+            return true;
+    }
+    return false;
+}
+
+/* What kind env asks of every value, asked of a file's. */
+static int check_variable(const struct secret_place *place, const struct secret *value,
+                          struct err *err)
+{
+    if (place->kind == SECRET_BUILD)
+        return FAIL(err, E_CONFIG_INVALID,
+                    "'%s' stands under env.secret, but the secret is for builds only: set it with "
+                    "--kind env, or take it out there",
+                    place->name);
+    struct err why = ERR_INIT;
+    if (check_value(place->name, SECRET_ENV, secret_str(value), &why) < 0)
+        return FAIL(err, E_CONFIG_INVALID, "'%s' stands under env.secret: %s", place->name,
+                    why.text);
+    return 0;
+}
+
+int secret_is_variable(struct core *core, int64_t app_env_id, const char *name, struct err *err)
+{
+    struct secret_place place = {app_env_id, name, 0, SECRET_FILE};
     AUTO_FREE char *sealed = NULL;
     AUTO_SECRET value = {0};
+    if (store_one_int(core->store, &place.version, err,
+                      "SELECT coalesce(max(current),0) FROM secret_name WHERE app_env_id=$1 AND"
+                      " name=$2",
+                      "it", app_env_id, name) < 0)
+        return -1;
+    if (place.version == 0)
+        return SECRET_ABSENT;
     if (load_sealed(core, &place, &sealed, err) < 0 ||
         secret_unseal(core->secrets, &place, sealed, &value, err) < 0)
         return -1;
-    if ((place.kind == SECRET_BUILD) != build)
+    return check_variable(&place, &value, err);
+}
+
+struct reveal {
+    struct core *core;
+    const json_t *variables;
+    json_t *secrets;
+    bool build;
+};
+
+static int reveal_one(const struct reveal *r, struct secret_place place, struct err *err)
+{
+    AUTO_FREE char *sealed = NULL;
+    AUTO_SECRET value = {0};
+    if (load_sealed(r->core, &place, &sealed, err) < 0 ||
+        secret_unseal(r->core->secrets, &place, sealed, &value, err) < 0)
+        return -1;
+    if ((place.kind == SECRET_BUILD) != r->build)
         return FAIL(err, E_CORRUPT, "secret '%s' (version %lld) is for %s only", place.name,
-                    (long long)place.version, build ? "instances" : "builds");
-    json_push(secrets, revealed(&place, &value, build));
+                    (long long)place.version, r->build ? "instances" : "builds");
+    json_push(r->secrets, revealed(&place, &value, r->build));
+    if (place.kind != SECRET_FILE || !is_listed(r->variables, place.name))
+        return 0;
+    if (check_variable(&place, &value, err) < 0) /* it was set after the release was asked for */
+        return -1;
+    json_t *variable = revealed(&place, &value, false);
+    json_put_bool(variable, "env", true);
+    json_push(r->secrets, variable);
     return 0;
 }
 
 int secret_reveal(struct core *core, int64_t app_env_id, const json_t *versions,
-                  json_t **ret_secrets, struct err *err)
+                  const json_t *variables, json_t **ret_secrets, struct err *err)
 {
-    bool build = versions == NULL;
     AUTO_JSON *current = NULL, *secrets = json_array();
+    struct reveal r = {core, variables, secrets, versions == NULL};
     const char *name;
     json_t *version;
-    if (build && current_versions(core, app_env_id, true, &current, err) < 0)
+    if (r.build && current_versions(core, app_env_id, true, &current, err) < 0)
         return -1;
-    json_object_foreach(build ? current : (json_t *)(uintptr_t)versions, name, version)
+    json_object_foreach(r.build ? current : (json_t *)(uintptr_t)versions, name, version)
     {
         struct secret_place place = {app_env_id, name, json_integer_value(version), SECRET_FILE};
-        if (reveal_one(core, place, build, secrets, err) < 0)
+        if (reveal_one(&r, place, err) < 0)
             return -1;
     }
     *ret_secrets = TAKE(secrets);

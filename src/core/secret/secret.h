@@ -23,6 +23,7 @@ enum secret_kind {
 }; /* delivered as a file, a variable, or to builds only */
 #define SECRET_VALUE_MAX ((size_t)128 * 1024)
 #define SECRETS_MAX 200                              /* names of one app-env */
+#define SECRETS_BUILD_MAX 64                         /* ... for builds: as many as host takes */
 #define SECRET_VERSIONS_KEPT 20                      /* of a name, whether referenced or not */
 const char *secret_kind_name(enum secret_kind kind); /* "file", "env", "build" */
 /* E_FIELD_INVALID when it is none of the three. */
@@ -49,8 +50,15 @@ int secret_retain(struct core *core, int64_t app_env_id, const json_t *frozen,
                   struct err *err) MUST_CHECK;
 /* The app-env is gone: so are its secrets, before its id is given to another. Within an input. */
 int secret_forget(struct core *core, int64_t app_env_id, struct err *err) MUST_CHECK;
-/* Unseal for host: [{"name","value_b64","env": bool}] of exactly these versions (instance), or the
- * build-only ones (versions NULL): [{"name","value_b64","file": bool}]. The array holds plain text:
- * hand it to one message, then drop it. */
+/* Can the current version be given as a variable? Those of kind env can; a file can when its name
+ * is a variable's and its value a text; what is for builds only cannot (E_CONFIG_INVALID says why).
+ */
+#define SECRET_ABSENT 1
+int secret_is_variable(struct core *core, int64_t app_env_id, const char *name,
+                       struct err *err) MUST_CHECK;
+/* Unseal for host: [{"name","value_b64","env": bool}] of exactly these versions (instance; a file
+ * whose name stands in `variables` comes twice, as what it is and as a variable), or the build-only
+ * ones (versions and variables NULL): [{"name","value_b64","file": bool}]. The array holds plain
+ * text: hand it to one message, then drop it. */
 int secret_reveal(struct core *core, int64_t app_env_id, const json_t *versions,
-                  json_t **ret_secrets, struct err *err) MUST_CHECK;
+                  const json_t *variables, json_t **ret_secrets, struct err *err) MUST_CHECK;

@@ -67,10 +67,10 @@ TEST(a_release_freezes_versions_and_gets_them_back)
     IS_INT(put(core, 7, "DB_PASSWORD", SECRET_ENV, "hunter3"), 2);
     FINE(secret_versions(core, 7, &current, &err));
     IS_JSON(current, "{\"DB_PASSWORD\":2,\"tls.key\":1}");
-    FINE(secret_reveal(core, 7, frozen, &old, &err));
+    FINE(secret_reveal(core, 7, frozen, NULL, &old, &err));
     IS_JSON(old, "[{\"name\":\"DB_PASSWORD\",\"value_b64\":\"aHVudGVyMg==\",\"env\":true},"
                  "{\"name\":\"tls.key\",\"value_b64\":\"bGluZTEKbGluZTIK\",\"env\":false}]");
-    FINE(secret_reveal(core, 7, NULL, &builds, &err));
+    FINE(secret_reveal(core, 7, NULL, NULL, &builds, &err));
     IS_JSON(builds, "[{\"name\":\"NPM_TOKEN\",\"value_b64\":\"bnBt\",\"file\":true}]");
     fixture_close(core);
 }
@@ -107,7 +107,7 @@ TEST(a_deleted_secret_stays_for_releases_that_froze_it)
     IS_REFUSED(secret_delete(core, &root, 7, "shop.prod", "A", &err), E_NOT_FOUND);
     FINE(secret_versions(core, 7, &none, &err));
     IS_JSON(none, "{}");
-    FINE(secret_reveal(core, 7, frozen, &secrets, &err));
+    FINE(secret_reveal(core, 7, frozen, NULL, &secrets, &err));
     IS_INT(put(core, 7, "A", SECRET_ENV, "two"), 2); /* a version never means another value */
     fixture_close(core);
 }
@@ -124,12 +124,12 @@ TEST(every_byte_comes_back)
     FINE(secret_put(core, &root, 7, "s", "bin", SECRET_FILE, (struct str){bytes, 12}, &version,
                     &err));
     FINE(secret_versions(core, 7, &frozen, &err));
-    FINE(secret_reveal(core, 7, frozen, &secrets, &err));
+    FINE(secret_reveal(core, 7, frozen, NULL, &secrets, &err));
     IS_STR(json_text(json_array_get(secrets, 0), "value_b64"), "YQBiCiInJChpZCn/");
     (void)put(core, 9, "EMPTY", SECRET_ENV, "");
     AUTO_JSON *nine = NULL;
     FINE(secret_versions(core, 9, &nine, &err));
-    FINE(secret_reveal(core, 9, nine, &empty, &err));
+    FINE(secret_reveal(core, 9, nine, NULL, &empty, &err));
     IS_STR(json_text(json_array_get(empty, 0), "value_b64"), "");
     fixture_close(core);
 }
@@ -184,11 +184,11 @@ TEST(a_sealed_value_opens_in_its_place_only)
         AUTO_JSON *versions = NULL, *secrets = NULL;
         FINE(store_run(core->store, &err, moves[i], ""));
         FINE(json_parse(str_of(asks[i].versions), &versions, &err));
-        IS_REFUSED(secret_reveal(core, asks[i].app_env, versions, &secrets, &err), E_CORRUPT);
+        IS_REFUSED(secret_reveal(core, asks[i].app_env, versions, NULL, &secrets, &err), E_CORRUPT);
     }
     AUTO_JSON *absent = NULL, *secrets = NULL;
     FINE(json_parse(STR("{\"A\":9}"), &absent, &err));
-    IS_REFUSED(secret_reveal(core, 7, absent, &secrets, &err), E_NOT_FOUND);
+    IS_REFUSED(secret_reveal(core, 7, absent, NULL, &secrets, &err), E_NOT_FOUND);
     fixture_close(core);
 }
 
@@ -201,7 +201,7 @@ TEST(another_key_opens_nothing)
     FINE(secret_versions(core, 7, &versions, &err));
     secret_box_free(core->secrets);
     FINE(secret_box_open(key_fd("another key another key another!", 32), &core->secrets, &err));
-    IS_REFUSED(secret_reveal(core, 7, versions, &secrets, &err), E_CORRUPT);
+    IS_REFUSED(secret_reveal(core, 7, versions, NULL, &secrets, &err), E_CORRUPT);
     fixture_close(core);
 }
 
@@ -234,6 +234,51 @@ TEST(old_versions_go_when_no_release_names_them)
     FINE(secret_forget(core, 7, &err));
     IS_INT(fixture_count(core, "SELECT count(*) FROM secret_version"), 0);
     IS_INT(put(core, 7, "A", SECRET_ENV, "value"), 1);
+    fixture_close(core);
+}
+
+TEST(what_the_file_names_is_a_variable)
+{
+    struct err err = ERR_INIT;
+    struct core *core = secret_core();
+    struct person root;
+    int64_t version;
+    AUTO_JSON *frozen = NULL, *secrets = NULL;
+    AUTO_JSON *names = json_pack("[s]", "URL");
+    person_root(&root);
+    IS_INT(secret_is_variable(core, 7, "URL", &err), SECRET_ABSENT);
+    (void)put(core, 7, "URL", SECRET_FILE, "x");
+    (void)put(core, 7, "OTHER", SECRET_FILE, "y");
+    FINE(secret_is_variable(core, 7, "URL", &err));
+    FINE(secret_versions(core, 7, &frozen, &err));
+    FINE(secret_reveal(core, 7, frozen, names, &secrets, &err));
+    IS_JSON(secrets, "[{\"name\":\"OTHER\",\"value_b64\":\"eQ==\",\"env\":false},"
+                     "{\"name\":\"URL\",\"value_b64\":\"eA==\",\"env\":false},"
+                     "{\"name\":\"URL\",\"value_b64\":\"eA==\",\"env\":true}]");
+    (void)put(core, 7, "TOKEN", SECRET_BUILD, "z");
+    IS_REFUSED(secret_is_variable(core, 7, "TOKEN", &err), E_CONFIG_INVALID);
+    FINE(secret_put(core, &root, 7, "s", "URL", SECRET_FILE, (struct str){"a\0b", 3}, &version,
+                    &err));
+    IS_REFUSED(secret_is_variable(core, 7, "URL", &err), E_CONFIG_INVALID);
+    FINE(secret_delete(core, &root, 7, "s", "URL", &err));
+    IS_INT(secret_is_variable(core, 7, "URL", &err), SECRET_ABSENT);
+    fixture_close(core);
+}
+
+TEST(builds_have_a_limit_of_their_own)
+{
+    struct err err = ERR_INIT;
+    struct core *core = secret_core();
+    struct person root;
+    int64_t version;
+    person_root(&root);
+    for (int i = 0; i < SECRETS_BUILD_MAX; i++) {
+        AUTO_FREE char *name = mem_format("B%d", i);
+        (void)put(core, 7, name, SECRET_BUILD, "v");
+    }
+    IS_INT(put(core, 7, "B1", SECRET_BUILD, "again"), 2);
+    IS_REFUSED(secret_put(core, &root, 7, "s", "MORE", SECRET_BUILD, STR("v"), &version, &err),
+               E_TOO_MANY);
     fixture_close(core);
 }
 
