@@ -93,7 +93,8 @@ WIRE_TABLE host_instance_changed[] = {{"instance", JSON_FIELD_OBJECT, true, 0, 0
  * applied to the running HAProxy by the shortest way. `version` only grows per app-env; an older
  * one is refused (E_EPOCH_STALE). reply {"version", "us": time of the runtime calls}. state:
  * {"domains": ["shop.dev.localhost"], "live": "a"|"b"|"" , "share": 0..10000 (to the other slot),
- *     "slots": {"a": [SERVER], "b": [SERVER]}, "maintenance": bool}
+ *     "slots": {"a": [SERVER], "b": [SERVER]}, "maintenance": bool,
+ *     "wait_ms": {"a", "b"}: how long an answer may take (0: the edge's own 60 s)}
  *   SERVER: {"name": "r42.1" ([a-z0-9.-]), "address", "port", "weight": 0..256, "drain": bool}
  * A server that is gone from the list is removed at once if drained, else after its drain. */
 WIRE_TABLE host_edge_apply[] = {WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, 100000),

@@ -1,8 +1,9 @@
 // What comes in from outside: the host decides where it goes, the client's claims about itself are taken
 // away, and the load is spread evenly.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { platform, raw, until } from '../lib/index.mjs';
+import { platform, processes, raw, until } from '../lib/index.mjs';
 
 let p, web, other;
 before(async () => {
@@ -77,4 +78,22 @@ test('two requests in one are refused, the second is never made', async () => {
 test('an app that answers with a failure is shown as it is', async () => {
     assert.equal((await web.get('test', '/no-such-page')).status, 404);
     assert.equal((await web.get('test', '/big?bytes=5000000')).bytes.length, 5_000_000);
+});
+
+test('an answer has the time that its slipway.yaml gives it, from the moment of the switch, without a reload', async () => {
+    const edges = () => processes().filter(({ command, state }) => state !== 'Z' && /haproxy/.test(command[0] ?? '') && command.some((word) => word.includes(`${p.dir}/`))).map(({ pid }) => pid);
+    const yaml = readFileSync(`${web.repository.dir}/slipway.yaml`, 'utf8');
+    const before = edges();
+    assert.ok(before.length);
+    assert.equal((await web.get('test', '/slow?ms=2500')).status, 200);
+    await web.change('main', { 'slipway.yaml': yaml.replace('proxy:\n', 'proxy:\n  response_timeout: 1s\n') }, 'be quick');
+    await web.deploy('test');
+    const slow = await web.get('test', '/slow?ms=2500');
+    assert.equal(slow.status, 504);
+    assert.match(slow.text, /response_timeout/);
+    assert.equal((await web.get('test', '/slow?ms=200')).status, 200);
+    assert.equal((await other.get('dev', '/slow?ms=2500')).status, 200);
+    await web.rollback('test');
+    assert.equal((await web.get('test', '/slow?ms=2500')).status, 200);
+    assert.deepEqual(edges(), before);
 });

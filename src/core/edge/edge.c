@@ -27,6 +27,20 @@ static json_t *slot_servers(const json_t *servers, const char *slot)
     return list;
 }
 
+static int64_t slot_wait(const json_t *servers, const char *slot)
+{
+    int64_t longest = 0;
+    size_t i;
+    json_t *server;
+    json_array_foreach(servers, i, server)
+    {
+        int64_t wait = json_int(server, "wait_ms", 0);
+        if (text_is(json_text(server, "slot"), slot) && wait > longest)
+            longest = wait;
+    }
+    return longest;
+}
+
 static json_t *edge_args(const struct app_env *ae)
 {
     json_t *args = json_object();
@@ -53,6 +67,10 @@ void edge_apply(struct core *core, const struct app_env *ae, json_t *servers, ed
     json_put_text(state, "live", ae->live_slot);
     json_put_int(state, "share", ae->share);
     json_put(state, "slots", slots);
+    json_t *wait = json_object();
+    json_put_int(wait, "a", slot_wait(owned, "a"));
+    json_put_int(wait, "b", slot_wait(owned, "b"));
+    json_put(state, "wait_ms", wait);
     json_t *args = edge_args(ae);
     json_put_int(args, "version", ae->edge_version > 0 ? ae->edge_version : 1);
     json_put(args, "state", state);

@@ -8,7 +8,8 @@
 #include "core/env/env.h"
 
 typedef void edge_done_fn(void *context, json_t *ok, const struct err *error);
-/* servers: [{"name","address","port","slot","drain"}], taken. */
+/* servers: [{"name","address","port","slot","drain","wait_ms"}], taken; of a slot the longest wait
+ * counts. */
 void edge_apply(struct core *core, const struct app_env *ae, json_t *servers, edge_done_fn *done,
                 void *context);
 /* Wait until none of these servers has a request left, or the deadline passed. names taken. */

@@ -314,11 +314,28 @@ const char *instance_short(const char *name)
     return dot ? dot + 1 : name;
 }
 
+/* How long the edge waits for an answer of it: as its release's configuration says. `before`, the
+ * row before, is most often of the same release. */
+static int put_wait(struct core *core, int64_t app_env_id, const json_t *before, json_t *row,
+                    struct err *err)
+{
+    AUTO_JSON *release = NULL;
+    int64_t number = json_int(row, "release", 0), wait = json_int(before, "wait_ms", 0);
+    if (!before || json_int(before, "release", 0) != number) {
+        if (release_get(core, app_env_id, number, &release, err) < 0)
+            return -1;
+        wait = json_int(json_dict(json_dict(release, "config"), "proxy"), "response_timeout_ms", 0);
+    }
+    json_put_int(row, "wait_ms", wait);
+    return 0;
+}
+
 int instance_servers(struct core *core, int64_t app_env_id, json_t **ret_servers, struct err *err)
 {
     AUTO_JSON *rows = NULL;
     if (store_rows(core->store, &rows, err,
-                   "SELECT name, address, port, slot, CASE WHEN state='draining' THEN 1 ELSE 0 END "
+                   "SELECT name, address, port, slot, release, CASE WHEN state='draining' THEN 1 "
+                   "ELSE 0 END "
                    "AS drain FROM instance"
                    " WHERE app_env_id=$1 AND state IN ('serving','draining') AND address<>'' ORDER "
                    "BY name",
@@ -330,6 +347,8 @@ int instance_servers(struct core *core, int64_t app_env_id, json_t **ret_servers
     {
         AUTO_FREE char *name = mem_strdup(instance_short(json_text_or(row, "name", "")));
         json_put_text(row, "name", name);
+        if (put_wait(core, app_env_id, i ? json_array_get(rows, i - 1) : NULL, row, err) < 0)
+            return -1;
     }
     *ret_servers = TAKE(rows);
     return 0;

@@ -81,8 +81,8 @@ int instance_delete(struct core *core, const char *name, struct err *err) MUST_C
  * state. Ordered by creation. */
 int instance_names(struct core *core, int64_t app_env_id, int64_t release, const char *slot,
                    unsigned states, json_t **ret_names, struct err *err) MUST_CHECK;
-/* What the edge shall have: [{"name","address","port","slot","drain"}]; name without the app-env's
- * prefix. */
+/* What the edge shall have: [{"name","address","port","slot","drain","release","wait_ms"}]; name
+ * without the app-env's prefix. */
 int instance_servers(struct core *core, int64_t app_env_id, json_t **ret_servers,
                      struct err *err) MUST_CHECK;
 /* "shop.dev.r42.1" -> "r42.1". */

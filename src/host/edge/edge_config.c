@@ -1,9 +1,10 @@
 /* Writing HAProxy's configuration. See edge_config.h.
  *
  * Traffic: hosts.map leads from the host name to the app-env's name, routes.map from there to
- * "live|next|share": one entry decides, and is never guarded by the health of servers. Backends of
- * both slots exist before they are needed. Nothing here comes from outside as text: names, domains
- * and addresses were checked when the state was parsed. */
+ * "live|next|share|wait|wait": one entry decides, also how long each slot's answers may take, and
+ * is never guarded by the health of servers. Backends of both slots exist before they are needed.
+ * Nothing here comes from outside as text: names, domains and addresses were checked when the state
+ * was parsed. */
 #include "host/edge/edge_config.h"
 #include <errno.h>
 #include <stdio.h>
@@ -114,12 +115,13 @@ static void print_defaults(struct buf *out)
              "  http-error status 503 content-type text/plain string "
              "\"503 no instance of this app answers: see its instances and their output\\n\"\n"
              "  http-error status 504 content-type text/plain string "
-             "\"504 the app did not answer within 60 seconds\\n\"\n"
+             "\"504 the app did not answer in its time (proxy.response_timeout)\\n\"\n"
              "defaults app from edge\n"
              "  balance roundrobin\n"
              "  retries 3\n"
              "  option redispatch 1\n"
              "  retry-on conn-failure empty-response\n"
+             "  http-request set-timeout server var(txn.wait) if { var(txn.wait) -m int gt 0 }\n"
              "  http-request disable-l7-retry if !{ method GET HEAD OPTIONS PUT DELETE }\n");
 }
 
@@ -224,8 +226,12 @@ static void print_routing(const struct edge_config *c, struct buf *out)
              "environment\\n\" if { var(txn.route) -m str !none }\n"
              "  http-request set-var(txn.share) var(txn.route),field(3,|)\n"
              "  http-request set-var(txn.to) var(txn.route),field(1,|)\n"
+             "  http-request set-var(txn.wait) var(txn.route),field(4,|)\n"
+             "  http-request set-var(txn.draw) rand(10000),sub(txn.share)\n"
              "  http-request set-var(txn.to) var(txn.route),field(2,|) "
-             "if { rand(10000),sub(txn.share) lt 0 }\n"
+             "if { var(txn.draw) -m int lt 0 }\n"
+             "  http-request set-var(txn.wait) var(txn.route),field(5,|) "
+             "if { var(txn.draw) -m int lt 0 }\n"
              "  use_backend %[var(txn.to)]\n"
              "  default_backend unready\n");
 }
@@ -296,7 +302,7 @@ void edge_config_print_hosts(const struct edge_config *c, struct buf *out)
 
 void edge_config_print_routes(const struct edge_config *c, struct buf *out)
 {
-    char route[64];
+    char route[EDGE_ROUTE_MAX];
     for (size_t i = 0; i < c->table->count; i++) {
         const struct edge_app_env *e = c->table->items[i];
         if (e->removed)

@@ -64,7 +64,7 @@ TEST(makes_no_backends_for_what_was_removed)
     AUTO_FREE char *hosts = printed(&t, edge_config_print_hosts);
     IS_STR(hosts, "slipway.localhost slipway\nshop.dev.localhost shop.dev\n");
     AUTO_FREE char *routes = printed(&t, edge_config_print_routes);
-    IS_STR(routes, "shop.dev e3a|e3b|0\n");
+    IS_STR(routes, "shop.dev e3a|e3b|0|0|0\n");
     edge_table_done(&t);
 }
 

@@ -226,7 +226,7 @@ static void hosts_leave(struct edge_plan *p, const struct edge_app_env *e)
 
 static void route_plan(struct edge_plan *p, const struct edge_app_env *e)
 {
-    char route[64];
+    char route[EDGE_ROUTE_MAX];
     edge_app_env_route(e, route);
     value_plan(p, &p->model->routes, p->routes_path, e->name, route);
     for (size_t i = 0; i < e->domain_count; i++)

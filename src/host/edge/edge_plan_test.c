@@ -63,7 +63,7 @@ TEST(adds_checks_readies_and_routes)
            "add server e17a/r1.1 10.213.0.1:80 weight 100 check inter 1s fall 2 rise 1\n"
            "enable health e17a/r1.1\n"
            "set server e17a/r1.1 state ready\n"
-           "add map R shop.dev e17a|e17b|0\n"
+           "add map R shop.dev e17a|e17b|0|0|0\n"
            "add map H shop.dev.localhost shop.dev\n");
     IS_STR(planned(&b, state("a", 0, ONE, "")), "");
     bench_done(&b);
@@ -78,11 +78,11 @@ TEST(flips_with_one_map_entry_after_the_adds)
            "add server e17b/r2.1 10.213.0.2:80 weight 100 check inter 1s fall 2 rise 1\n"
            "enable health e17b/r2.1\n"
            "set server e17b/r2.1 state ready\n"
-           "set map R shop.dev e17b|e17a|0\n");
+           "set map R shop.dev e17b|e17a|0|0|0\n");
     IS_STR(planned(&b, state("b", 0, "", TWO)), ""); /* without traffic: left to the sweeper */
     OK(edge_model_server(&b.model, 17, EDGE_SLOT_A, "r1.1")->gone);
     IS_STR(planned(&b, state("a", 0, ONE, TWO)), "set server e17a/r1.1 health up\n"
-                                                 "set map R shop.dev e17a|e17b|0\n");
+                                                 "set map R shop.dev e17a|e17b|0|0|0\n");
     OK(!edge_model_server(&b.model, 17, EDGE_SLOT_A, "r1.1")->gone);
     bench_done(&b);
 }
@@ -107,7 +107,7 @@ TEST(drains_the_unwanted_before_their_slot_gets_requests)
     bench_init(&b);
     (void)planned(&b, state("b", 0, ONE, TWO));
     IS_STR(planned(&b, state("a", 0, "", TWO)),
-           "set server e17a/r1.1 state drain\nset map R shop.dev e17a|e17b|0\n");
+           "set server e17a/r1.1 state drain\nset map R shop.dev e17a|e17b|0|0|0\n");
     bench_done(&b);
 }
 
@@ -202,7 +202,7 @@ TEST(makes_a_strange_process_ours)
                         STR("0x2 shop.dev e17b|e17a|0\n0x3 gone.dev e18a|e18b|0\n"));
     edge_table_put(&t, state("a", 0, ONE, ""));
     OK(edge_plan_all(&b.plan, &t));
-    IS_STR(b.commands.text.data, "set map R shop.dev e17a|e17b|0\n"
+    IS_STR(b.commands.text.data, "set map R shop.dev e17a|e17b|0|0|0\n"
                                  "add map H shop.dev.localhost shop.dev\n"
                                  "del map H evil.com\n"
                                  "del map R gone.dev\n");

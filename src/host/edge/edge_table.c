@@ -154,6 +154,11 @@ static const struct json_field state_fields[] = {
     {"share", JSON_FIELD_INT, false, 0, EDGE_SHARE_ALL},
     {"slots", JSON_FIELD_OBJECT, true, 0, 0},
     {"maintenance", JSON_FIELD_BOOL, false, 0, 0},
+    {"wait_ms", JSON_FIELD_OBJECT, false, 0, 0},
+};
+static const struct json_field wait_fields[] = {
+    {"a", JSON_FIELD_INT, false, 0, EDGE_WAIT_MAX_MS},
+    {"b", JSON_FIELD_INT, false, 0, EDGE_WAIT_MAX_MS},
 };
 static const struct json_field slot_fields[] = {
     {"a", JSON_FIELD_ARRAY, false, 0, EDGE_SERVERS_MAX},
@@ -165,7 +170,11 @@ static int state_parse(const struct edge_limits *limits, const json_t *state,
 {
     if (json_check(state, state_fields, ARRAY_SIZE(state_fields), err) < 0)
         return -1;
-    const json_t *slots = json_dict(state, "slots");
+    const json_t *slots = json_dict(state, "slots"), *wait = json_dict(state, "wait_ms");
+    if (wait && json_check(wait, wait_fields, ARRAY_SIZE(wait_fields), err) < 0)
+        return -1;
+    e->wait_ms[EDGE_SLOT_A] = json_int(wait, "a", 0);
+    e->wait_ms[EDGE_SLOT_B] = json_int(wait, "b", 0);
     e->share = json_int(state, "share", 0);
     e->maintenance = json_bool(state, "maintenance", false);
     if (json_check(slots, slot_fields, ARRAY_SIZE(slot_fields), err) < 0 ||
@@ -241,6 +250,10 @@ static json_t *state_json(const struct edge_app_env *e)
     json_put_int(state, "share", e->share);
     json_put_bool(state, "maintenance", e->maintenance);
     json_put(state, "slots", slots);
+    json_t *wait = json_object();
+    json_put_int(wait, "a", e->wait_ms[EDGE_SLOT_A]);
+    json_put_int(wait, "b", e->wait_ms[EDGE_SLOT_B]);
+    json_put(state, "wait_ms", wait);
     return state;
 }
 
@@ -276,18 +289,19 @@ bool edge_app_env_routed(const struct edge_app_env *e, enum edge_slot slot)
     return slot == e->live ? e->share < EDGE_SHARE_ALL : e->share > 0;
 }
 
-void edge_app_env_route(const struct edge_app_env *e, char ret_text[64])
+void edge_app_env_route(const struct edge_app_env *e, char ret_text[EDGE_ROUTE_MAX])
 {
     ASSERT(!e->removed);
     long long id = e->id;
     char live = e->live == EDGE_SLOT_A ? 'a' : 'b';
     if (e->maintenance)
-        (void)snprintf(ret_text, 64, "!maintenance");
+        (void)snprintf(ret_text, EDGE_ROUTE_MAX, "!maintenance");
     else if (e->live == EDGE_SLOT_NONE)
-        (void)snprintf(ret_text, 64, "!none");
+        (void)snprintf(ret_text, EDGE_ROUTE_MAX, "!none");
     else
-        (void)snprintf(ret_text, 64, "e%lld%c|e%lld%c|%lld", id, live, id, live == 'a' ? 'b' : 'a',
-                       (long long)e->share);
+        (void)snprintf(ret_text, EDGE_ROUTE_MAX, "e%lld%c|e%lld%c|%lld|%lld|%lld", id, live, id,
+                       live == 'a' ? 'b' : 'a', (long long)e->share, (long long)e->wait_ms[e->live],
+                       (long long)e->wait_ms[e->live == EDGE_SLOT_A ? EDGE_SLOT_B : EDGE_SLOT_A]);
 }
 
 /* Tables. */

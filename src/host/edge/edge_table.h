@@ -17,6 +17,8 @@
 #define EDGE_DOMAINS_MAX 100
 #define EDGE_SERVERS_MAX 500 /* of one slot */
 #define EDGE_SHARE_ALL 10000
+#define EDGE_WAIT_MAX_MS ((int64_t)24 * 3600 * 1000)
+#define EDGE_ROUTE_MAX 96
 #define EDGE_PLATFORM "slipway" /* name of the platform's own host in hosts.map and log lines */
 
 enum edge_slot { EDGE_SLOT_A, EDGE_SLOT_B, EDGE_SLOTS, EDGE_SLOT_NONE = EDGE_SLOTS };
@@ -44,7 +46,8 @@ struct edge_app_env {
     char **domains;
     size_t domain_count;
     struct edge_group slots[EDGE_SLOTS];
-    char *line; /* as it stands in the file, made when first needed */
+    int64_t wait_ms[EDGE_SLOTS]; /* for an answer of that slot; 0: the edge's own */
+    char *line;                  /* as it stands in the file, made when first needed */
 };
 struct edge_app_env *edge_app_env_ref(struct edge_app_env *e);
 void edge_app_env_unref(struct edge_app_env *e);
@@ -75,8 +78,9 @@ const struct edge_server *edge_app_env_server(const struct edge_app_env *e, enum
                                               const char *name);
 /* Does this slot get requests? */
 bool edge_app_env_routed(const struct edge_app_env *e, enum edge_slot slot);
-/* The value of route.map: "e17a|e17b|500", or "!maintenance", "!none". */
-void edge_app_env_route(const struct edge_app_env *e, char ret_text[64]);
+/* The value of route.map: "e17a|e17b|500|30000|30000" (live, next, share of next, how long answers
+ * of each may take), or "!maintenance", "!none". */
+void edge_app_env_route(const struct edge_app_env *e, char ret_text[EDGE_ROUTE_MAX]);
 
 struct edge_table { /* sorted by id */
     struct edge_app_env **items;

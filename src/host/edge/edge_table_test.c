@@ -17,13 +17,13 @@ static struct edge_app_env *parse(int64_t id, const char *name, const char *stat
 static const char whole[] =
     "{\"domains\":[\"shop.dev.localhost\",\"shop.example.com\"],\"live\":\"a\",\"share\":500,"
     "\"slots\":{\"a\":[{\"name\":\"r42.1\",\"address\":\"10.213.0.7\",\"port\":3000,\"weight\":50,"
-    "\"drain\":true}],\"b\":[]},\"maintenance\":false}";
+    "\"drain\":true}],\"b\":[]},\"maintenance\":false,\"wait_ms\":{\"a\":1000,\"b\":30000}}";
 
 TEST(reads_the_whole_state)
 {
     struct err err = ERR_INIT;
     AUTO_APP_ENV *e = parse(17, "shop.dev", whole, &err);
-    char route[64];
+    char route[EDGE_ROUTE_MAX];
     OK(e != NULL);
     IS_INT(e->domain_count, 2);
     IS_STR(e->domains[1], "shop.example.com");
@@ -32,13 +32,13 @@ TEST(reads_the_whole_state)
     IS_INT(e->slots[EDGE_SLOT_A].servers[0].weight, 50);
     OK(e->slots[EDGE_SLOT_A].servers[0].drain);
     edge_app_env_route(e, route);
-    IS_STR(route, "e17a|e17b|500");
+    IS_STR(route, "e17a|e17b|500|1000|30000");
 }
 
 TEST(knows_which_slot_gets_requests)
 {
     struct edge_app_env e = {.live = EDGE_SLOT_A};
-    char route[64];
+    char route[EDGE_ROUTE_MAX];
     OK(edge_app_env_routed(&e, EDGE_SLOT_A) && !edge_app_env_routed(&e, EDGE_SLOT_B));
     e.share = 1;
     OK(edge_app_env_routed(&e, EDGE_SLOT_A) && edge_app_env_routed(&e, EDGE_SLOT_B));
