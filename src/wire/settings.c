@@ -164,6 +164,16 @@ static bool setting_is_url(struct str text)
     return true;
 }
 
+static bool setting_is_yes(struct str text)
+{
+    return str_is(text, "yes") || str_is(text, "true") || str_is(text, "on");
+}
+
+static bool setting_is_no(struct str text)
+{
+    return str_is(text, "no") || str_is(text, "false") || str_is(text, "off");
+}
+
 static bool setting_is_level(struct str text)
 {
     return str_is(text, "error") || str_is(text, "warn") || str_is(text, "info") ||
@@ -200,7 +210,7 @@ static const char *setting_wanted(const struct setting *setting, struct str text
     case SETTING_LEVEL:
         return setting_is_level(text) ? NULL : "error, warn, info or debug";
     case SETTING_BOOL:
-        return str_is(text, "true") || str_is(text, "false") ? NULL : "true or false";
+        return setting_is_yes(text) || setting_is_no(text) ? NULL : "yes or no";
     case SETTING_INT:
     case SETTING_BYTES:
         break; /* checked while parsing */
@@ -235,7 +245,7 @@ static int setting_set(struct settings *s, const struct setting *setting, struct
     case SETTING_BYTES:
         return setting_number(setting, text, (int64_t *)(void *)at, err);
     case SETTING_BOOL:
-        *(bool *)at = str_is(text, "true");
+        *(bool *)at = setting_is_yes(text);
         return 0;
     case SETTING_ID:
     case SETTING_PATH:

@@ -101,7 +101,8 @@ TEST(every_kind_of_bad_value_is_refused)
         "id_first = 4294967295",
         "user_core = Root",
         "user_core = -x",
-        "insecure_http = yes",
+        "insecure_http = 1",
+        "insecure_http = YES",
         "ca_bundle = x.pem",
         "npm_registry = ftp://x",
         "http_proxy = http://me:word@proxy:3128",
@@ -122,6 +123,10 @@ TEST(the_api_beyond_loopback_needs_a_word)
 {
     OK(refusal("api_listen = 0.0.0.0:7000") != NULL);
     OK(refusal("api_listen = 0.0.0.0:7000\ninsecure_http = true") == NULL);
+    OK(refusal("api_listen = 0.0.0.0:7000\ninsecure_http = yes") == NULL);
+    OK(refusal("api_listen = 0.0.0.0:7000\ninsecure_http = on") == NULL);
+    OK(refusal("api_listen = 0.0.0.0:7000\ninsecure_http = no") != NULL);
+    OK(refusal("insecure_http = off") == NULL);
     OK(refusal("api_listen = [::1]:7000") == NULL);
     OK(refusal("edge_http = 443") != NULL);
 }
