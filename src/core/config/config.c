@@ -291,7 +291,7 @@ static json_t *image_spec(const json_t *config)
     copy_as(image, "command", json_object_get(config, "run"));
     json_put(image, "env", json_object());
     json_put_int(image, "port", json_int(json_dict(config, "proxy"), "app_port", 0));
-    json_put_text(image, "user", "app");
+    json_put_text(image, "user", "1000:1000");
     return image;
 }
 

@@ -228,7 +228,7 @@ TEST(the_build_spec_has_the_shape_of_wire_host)
             "\"./public/\"],\"exclude\":[\"node_modules/.cache\"],\"cache\":[\"/root/.npm\"],"
             "\"env\":{\"CI\":\"true\",\"EMPTY\":\"\"},\"network\":false,\"memory\":1073741824,"
             "\"pids\":512,\"seconds\":91,\"volume\":0,\"image\":{\"command\":[\"node\","
-            "\"--port\",\"\",\"$PORT\"],\"env\":{},\"port\":8080,\"user\":\"app\"}}");
+            "\"--port\",\"\",\"$PORT\"],\"env\":{},\"port\":8080,\"user\":\"1000:1000\"}}");
 }
 
 TEST(the_instance_spec_has_the_shape_of_wire_host)

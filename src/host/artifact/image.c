@@ -7,6 +7,11 @@
 #include "base/mem.h"
 #include "host/artifact/artifact_priv.h"
 
+#ifdef __aarch64__ /* as OCI calls what we are compiled for: that is what builds make */
+#define ARCHITECTURE "arm64"
+#else
+#define ARCHITECTURE "amd64"
+#endif
 #define TYPE_MANIFEST "application/vnd.oci.image.manifest.v1+json"
 #define TYPE_CONFIG "application/vnd.oci.image.config.v1+json"
 #define TYPE_LAYER "application/vnd.oci.image.layer.v1.tar"
@@ -78,7 +83,7 @@ static json_t *image_config(const struct artifact_parts *parts)
 {
     json_t *config = json_object(), *rootfs = json_object(), *ids = json_array();
     put_time(config, "created", parts->created);
-    json_put_text(config, "architecture", "amd64");
+    json_put_text(config, "architecture", ARCHITECTURE);
     json_put_text(config, "os", "linux");
     json_put(config, "config", run_config(parts));
     if (strcmp(parts->base, "host") != 0)

@@ -63,6 +63,8 @@ TEST(npm_ci_through_the_sandbox)
     static const char spec[] =
         "{" BASE ",\"cache\":[\"/root/.npm\"],\"steps\":["
         "{\"name\":\"install\",\"run\":[\"npm\",\"ci\",\"--no-audit\",\"--no-fund\"]},"
+        "{\"name\":\"who\",\"run\":[\"getent\",\"passwd\",\"1000\"]},"
+        "{\"name\":\"group\",\"run\":[\"getent\",\"group\",\"app\"]},"
         "{\"name\":\"run\",\"run\":[\"node\",\"server.js\"]}],\"output\":[\".\"],"
         "\"image\":{\"command\":[\"node\",\"server.js\"]}}";
     struct answer a, prepare;
@@ -70,6 +72,8 @@ TEST(npm_ci_through_the_sandbox)
         return;
     build_wait(&a, "shop.test.b1", npm_files, spec);
     OK(a.output.data && strstr(a.output.data, "172800000"));
+    OK(a.output.data && strstr(a.output.data, "app:x:1000:1000:app:/app:/bin/sh"));
+    OK(a.output.data && strstr(a.output.data, "app:x:1000:\n"));
     answer_done(&a);
     build_wait(&a, "shop.test.b2", npm_files, spec);
     json_t *args = json_object();

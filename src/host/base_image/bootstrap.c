@@ -19,6 +19,11 @@
 #define BOOTSTRAP_MS (20 * 60 * 1000)
 #define ROOM (2ll << 30)
 #define TAIL_MAX 2048
+/* Instances run as 1000:1000: getpwuid and os.userInfo() fail for an id that has no name. The texts
+ * are ours from end to end: mmdebstrap gives a hook to sh. */
+#define USER_HOOK                                                                                  \
+    "--customize-hook=echo app:x:1000:1000:app:/app:/bin/sh >>\"$1/etc/passwd\" && "               \
+    "echo app:x:1000: >>\"$1/etc/group\""
 #define EPOCH "SOURCE_DATE_EPOCH=946684800" /* 2000-01-01: zip cannot say anything before 1980 */
 
 struct bootstrap {
@@ -174,11 +179,23 @@ static int run(struct bootstrap *b, const struct sources *s, const struct packag
                          proxy[0] ? http : NULL,
                          https,
                          NULL};
-    const char *argv[40] = {UNSHARE,        "--mount",  "--propagation",     "slave",
-                            "--",           MMDEBSTRAP, "--variant=minbase", "--mode=root",
-                            "--format=tar", include,    "--skip=output/dev", resolv,
-                            hostname,       s->suite,   b->blob_path};
-    size_t count = 15;
+    const char *argv[40] = {UNSHARE,
+                            "--mount",
+                            "--propagation",
+                            "slave",
+                            "--",
+                            MMDEBSTRAP,
+                            "--variant=minbase",
+                            "--mode=root",
+                            "--format=tar",
+                            include,
+                            "--skip=output/dev",
+                            resolv,
+                            hostname,
+                            USER_HOOK,
+                            s->suite,
+                            b->blob_path};
+    size_t count = 16;
     for (size_t i = 0; i < s->count; i++)
         argv[count++] = s->lines[i];
     struct child_spec spec = {.argv = argv,
