@@ -249,7 +249,7 @@ static inline enum err_kind fake_build(struct fake_host *f, const struct message
     const char *name = json_text_or(m->args, "build", "");
     if (json_object_get(f->built, name))
         return E_OK;
-    if (m->fds[0] < 0)
+    if (json_object_size(json_dict(m->args, "spec")) == 0)
         return E_NOT_FOUND;
     if (f->fail_build > 0 && --f->fail_build == 0)
         return E_BUILD_FAILED;
@@ -391,7 +391,8 @@ static inline void fake_answer(struct fake_host *f, size_t index)
 static const struct message_verb fake_verbs[] = {
     {WIRE("hello", host_hello), 0, fake_hello},
     {WIRE("base.ensure", host_base_ensure), 0, fake_queue},
-    {WIRE("build.run", host_build_run), -1, fake_queue},
+    {WIRE("build.run", host_build_run), 0, fake_queue},
+    {WIRE("build.source", host_build_source), 1, fake_queue},
     {WIRE("build.cancel", host_build_cancel), 0, fake_queue},
     {WIRE("release.prepare", host_release_prepare), 0, fake_queue},
     {WIRE("retention", host_retention), 0, fake_queue},

@@ -29,11 +29,12 @@ static void verb_dump(void *context, struct message *m);
 static void verb_fault(void *context, struct message *m);
 
 #define NO_FDS 0
-#define FD_OPTIONAL (-1)
+#define ONE_FD 1
 static const struct message_verb table[] = {
     {WIRE("hello", host_hello), NO_FDS, verb_hello},
     {WIRE("base.ensure", host_base_ensure), NO_FDS, base_image_verb_ensure},
-    {WIRE("build.run", host_build_run), FD_OPTIONAL, build_verb_run},
+    {WIRE("build.run", host_build_run), NO_FDS, build_verb_run},
+    {WIRE("build.source", host_build_source), ONE_FD, build_verb_source},
     {WIRE("build.cancel", host_build_cancel), NO_FDS, build_verb_cancel},
     {WIRE("build.output", host_build_output), NO_FDS, build_verb_output},
     {WIRE("release.prepare", host_release_prepare), NO_FDS, artifact_verb_prepare},

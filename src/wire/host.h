@@ -20,10 +20,13 @@ WIRE_TABLE host_hello[] = {WIRE_INT("protocol", 1, 1000), WIRE_INT("epoch", 1, W
  * ("host" gives base = build_base = "host"). */
 WIRE_TABLE host_base_ensure[] = {WIRE_OBJECT("base")};
 
-/* build.run: one isolated build. fd 0 (when given): the source tree as a tar stream. Without an fd
- * the verb only attaches to a build that runs or reads the result of one that ended (E_NOT_FOUND
- * when the host knows nothing of it). Events, all with "at" (wall ms): "step"   {"step": name,
- * "state": "running"|"done"|"failed", "ms"} "output" {"step", "stream": 1|2, "text": valid UTF-8,
+/* build.run: one isolated build. With an empty spec the verb only attaches to a build that waits or
+ * runs, or reads the result of one that ended (E_NOT_FOUND when the host knows nothing of it). Who
+ * attaches is told what he missed: the checks ("again": true), and whether the source is waited
+ * for. Events, all
+ * with "at" (wall ms): "source" {"attempt"} now the tree is wanted: answer with build.source
+ * "step"   {"step": name, "state": "running"|"done"|"failed", "ms"} "check" CHECK
+ * "output" {"step", "stream": 1|2, "text": valid UTF-8,
  * "offset": byte offset in the build's whole output} reply: {"artifact": digest, "layer": digest,
  * "base": digest, "bytes", "files", "checks": [CHECK], "ms"} CHECK: {"name", "passed", "failed",
  * "skipped", "ms", "ok": bool, "cases": [{"name","outcome","text"}] (failed first, at most 200)}
@@ -43,6 +46,10 @@ WIRE_TABLE host_base_ensure[] = {WIRE_OBJECT("base")};
 WIRE_TABLE host_build_run[] = {WIRE_TEXT("build", 128), WIRE_TEXT("app", 40),
                                WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, 100000),
                                WIRE_OBJECT("spec")};
+/* build.source: fd 0: the source tree as a tar stream, of a build that said "source". A stream that
+ * is cut short is asked for again, a few times: its sender may have died. reply {"taken": bool}:
+ * false when the build does not wait for a tree (any more) */
+WIRE_TABLE host_build_source[] = {WIRE_TEXT("build", 128)};
 WIRE_TABLE host_build_cancel[] = {WIRE_TEXT("build", 128)}; /* reply when every process is gone */
 /* build.output: reply {"text", "offset", "next", "end": bool, "size", "dropped"}; at most 256 KiB a
  * call. */

@@ -1,5 +1,6 @@
-/* The walk of a build: publish its ref, make the base, stream the tree from the courier to host,
- * wait. Each action may be repeated: an event that comes late finds its build ended and is a no-op.
+/* The walk of a build: publish its ref, let host run it, stream the tree from the
+ * courier when host wants it, wait. Each action may be repeated: an event that comes late finds its
+ * build ended and is a no-op.
  */
 #include "core/build/build.h"
 
@@ -107,24 +108,31 @@ static void build_event(struct core *core, int64_t id, int event, const json_t *
 
 /* ---- actions ---- */
 
+struct export
+{
+    struct action *action; /* NULL when it ended meanwhile */
+};
+
 /* One action at a time for a build; in memory only, since an action can be repeated. */
 struct action {
     struct core *core;
     int64_t id;
     struct app_env ae;
-    json_t *row;    /* build_config */
-    json_t *checks; /* told so far: all that a failed build leaves of them */
+    json_t *row;           /* build_config */
+    json_t *checks;        /* told so far: all that a failed build leaves of them */
+    bool wants_source;     /* host has asked for the tree and not got it yet */
+    struct export *export; /* the courier is writing it */
     struct action *next;
 };
 static struct action *actions;
 
-static bool acting(int64_t id)
+static struct action *acting(int64_t id)
 {
     for (struct action *a = actions; a; a = a->next) {
         if (a->id == id)
-            return true;
+            return a;
     }
-    return false;
+    return NULL;
 }
 
 static void action_end(struct action *a)
@@ -135,6 +143,8 @@ static void action_end(struct action *a)
             break;
         }
     }
+    if (a->export)
+        a->export->action = NULL;
     json_decref(a->row);
     json_decref(a->checks);
     free(a);
@@ -218,15 +228,123 @@ static json_t *run_args(struct action *a, bool whole, struct err *err)
     return TAKE(args);
 }
 
+/* ---- the source ----
+ * Host says when it wants the tree; then a pipe is made, the courier gets one end and host the
+ * other. Whoever of the two dies meanwhile costs time and no build: host asks again for what was
+ * cut, and a host that is new asks for what it never got. */
+
+static void ignore_reply(void *context, json_t *ok, const struct err *error)
+{
+    (void)ok;
+    if (error)
+        log_warn(context, F_ERR(error));
+}
+
+static void act_cancel(struct action *a)
+{
+    static const char sentence[] = "a build that ended could not be killed now, asking again when "
+                                   "host reconnects";
+    json_t *args = json_object();
+    AUTO_FREE char *name = build_wire_name(&a->ae, json_int(a->row, "number", 0));
+    json_put_text(args, "build", name);
+    link_call(a->core->host, "build.cancel", args, 10000, ignore_reply, (void *)sentence);
+}
+
+static void source_send(struct action *a);
+
+/* Host sees a cut archive only; the courier knows why. No reason is that one of the two went away,
+ * or that host has had enough of the build. */
+static void on_exported(void *context, json_t *ok, const struct err *error)
+{
+    struct export *e = context;
+    struct action *a = e->action;
+    (void)ok;
+    free(e);
+    if (!a)
+        return;
+    a->export = NULL;
+    if (error && !role_away(error) && error->kind != E_CANCELLED) {
+        struct err why = *error;
+        (void)err_wrap(&why, "the tree could not be exported");    /* -1 always */
+        build_event(a->core, a->id, BUILD_EVENT_FAIL, NULL, &why); /* host is told by a cancel */
+        return;
+    }
+    if (a->wants_source)
+        source_send(a);
+}
+
+static void ask_export(struct action *a, int write_end)
+{
+    json_t *args = json_object();
+    json_put_text(args, "app", a->ae.app);
+    json_put_text(args, "commit", json_text(a->row, "commit_id"));
+    a->export = mem_alloc(sizeof(*a->export));
+    *a->export = (struct export){a};
+    struct channel_request request = {.verb = "export",
+                                      .args = args,
+                                      .fds = {write_end},
+                                      .fd_count = 1,
+                                      .on_reply = on_exported,
+                                      .context = a->export};
+    link_request(a->core->courier, &request);
+}
+
+static void give_source(struct action *a, int read_end)
+{
+    static const char sentence[] = "host did not take a build's tree, it asks again";
+    json_t *args = json_object();
+    AUTO_FREE char *name = build_wire_name(&a->ae, json_int(a->row, "number", 0));
+    json_put_text(args, "build", name);
+    struct channel_request request = {.verb = "build.source",
+                                      .args = args,
+                                      .fds = {read_end},
+                                      .fd_count = 1,
+                                      .on_reply = ignore_reply,
+                                      .context = (void *)sentence};
+    link_request(a->core->host, &request);
+}
+
+/* The courier may be away, or still write to a reader that is gone: then it is done later. */
+static void source_send(struct action *a)
+{
+    int ends[2];
+    if (a->export || !link_up(a->core->courier))
+        return;
+    a->wants_source = false;
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        struct err err = ERR_INIT;
+        (void)FAIL_SYS(&err, "cannot make a pipe");
+        build_event(a->core, a->id, BUILD_EVENT_FAIL, NULL, &err);
+        return;
+    }
+    AUTO_CLOSE int read_end = ends[0];
+    AUTO_CLOSE int write_end = ends[1];
+    FAULT("build.source");
+    ask_export(a, write_end);
+    give_source(a, read_end);
+}
+
+/* What host says while it builds. Who attached again is told what he missed: that is for us, and
+ * not for those who have seen it. */
 static void on_build_event(void *context, const char *event, json_t *args)
 {
     struct action *a = context;
-    if (text_is(event, "check"))
-        json_push(a->checks, json_incref(args));
+    if (text_is(event, "source")) {
+        a->wants_source = true;
+        source_send(a);
+        return;
+    }
     json_t *data = json_copy(args);
+    bool again = json_bool(data, "again", false);
+    (void)json_object_del(data, "again"); /* absent is fine */
+    if (text_is(event, "check"))
+        json_push(a->checks, json_copy(data));
     json_put_int(data, "number", json_int(a->row, "number", 0));
     json_put_text(data, "event", event);
-    feed_publish(a->core->feed, text_is(event, "output") ? "output" : "build", a->ae.id, data);
+    if (again)
+        json_decref(data);
+    else
+        feed_publish(a->core->feed, text_is(event, "output") ? "output" : "build", a->ae.id, data);
 }
 
 static void on_built(void *context, json_t *ok, const struct err *error)
@@ -249,69 +367,17 @@ static void on_built(void *context, json_t *ok, const struct err *error)
     build_event(core, id, BUILD_EVENT_SUCCEED, result, NULL);
 }
 
-struct export
-{
-    struct core *core;
-    int64_t id;
-};
-
-/* Host sees a cut archive only; the courier knows why. When the channel alone broke, courier and
- * host go on without us: the pipe is theirs. */
-static void on_exported(void *context, json_t *ok, const struct err *error)
-{
-    struct export *e = context;
-    (void)ok;
-    if (error && !role_away(error)) {
-        struct err why = *error;
-        (void)err_wrap(&why, "the tree could not be exported"); /* -1 always */
-        build_event(e->core, e->id, BUILD_EVENT_FAIL, NULL, &why);
-    }
-    free(e);
-}
-
-static void send_tree(struct action *a, int write_end)
-{
-    json_t *args = json_object();
-    json_put_text(args, "app", a->ae.app);
-    json_put_text(args, "commit", json_text(a->row, "commit_id"));
-    struct export *e = mem_alloc(sizeof(*e));
-    *e = (struct export){a->core, a->id};
-    struct channel_request request = {.verb = "export",
-                                      .args = args,
-                                      .fds = {write_end},
-                                      .fd_count = 1,
-                                      .on_reply = on_exported,
-                                      .context = e};
-    link_request(a->core->courier, &request);
-}
-
 static void act_run_whole(struct action *a)
 {
     struct err err = ERR_INIT;
-    int ends[2];
-    if (!link_up(a->core->courier)) { /* acted on again when it is back */
-        action_end(a);
-        return;
-    }
     json_t *args = run_args(a, true, &err);
     if (!args) {
         action_fail(a, &err);
         return;
     }
-    if (pipe2(ends, O_CLOEXEC) < 0) {
-        json_decref(args);
-        (void)FAIL_SYS(&err, "cannot make a pipe");
-        action_fail(a, &err);
-        return;
-    }
-    AUTO_CLOSE int read_end = ends[0];
-    AUTO_CLOSE int write_end = ends[1];
     FAULT("build.run");
-    send_tree(a, write_end);
     struct channel_request run = {.verb = "build.run",
                                   .args = args,
-                                  .fds = {read_end},
-                                  .fd_count = 1,
                                   .on_event = on_build_event,
                                   .on_reply = on_built,
                                   .context = a};
@@ -326,38 +392,13 @@ static bool ended_meanwhile(const struct action *a)
     return build_load(a->core, a->id, &b, &err) < 0 || sm_is_final(&build_sm, b.state);
 }
 
-static void on_base(void *context, json_t *ok, const struct err *error)
-{
-    struct action *a = context;
-    (void)ok;
-    if (error)
-        action_fail(a, error);
-    else if (ended_meanwhile(a))
-        action_end(a);
-    else
-        act_run_whole(a);
-}
-
-static void act_base(struct action *a)
-{
-    AUTO_JSON *spec = config_build_spec(json_dict(a->row, "config"));
-    json_t *args = json_object();
-    json_put(args, "base", json_incref(json_dict(spec, "base")));
-    struct channel_request base = {.verb = "base.ensure",
-                                   .args = args,
-                                   .on_event = on_build_event,
-                                   .on_reply = on_base,
-                                   .context = a};
-    link_request(a->core->host, &base);
-}
-
 static void on_attached(void *context, json_t *ok, const struct err *error)
 {
     struct action *a = context;
     if (error && error->kind == E_NOT_FOUND && ended_meanwhile(a))
         action_end(a);
     else if (error && error->kind == E_NOT_FOUND)
-        act_base(a);
+        act_run_whole(a);
     else
         on_built(context, ok, error);
 }
@@ -375,22 +416,6 @@ static void act_run(struct action *a)
     link_request(a->core->host, &attach);
 }
 
-static void ignore_reply(void *context, json_t *ok, const struct err *error)
-{
-    (void)context, (void)ok;
-    if (error)
-        log_warn("a cancelled build could not be killed now, asking again when host reconnects",
-                 F_ERR(error));
-}
-
-static void act_cancel(struct action *a)
-{
-    json_t *args = json_object();
-    AUTO_FREE char *name = build_wire_name(&a->ae, json_int(a->row, "number", 0));
-    json_put_text(args, "build", name);
-    link_call(a->core->host, "build.cancel", args, 10000, ignore_reply, NULL);
-}
-
 static void build_act(struct core *core, int64_t id)
 {
     struct err err = ERR_INIT;
@@ -405,9 +430,12 @@ static void build_act(struct core *core, int64_t id)
         free(a);
         return;
     }
-    if (b.state == BUILD_CANCELLED)
-        act_cancel(a);
-    if (sm_is_final(&build_sm, b.state) || acting(id)) {
+    if (b.state == BUILD_CANCELLED || b.state == BUILD_FAILED)
+        act_cancel(a); /* a failed one may have failed here and not at host */
+    struct action *present = acting(id);
+    if (present && present->wants_source && !sm_is_final(&build_sm, b.state))
+        source_send(present); /* the courier is back */
+    if (sm_is_final(&build_sm, b.state) || present) {
         json_decref(a->row);
         free(a);
         return;
@@ -441,14 +469,15 @@ static void build_act_later(struct core *core, int64_t id)
     tick_after(core->tick, act_after, NULL, l);
 }
 
-/* Cancelled ones too, for as long as one can run: host may not have heard of it. */
+/* Those that ended here too, for as long as one can run: host may not have heard of it. */
 void build_resume(struct core *core)
 {
     struct err err = ERR_INIT;
     AUTO_JSON *rows = NULL;
     if (store_rows(core->store, &rows, &err,
                    "SELECT id FROM build WHERE state IN ('queued','running') UNION SELECT id FROM "
-                   "build WHERE state='cancelled' AND ended_at>$1 AND app_env_id IN (SELECT id "
+                   "build WHERE state IN ('cancelled','failed') AND ended_at>$1 AND app_env_id IN "
+                   "(SELECT id "
                    "FROM app_env) ORDER BY id",
                    "i", clock_wall_ms(core->clock) - CANCEL_AGAIN_MS) < 0) {
         log_error("cannot list the open builds", F_ERR(&err));

@@ -303,17 +303,50 @@ static int put_all(struct unpack *u, struct err *err)
     return 0;
 }
 
+/* libarchive takes the end of the stream between two entries for the end of the archive. A tree
+ * comes from somebody who may die while he writes it, so there the end has to be said. */
+struct tar_source {
+    int fd;
+    bool ended; /* the stream did, before the archive */
+    char block[READ_BLOCK];
+};
+
+static la_ssize_t source_read(struct archive *a, void *context, const void **ret_data)
+{
+    struct tar_source *s = context;
+    ssize_t n;
+    do
+        n = read(s->fd, s->block, sizeof(s->block));
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        archive_set_error(a, errno, "cannot read");
+    s->ended = n == 0;
+    *ret_data = s->block;
+    return n;
+}
+
+static int check_end(const struct unpack *u, const struct tar_source *s, struct err *err)
+{
+    if (u->kind == UNPACK_TREE && s->ended)
+        return FAIL(err, E_ARCHIVE_INVALID, "not a whole tar archive: it ends without saying so");
+    return 0;
+}
+
 int unpack_tar(struct unpack *u, int tar_fd, struct err *err)
 {
+    static struct tar_source source;
+    source = (struct tar_source){.fd = tar_fd};
     u->parent_fd = -1;
     u->archive = archive_read_new();
     if (!u->archive || archive_read_support_format_tar(u->archive) != ARCHIVE_OK ||
         archive_read_support_filter_none(u->archive) != ARCHIVE_OK)
         return FAIL(err, E_INTERNAL, "cannot set up the tar reader");
-    int r = archive_read_open_fd(u->archive, tar_fd, READ_BLOCK) == ARCHIVE_OK
+    int r = archive_read_open(u->archive, &source, NULL, source_read, NULL) == ARCHIVE_OK
                 ? put_all(u, err)
                 : FAIL(err, E_ARCHIVE_INVALID, "not a tar archive: %s",
                        archive_error_string(u->archive));
+    if (r == 0)
+        r = check_end(u, &source, err);
     (void)archive_read_free(u->archive); /* only memory */
     free(u->parent);
     if (u->parent_fd >= 0)

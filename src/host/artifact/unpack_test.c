@@ -68,6 +68,22 @@ static const char *refusal(const struct row *rows, size_t count)
     refusal((const struct row[]){__VA_ARGS__},                                                     \
             sizeof((const struct row[]){__VA_ARGS__}) / sizeof(struct row))
 
+/* The courier may die between two entries. */
+TEST(a_tree_that_ends_between_two_entries_is_not_whole)
+{
+    static const struct row rows[] = {{"a", AE_IFREG}, {"b", AE_IFREG}};
+    AUTO_FREE char *tar = tar_make(rows, ARRAY_SIZE(rows));
+    struct err err = ERR_INIT;
+    IS_INT(unpack_path(tar, UNPACK_TREE, 100, 1000, &err), 0);
+    OK(truncate(tar, 1024) == 0); /* one header, its content */
+    IS_INT(unpack_path(tar, UNPACK_TREE, 100, 1000, &err), -1);
+    IS_STR(err_name(err.kind), "archive_invalid");
+    err = (struct err)ERR_INIT;
+    OK(truncate(tar, 0) == 0);
+    IS_INT(unpack_path(tar, UNPACK_TREE, 100, 1000, &err), -1);
+    IS_STR(err_name(err.kind), "archive_invalid");
+}
+
 TEST(names_that_leave_are_refused)
 {
     IS_STR(REFUSAL({"../../etc/cron.d/x", AE_IFREG}), "archive_path");

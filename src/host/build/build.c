@@ -35,10 +35,32 @@ uint32_t build_range(const struct build *b)
     return settings_range(b->host->settings, b->app_env_id, 1);
 }
 
-int64_t build_limit(const struct build *b, const char *name, int64_t fallback)
+int64_t build_limit(const struct build *b, const char *name, int64_t ceiling)
 {
     int64_t value = json_int(b->spec, name, 0);
-    return value > 0 ? value : fallback;
+    return value > 0 && value < ceiling ? value : ceiling;
+}
+
+/* Said once, at the top of the output: whoever asked for more would look for it elsewhere. */
+static void note_limits(struct build *b)
+{
+    const struct settings *s = b->host->settings;
+    const struct {
+        const char *name, *setting;
+        int64_t ceiling;
+    } limits[] = {{"memory", "build_memory", s->build_memory},
+                  {"pids", "build_pids", s->build_pids},
+                  {"volume", "build_volume", s->build_volume},
+                  {"seconds", "build_seconds", s->build_seconds}};
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        int64_t value = json_int(b->spec, limits[i].name, 0);
+        if (value <= limits[i].ceiling)
+            continue;
+        AUTO_FREE char *text =
+            mem_format("%s: %lld was asked for, %lld is the most here (setting %s)", limits[i].name,
+                       (long long)value, (long long)limits[i].ceiling, limits[i].setting);
+        output_note(b->output, text);
+    }
 }
 
 int build_secret_value(const json_t *secret, struct secret *ret_value, struct err *err)
@@ -115,11 +137,11 @@ static size_t running_count(void)
 {
     size_t count = 0;
     for (size_t i = 0; i < builds.count; i++)
-        count += ((struct build *)builds.entries[i].value)->state != BUILD_QUEUED;
+        count += ((struct build *)builds.entries[i].value)->state > BUILD_QUEUED;
     return count;
 }
 
-static void start_next(void *context)
+void build_start_next(void *context)
 {
     (void)context;
     for (size_t i = 0; i < builds.count; i++) {
@@ -219,7 +241,20 @@ void build_finish(struct build *b)
     (void)map_remove(&builds, b->name);
     answer_all(b, ok);
     build_free(b);
-    loop_defer(start_next, NULL);
+    loop_defer(build_start_next, NULL);
+}
+
+static void tell_checks(struct ticket *t, const json_t *checks)
+{
+    size_t i;
+    json_t *check;
+    json_array_foreach((json_t *)checks, i, check)
+    {
+        json_t *args = json_copy(check);
+        json_put_int(args, "at", clock_wall_ms(clock_system()));
+        json_put_bool(args, "again", true);
+        ticket_event(t, "check", args);
+    }
 }
 
 /* The answer of a build that ended: 0, or 1 when there is none. An artifact that retention took
@@ -242,7 +277,9 @@ static int answer_from_result(const char *name, struct message *m)
         return 0;
     }
     json_to_err(json_dict(result, "failed"), &failed);
-    message_fail(m, &failed);
+    struct ticket *t = message_ticket(m);
+    tell_checks(t, json_list(result, "checks")); /* an error has no room for them */
+    ticket_fail(t, &failed);
     return 0;
 }
 
@@ -293,7 +330,7 @@ static struct build *build_new(struct message *m)
     b->app_env = mem_strdup(json_text(m->args, "app_env"));
     b->app_env_id = json_int(m->args, "app_env_id", 0);
     b->spec = json_incref(json_dict(m->args, "spec"));
-    b->source_fd = TAKE_FD(m->fds[0]);
+    b->source_fd = -1;
     b->state = host_build_sm.initial;
     b->folder = folder_of(name);
     b->bundle = mem_format("%s/bundle", b->folder);
@@ -313,6 +350,17 @@ static void listen_to(struct build *b, struct message *m)
     b->tickets[b->ticket_count++] = message_ticket(m);
 }
 
+/* Who listens again was away: what the others were told of checks, and what is waited for. */
+static void tell_missed(struct ticket *t, const struct build *b)
+{
+    tell_checks(t, b->checks);
+    if (b->pending != BUILD_ON_SOURCE)
+        return;
+    json_t *args = json_object();
+    json_put_int(args, "attempt", b->source_attempts);
+    ticket_event(t, "source", args);
+}
+
 static int check_args(struct message *m, struct err *err)
 {
     const char *name = json_text(m->args, "build");
@@ -327,7 +375,7 @@ static int check_args(struct message *m, struct err *err)
 static int begin(struct message *m, struct err *err)
 {
     const char *name = json_text(m->args, "build");
-    if (m->fds[0] < 0)
+    if (json_object_size(json_dict(m->args, "spec")) == 0)
         return FAIL(err, E_NOT_FOUND, "no build '%s' is known here", name);
     if (build_spec_check(json_dict(m->args, "spec"), err) < 0 || artifact_disk_room(0, err) < 0)
         return -1;
@@ -338,8 +386,9 @@ static int begin(struct message *m, struct err *err)
     }
     FAULT("build.begin");
     listen_to(b, m);
+    note_limits(b);
     (void)map_put(&builds, name, b); /* there was none */
-    loop_defer(start_next, NULL);
+    build_act(b);
     return 0;
 }
 
@@ -353,10 +402,26 @@ void build_verb_run(void *context, struct message *m)
         return;
     }
     struct build *b = map_get(&builds, name);
-    if (b)
+    if (b) {
         listen_to(b, m);
-    else if (answer_from_result(name, m) != 0 && begin(m, &err) < 0)
+        tell_missed(b->tickets[b->ticket_count - 1], b);
+    } else if (answer_from_result(name, m) != 0 && begin(m, &err) < 0) {
         message_fail(m, &err);
+    }
+}
+
+/* build.source */
+
+void build_verb_source(void *context, struct message *m)
+{
+    struct build *b = map_get(&builds, json_text(m->args, "build"));
+    json_t *ok = json_object();
+    bool wanted = b && b->pending == BUILD_ON_SOURCE;
+    (void)context; /* the one host of this process */
+    json_put_bool(ok, "taken", wanted);
+    message_ok(m, ok);
+    if (wanted)
+        build_source_take(b, TAKE_FD(m->fds[0]));
 }
 
 /* build.cancel, build.output */
@@ -529,7 +594,7 @@ void build_shutdown(struct host *h)
     for (size_t i = 0; i < builds.count; i++) {
         const struct build *b = builds.entries[i].value;
         AUTO_FREE char *cgroup = mem_format("build/%s", b->name);
-        if (b->state == BUILD_QUEUED)
+        if (b->state <= BUILD_QUEUED)
             continue;
         if (sandbox_cgroup_remove(cgroup, &err) < 0)
             log_warn("processes of a build not ended, the next start will", F_ERR(&err));

@@ -17,6 +17,7 @@ void build_doctor(struct host *h, json_t *checks);
 void build_df(struct host *h, json_t *volumes);
 json_t *build_dump(void); /* every build in memory */
 void build_verb_run(void *context, struct message *m);
+void build_verb_source(void *context, struct message *m);
 void build_verb_cancel(void *context, struct message *m);
 void build_verb_output(void *context, struct message *m);
 

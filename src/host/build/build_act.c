@@ -18,6 +18,7 @@
 #include "host/build/volume.h"
 
 #define TREE_ENTRIES_MAX 500000
+#define SOURCE_ATTEMPTS 10
 #define MIB (1024 * 1024)
 
 /* The base. Its making belongs to everybody: a build that fails meanwhile only stops listening. */
@@ -178,7 +179,56 @@ static int secrets_make(struct build *b, struct err *err)
     return 0;
 }
 
-/* The tree. */
+/* The tree. It is asked for when it is its turn and not before: a stream that nobody reads for as
+ * long as a build may queue would be given up by its sender. A stream that ends early (courier or
+ * core died) is asked for again; a tree that cannot be had at all is core's to say, by a cancel. */
+
+void build_source_tell(struct build *b)
+{
+    json_t *args = json_object();
+    json_put_int(args, "attempt", b->source_attempts);
+    build_tell(b, "source", args);
+}
+
+static void source_want(struct build *b)
+{
+    b->pending = BUILD_ON_SOURCE;
+    b->source_attempts++;
+    build_source_tell(b);
+}
+
+static void clear_work(void *context)
+{
+    struct build *b = context;
+    AUTO_FREE char *tree = mem_format("%s/tree", b->mount);
+    uint32_t range = build_range(b);
+    b->work_err = (struct err)ERR_INIT;
+    if (file_remove_tree(tree, &b->work_err) < 0)
+        return; /* told by clear_done */
+    if (mkdir(tree, 0755) < 0 || lchown(tree, range, range) < 0)
+        (void)FAIL_SYS(&b->work_err, "cannot make the tree's folder anew");
+}
+
+static void clear_done(void *context)
+{
+    struct build *b = context;
+    struct err err = b->work_err;
+    b->work_err = (struct err)ERR_INIT;
+    if (build_arrived(b))
+        return;
+    if (err.kind != E_OK)
+        build_fail(b, &err);
+    else
+        source_want(b);
+}
+
+static void source_again(struct build *b, const struct err *error)
+{
+    log_warn("the source of a build ended early, asking for it again", F_STR("build", b->name),
+             F_INT("attempt", b->source_attempts), F_ERR(error));
+    b->pending = BUILD_ON_WORK;
+    loop_work(clear_work, clear_done, b);
+}
 
 static void on_tree(void *context, const struct err *error)
 {
@@ -187,6 +237,11 @@ static void on_tree(void *context, const struct err *error)
     b->child = NULL;
     if (build_arrived(b))
         return;
+    (void)close(TAKE_FD(b->source_fd)); /* read only */
+    if (error && error->kind == E_ARCHIVE_INVALID && b->source_attempts < SOURCE_ATTEMPTS) {
+        source_again(b, error);
+        return;
+    }
     if (error && error->kind == E_DISK_FULL)
         (void)FAIL(&err, E_RESOURCE_DISK, "the source does not fit into the build's volume");
     else if (error)
@@ -196,22 +251,33 @@ static void on_tree(void *context, const struct err *error)
         build_fail(b, &err);
         return;
     }
-    (void)close(TAKE_FD(b->source_fd)); /* read only */
     b->step = 0;
     build_event(b, BUILD_EVENT_READY);
 }
 
-/* Our end of the source's pipe stays open while the build fails: its sender learns that nobody
- * reads only after our error, which says why, is on its way. */
 static void tree_begin(struct build *b)
+{
+    struct err err = ERR_INIT;
+    if (secrets_make(b, &err) < 0)
+        build_fail(b, &err);
+    else
+        source_want(b);
+}
+
+/* Takes the fd. Our end of the pipe stays open while the build fails: its sender learns that nobody
+ * reads only after our error, which says why, is on its way. */
+void build_source_take(struct build *b, int fd)
 {
     struct err err = ERR_INIT;
     AUTO_FREE char *tree = mem_format("%s/tree", b->mount);
     struct artifact_unpack_limits limits = {
         TREE_ENTRIES_MAX, build_limit(b, "volume", b->host->settings->build_volume)};
-    if (secrets_make(b, &err) < 0 ||
-        artifact_unpack_stream(b->source_fd, tree, build_range(b), &limits, on_tree, b, &b->child,
-                               &err) < 0) {
+    ASSERT(b->pending == BUILD_ON_SOURCE && b->source_fd < 0);
+    b->source_fd = fd;
+    b->pending = BUILD_IDLE;
+    FAULT("build.source");
+    if (artifact_unpack_stream(fd, tree, build_range(b), &limits, on_tree, b, &b->child, &err) <
+        0) {
         build_fail(b, &err);
         return;
     }
@@ -261,6 +327,8 @@ static void stop_pending(struct build *b)
         b->link->build = NULL;
         b->link = NULL;
         b->pending = BUILD_IDLE;
+    } else if (b->pending == BUILD_ON_SOURCE) {
+        b->pending = BUILD_IDLE;
     } else if (b->pending == BUILD_ON_CHILD) {
         child_kill(b->child, SIGKILL);
     } else if (b->pending == BUILD_ON_RUN) {
@@ -281,10 +349,11 @@ bool build_arrived(struct build *b)
 void build_act(struct build *b)
 {
     switch ((enum build_state)b->state) {
-    case BUILD_QUEUED:
-        break;
     case BUILD_BASE:
         base_begin(b);
+        break;
+    case BUILD_QUEUED:
+        loop_defer(build_start_next, NULL);
         break;
     case BUILD_VOLUME:
         volume_begin(b);

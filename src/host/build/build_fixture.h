@@ -32,7 +32,8 @@ void host_notify(struct host *h, const char *verb, json_t *args)
 
 static const struct message_verb verbs[] = {
     {WIRE("base.ensure", host_base_ensure), 0, base_image_verb_ensure},
-    {WIRE("build.run", host_build_run), -1, build_verb_run},
+    {WIRE("build.run", host_build_run), 0, build_verb_run},
+    {WIRE("build.source", host_build_source), 1, build_verb_source},
     {WIRE("build.cancel", host_build_cancel), 0, build_verb_cancel},
     {WIRE("build.output", host_build_output), 0, build_verb_output},
     {WIRE("release.prepare", host_release_prepare), 0, artifact_verb_prepare},
@@ -90,15 +91,49 @@ struct answer {
     json_t *ok;
     struct err err;
     struct buf output;
-    int64_t steps, progress;
+    json_t *checks; /* as told by events */
+    char *build;
+    int tree_fd; /* given when host says "source"; the first `cut` times only a part of it */
+    int cut;
+    int64_t sources, steps, progress;
     int64_t ms;
 };
+
+static void on_reply_ignored(void *context, json_t *ok, const struct err *error)
+{
+    (void)context, (void)ok, (void)error;
+}
+
+static void give_tree(struct answer *a)
+{
+    AUTO_CLOSE int part = -1;
+    char bytes[1024] = {0};
+    if (a->sources <= a->cut) {
+        part = memfd_create("part", MFD_CLOEXEC);
+        ssize_t n = pread(a->tree_fd, bytes, sizeof(bytes), 0);
+        OK(n > 0 && write(part, bytes, (size_t)n) == n && lseek(part, 0, SEEK_SET) == 0);
+    }
+    (void)lseek(a->tree_fd, 0, SEEK_SET);
+    struct channel_request r = {.verb = "build.source",
+                                .args = json_pack("{s:s}", "build", a->build),
+                                .fds = {part >= 0 ? part : a->tree_fd},
+                                .fd_count = 1,
+                                .on_reply = on_reply_ignored};
+    channel_request(asker, &r);
+}
 
 static void on_event(void *context, const char *event, json_t *args)
 {
     struct answer *a = context;
     if (text_is(event, "output"))
         err_ignore(buf_add_text(&a->output, json_text_or(args, "text", "")));
+    if (text_is(event, "check"))
+        json_push(a->checks, json_incref(args));
+    if (text_is(event, "source")) {
+        a->sources++;
+        if (a->tree_fd >= 0)
+            give_tree(a);
+    }
     a->steps += text_is(event, "step");
     a->progress += text_is(event, "progress");
     if (getenv("VERBOSE")) {
@@ -116,16 +151,15 @@ static void on_reply(void *context, json_t *ok, const struct err *error)
         a->err = *error;
 }
 
+/* Takes the fd of a build's tree, or -1. */
 static void ask(struct answer *a, const char *verb, json_t *args, int fd)
 {
-    struct channel_request r = {.verb = verb,
-                                .args = args,
-                                .fds = {fd},
-                                .fd_count = fd >= 0,
-                                .on_event = on_event,
-                                .on_reply = on_reply,
-                                .context = a};
-    *a = (struct answer){.ms = clock_mono_ms(clock_system())};
+    struct channel_request r = {
+        .verb = verb, .args = args, .on_event = on_event, .on_reply = on_reply, .context = a};
+    *a = (struct answer){.ms = clock_mono_ms(clock_system()),
+                         .build = mem_strdup(json_text_or(args, "build", "")),
+                         .checks = json_array(),
+                         .tree_fd = fd};
     channel_request(asker, &r);
 }
 
@@ -148,6 +182,9 @@ static inline void turn(int64_t ms)
 static void answer_done(struct answer *a)
 {
     json_decref(a->ok);
+    json_decref(a->checks);
+    fd_closep(&a->tree_fd);
+    free(a->build);
     buf_done(&a->output);
 }
 
@@ -192,8 +229,7 @@ static json_t *run_args(const char *name, const char *spec)
 static void build_start(struct answer *a, const char *name, const char *const *files,
                         const char *spec)
 {
-    AUTO_CLOSE int fd = files ? tree_of(files) : -1;
-    ask(a, "build.run", run_args(name, spec), fd);
+    ask(a, "build.run", run_args(name, files ? spec : "{}"), files ? tree_of(files) : -1);
 }
 
 static inline void build_wait(struct answer *a, const char *name, const char *const *files,

@@ -13,8 +13,8 @@
 #include "io/loop.h"
 
 enum build_state {
-    BUILD_QUEUED,
-    BUILD_BASE,   /* the base is found or made */
+    BUILD_BASE,   /* the base is found or made: it takes no turn, and others may share it */
+    BUILD_QUEUED, /* until it is its turn */
     BUILD_VOLUME, /* mkfs, mount */
     BUILD_CACHE,  /* the app-env's cache volume */
     BUILD_TREE,   /* the source is unpacked */
@@ -40,6 +40,7 @@ extern const struct sm host_build_sm;
 enum build_pending {
     BUILD_IDLE,
     BUILD_ON_BASE,
+    BUILD_ON_SOURCE, /* somebody who listens has to hand over the tree */
     BUILD_ON_CHILD,
     BUILD_ON_RUN,
     BUILD_ON_WORK,
@@ -57,6 +58,7 @@ struct build {
     int64_t app_env_id;
     json_t *spec;
     int source_fd;
+    int source_attempts; /* times that the tree was wanted */
     int state;
     struct err err; /* why it fails; E_OK while it does not */
     enum build_pending pending;
@@ -92,6 +94,7 @@ struct build {
 
 /* build.c */
 void build_event(struct build *b, enum build_event event);
+void build_start_next(void *context); /* deferred: whose turn is it? */
 /* The first failure counts; what runs is killed, then everything is cleaned. */
 void build_fail(struct build *b, const struct err *error);
 /* Call first in every callback: true when the build is failing and the callback has nothing more to
@@ -101,7 +104,11 @@ void build_tell(struct build *b, const char *event,
                 json_t *args); /* to all who listen; takes args */
 void build_tell_step(struct build *b, const char *step, const char *state, int64_t ms);
 uint32_t build_range(const struct build *b);
-int64_t build_limit(const struct build *b, const char *name, int64_t fallback);
+/* What the build asks for, and never more than the installation allows. */
+int64_t build_limit(const struct build *b, const char *name, int64_t ceiling);
+/* The tree, now that it is wanted: build_act.c. The first asks for it, the second takes the fd. */
+void build_source_tell(struct build *b);
+void build_source_take(struct build *b, int fd);
 void build_act(struct build *b);    /* start what the state is for: build_act.c */
 void build_finish(struct build *b); /* write the result, answer everybody, free */
 int build_secret_value(const json_t *secret, struct secret *ret_value, struct err *err) MUST_CHECK;

@@ -7,7 +7,7 @@
         BUILD_##from, BUILD_EVENT_##event, BUILD_##to                                              \
     }
 static const struct sm_row rows[] = {
-    ROW(QUEUED, START, BASE),     ROW(BASE, READY, VOLUME),
+    ROW(BASE, READY, QUEUED),     ROW(QUEUED, START, VOLUME),
     ROW(VOLUME, READY, CACHE),    ROW(CACHE, READY, TREE),
     ROW(TREE, READY, STEPS),      ROW(STEPS, NEXT, STEPS),
     ROW(STEPS, READY, CHECKS),    ROW(CHECKS, NEXT, CHECKS),
@@ -19,9 +19,9 @@ static const struct sm_row rows[] = {
     ROW(COLLECT, FAIL, CLEANING), ROW(ADMIT, FAIL, CLEANING),
     ROW(CLEANING, CLEANED, DONE), ROW(CLEANING, CLEANED_FAILED, FAILED),
 };
-static const char *const state_names[] = {"queued", "base",     "volume", "cache",
-                                          "tree",   "steps",    "checks", "collect",
-                                          "admit",  "cleaning", "done",   "failed"};
+static const char *const state_names[] = {"base",  "queued",   "volume", "cache",
+                                          "tree",  "steps",    "checks", "collect",
+                                          "admit", "cleaning", "done",   "failed"};
 static const char *const event_names[] = {"start", "ready",   "next",
                                           "fail",  "cleaned", "cleaned_failed"};
 
@@ -32,4 +32,4 @@ const struct sm host_build_sm = {.name = "build",
                                  .event_count = ARRAY_SIZE(event_names),
                                  .rows = rows,
                                  .row_count = ARRAY_SIZE(rows),
-                                 .initial = BUILD_QUEUED};
+                                 .initial = BUILD_BASE};

@@ -13,7 +13,7 @@ TEST(table_is_sound)
 TEST(every_working_state_can_fail_and_cleaning_cannot)
 {
     int to;
-    for (int state = BUILD_QUEUED; state < BUILD_CLEANING; state++)
+    for (int state = BUILD_BASE; state < BUILD_CLEANING; state++)
         OK(sm_next(&host_build_sm, state, BUILD_EVENT_FAIL, &to) == 0 && to == BUILD_CLEANING);
     IS_INT(sm_next(&host_build_sm, BUILD_CLEANING, BUILD_EVENT_FAIL, &to), SM_REFUSED);
 }

@@ -199,6 +199,13 @@ TEST(checks_with_reports)
     IS_STR(err_name(a.err.kind), "check_failed");
     IS_STR(a.err.text, "check 'unit' failed: 1 of 2 tests");
     answer_done(&a);
+    build_wait(&a, "shop.test.b21", NULL,
+               ""); /* core was away: it hears of the cases all the same */
+    IS_STR(err_name(a.err.kind), "check_failed");
+    check = json_array_get(a.checks, 0);
+    IS_INT(json_int(check, "failed", 0), 1);
+    IS_INT((int64_t)json_array_size(json_list(check, "cases")), 2);
+    answer_done(&a);
     build_wait(&a, "shop.test.b23", files,
                "{" HOST ",\"steps\":[],\"output\":[\".\"],\"checks\":[{\"name\":\"stale\",\"run\":"
                "[\"true\"],\"report\":\"report.xml\",\"format\":\"junit\"}]}");
@@ -312,6 +319,29 @@ TEST(memory_and_disk_have_limits)
     nothing_left();
 }
 
+TEST(a_build_gets_no_more_than_the_installation_allows)
+{
+    struct answer a;
+    if (!ready(NUMBER))
+        return;
+    struct settings *s = (struct settings *)host.settings;
+    const struct settings before = *s;
+    s->build_memory = 64 << 20;
+    s->build_seconds = 20;
+    build_wait(&a, "shop.test.b72", hello_c,
+               "{" HOST ",\"memory\":1099511627776,\"seconds\":86400,\"pids\":100,\"steps\":[{"
+               "\"name\":\"m\",\"run\":[\"perl\",\"-e\",\"$x = 'x' x (1 << 30)\"]}],"
+               "\"output\":[\".\"]}");
+    *s = before;
+    IS_STR(err_name(a.err.kind), "resource_memory");
+    OK(a.output.data && strstr(a.output.data, "slipway: memory: 1099511627776 was asked for, "
+                                              "67108864 is the most here (setting build_memory)\n"
+                                              "slipway: seconds: 86400 was asked for, 20 is"));
+    OK(a.output.data && !strstr(a.output.data, "pids:"));
+    answer_done(&a);
+    nothing_left();
+}
+
 TEST(a_cache_lives_on_for_its_app_env)
 {
     static const char spec[] =
@@ -376,6 +406,67 @@ TEST(queued_builds_run_in_turn_and_can_be_cancelled)
     nothing_left();
 }
 
+/* Its sender would give up if it had to wait as long as a build may queue. */
+TEST(a_tree_is_asked_for_when_it_is_its_turn)
+{
+    struct answer first, second, cancel;
+    if (!ready(NUMBER))
+        return;
+    build_start(&first, "shop.test.b103", hello_c, SLEEPING);
+    until_on(&first);
+    build_start(&second, "shop.test.b104", hello_c, HELLO);
+    turn(300);
+    IS_INT(first.sources, 1);
+    IS_INT(second.sources, 0);
+    ask(&cancel, "build.cancel", json_pack("{s:s}", "build", "shop.test.b103"), -1);
+    wait_for(&cancel);
+    wait_for(&second);
+    IS_STR(err_name(second.err.kind), "ok");
+    IS_INT(second.sources, 1);
+    wait_for(&first);
+    answer_done(&first);
+    answer_done(&second);
+    answer_done(&cancel);
+    nothing_left();
+}
+
+TEST(a_tree_that_was_cut_is_asked_for_again)
+{
+    struct answer a;
+    if (!ready(NUMBER))
+        return;
+    build_start(&a, "shop.test.b105", hello_c, HELLO);
+    a.cut = 2;
+    wait_for(&a);
+    IS_STR(err_name(a.err.kind), "ok");
+    IS_INT(a.sources, 3);
+    answer_done(&a);
+    nothing_left();
+}
+
+TEST(a_build_that_waits_for_its_tree_can_be_cancelled)
+{
+    struct answer a, again, cancel;
+    if (!ready(NUMBER))
+        return;
+    ask(&a, "build.run", run_args("shop.test.b106", HELLO), -1);
+    while (a.sources == 0)
+        (void)uv_run(loop_get(), UV_RUN_ONCE);
+    build_start(&again, "shop.test.b106", NULL, HELLO); /* who was away is told */
+    while (again.sources == 0)
+        (void)uv_run(loop_get(), UV_RUN_ONCE);
+    ask(&cancel, "build.cancel", json_pack("{s:s}", "build", "shop.test.b106"), -1);
+    wait_for(&cancel);
+    wait_for(&a);
+    wait_for(&again);
+    IS_STR(err_name(a.err.kind), "cancelled");
+    OK(cancel.ms < 1000);
+    answer_done(&a);
+    answer_done(&again);
+    answer_done(&cancel);
+    nothing_left();
+}
+
 TEST(a_full_disk_is_said_plainly)
 {
     struct answer a;
@@ -410,7 +501,6 @@ static const char *evil(const char *name, const char *tar_name, mode_t type, con
     (void)lseek(fd, 0, SEEK_SET);
     ask(&a, "build.run", run_args(name, "{" HOST ",\"output\":[\".\"]}"), fd);
     wait_for(&a);
-    (void)close(fd);
     answer_done(&a);
     return err_name(a.err.kind);
 }
