@@ -34,13 +34,18 @@ static struct map shared_jobs; /* key -> struct shared */
 struct shared {
     char *key;
     bool record; /* a base: write bases/KEY.json when done */
+    bool orphan; /* everybody has left: it is being killed, and who asks now begins anew */
     json_t *packages;
     struct job_listener *waiters;
     size_t count;
+    struct bootstrap *bootstrap; /* the work: one of the two */
+    struct overlay *overlay;
 };
 /* One call of base_image_ensure. */
-struct ask {
+struct base_image_ask {
     struct base_image_request request;
+    bool left;             /* whoever asked is gone: end in silence */
+    struct shared *shared; /* what it waits for */
     struct packages packages, build_packages;
     char *key; /* of the base */
     char base[SHA_DIGEST], build_base[SHA_DIGEST];
@@ -103,7 +108,8 @@ static void shared_done(void *context, const char *digest, int64_t bytes, const 
 {
     struct shared *s = context;
     struct err err = ERR_INIT;
-    map_remove(&shared_jobs, s->key);
+    if (!s->orphan)
+        (void)map_remove(&shared_jobs, s->key);
     if (!error && s->record && record_write(s, digest, bytes, &err) < 0)
         error = &err;
     for (size_t i = 0; i < s->count; i++)
@@ -118,6 +124,7 @@ static void shared_done(void *context, const char *digest, int64_t bytes, const 
 static void shared_join(const char *key, const struct job_listener *waiter, struct shared **ret_new)
 {
     struct shared *s = map_get(&shared_jobs, key);
+    struct base_image_ask *a = waiter->context;
     *ret_new = NULL;
     if (!s) {
         s = mem_alloc(sizeof(*s));
@@ -127,21 +134,42 @@ static void shared_join(const char *key, const struct job_listener *waiter, stru
     }
     s->waiters = mem_resize(s->waiters, s->count + 1, sizeof(*s->waiters));
     s->waiters[s->count++] = *waiter;
+    a->shared = s;
+}
+
+/* The last one who leaves turns off the light. */
+static void shared_leave(struct shared *s, const struct base_image_ask *a)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->waiters[i].context == a) {
+            s->waiters[i] = s->waiters[--s->count];
+            break;
+        }
+    if (s->count > 0)
+        return;
+    log_info("nobody waits for a base any more, ending its making", F_STR("key", s->key));
+    (void)map_remove(&shared_jobs, s->key);
+    s->orphan = true;
+    if (s->bootstrap)
+        bootstrap_kill(s->bootstrap);
+    if (s->overlay)
+        overlay_kill(s->overlay);
 }
 
 /* One ask. */
 
 static void ask_progress(void *context, const char *text, int percent)
 {
-    struct ask *a = context;
-    if (a->request.progress)
+    struct base_image_ask *a = context;
+    if (a->request.progress && !a->left)
         a->request.progress(a->request.context, text, percent);
 }
 
-static void ask_end(struct ask *a, const struct err *error)
+static void ask_end(struct base_image_ask *a, const struct err *error)
 {
     struct base_image image = {a->base, a->build_base, a->bytes, a->reused};
-    a->request.done(a->request.context, error ? NULL : &image, error);
+    if (!a->left)
+        a->request.done(a->request.context, error ? NULL : &image, error);
     packages_done(&a->packages);
     packages_done(&a->build_packages);
     free(a->key);
@@ -157,13 +185,14 @@ static void add_names(struct buf *text, const struct packages *p)
 static void ask_build_done(void *context, const char *digest, int64_t bytes,
                            const struct err *error)
 {
-    struct ask *a = context;
+    struct base_image_ask *a = context;
     (void)digest; /* known before */
+    a->shared = NULL;
     a->bytes += bytes;
     ask_end(a, error);
 }
 
-static void ask_build(struct ask *a)
+static void ask_build(struct base_image_ask *a)
 {
     struct job_listener waiter = {ask_progress, ask_build_done, a};
     struct shared *fresh;
@@ -185,16 +214,17 @@ static void ask_build(struct ask *a)
     if (!fresh)
         return;
     struct job_listener all = {shared_progress, shared_done, fresh};
-    if (overlay_start(the_host, a->base, a->build_base, &a->build_packages, &all, &err) < 0)
+    if (overlay_start(the_host, a->base, a->build_base, &a->build_packages, &all, &fresh->overlay,
+                      &err) < 0)
         shared_done(fresh, NULL, 0, &err);
 }
 
-static void ask_base_ready(struct ask *a, const char *digest, int64_t bytes)
+static void ask_base_ready(struct base_image_ask *a, const char *digest, int64_t bytes)
 {
     memcpy(a->base, digest, SHA_DIGEST);
     memcpy(a->build_base, digest, SHA_DIGEST);
     a->bytes = bytes;
-    if (a->build_packages.count > 0)
+    if (a->build_packages.count > 0 && !a->left)
         ask_build(a);
     else
         ask_end(a, NULL);
@@ -202,7 +232,8 @@ static void ask_base_ready(struct ask *a, const char *digest, int64_t bytes)
 
 static void ask_base_done(void *context, const char *digest, int64_t bytes, const struct err *error)
 {
-    struct ask *a = context;
+    struct base_image_ask *a = context;
+    a->shared = NULL;
     if (error)
         ask_end(a, error);
     else
@@ -211,7 +242,7 @@ static void ask_base_done(void *context, const char *digest, int64_t bytes, cons
 
 static void ask_found_unpacked(void *context, const struct err *error)
 {
-    struct ask *a = context;
+    struct base_image_ask *a = context;
     char digest[SHA_DIGEST];
     memcpy(digest, a->base, SHA_DIGEST);
     if (error)
@@ -250,7 +281,7 @@ static json_t *names_json(const struct packages *p)
     return list;
 }
 
-static void ask_make(struct ask *a, const struct sources *sources)
+static void ask_make(struct base_image_ask *a, const struct sources *sources)
 {
     struct job_listener waiter = {ask_progress, ask_base_done, a};
     struct shared *fresh;
@@ -262,17 +293,17 @@ static void ask_make(struct ask *a, const struct sources *sources)
     fresh->record = true;
     fresh->packages = names_json(&a->packages);
     struct job_listener all = {shared_progress, shared_done, fresh};
-    if (bootstrap_start(the_host, sources, &a->packages, &all, &err) < 0)
+    if (bootstrap_start(the_host, sources, &a->packages, &all, &fresh->bootstrap, &err) < 0)
         shared_done(fresh, NULL, 0, &err);
 }
 
 static void ask_begin(void *context)
 {
-    struct ask *a = context;
+    struct base_image_ask *a = context;
     struct sources sources = {0};
     struct err err = ERR_INIT;
     a->reused = true;
-    if (find_sources(&sources, &err) < 0) {
+    if (a->left || find_sources(&sources, &err) < 0) {
         ask_end(a, &err);
         return;
     }
@@ -289,7 +320,7 @@ static void ask_begin(void *context)
 
 static void ask_host(void *context)
 {
-    struct ask *a = context;
+    struct base_image_ask *a = context;
     memcpy(a->base, "host", sizeof("host"));
     memcpy(a->build_base, "host", sizeof("host"));
     a->reused = true;
@@ -301,7 +332,7 @@ static const struct json_field base_fields[] = {
     {"packages", JSON_FIELD_ARRAY, false, 0, PACKAGES_MAX},
     {"build_packages", JSON_FIELD_ARRAY, false, 0, PACKAGES_MAX}};
 
-static int read_spec(const json_t *spec, struct ask *a, bool *ret_host, struct err *err)
+static int read_spec(const json_t *spec, struct base_image_ask *a, bool *ret_host, struct err *err)
 {
     if (json_check(spec, base_fields, ARRAY_SIZE(base_fields), err) < 0)
         return -1;
@@ -314,9 +345,9 @@ static int read_spec(const json_t *spec, struct ask *a, bool *ret_host, struct e
     return packages_read(json_list(spec, "build_packages"), &a->build_packages, err);
 }
 
-static struct ask *ask_new(const json_t *spec, bool *ret_host, struct err *err)
+static struct base_image_ask *ask_new(const json_t *spec, bool *ret_host, struct err *err)
 {
-    struct ask *a = mem_alloc(sizeof(*a));
+    struct base_image_ask *a = mem_alloc(sizeof(*a));
     if (read_spec(spec, a, ret_host, err) == 0)
         return a;
     packages_done(&a->packages);
@@ -327,7 +358,7 @@ static struct ask *ask_new(const json_t *spec, bool *ret_host, struct err *err)
 int base_image_check(const json_t *spec, struct err *err)
 {
     bool host;
-    struct ask *a = ask_new(spec, &host, err);
+    struct base_image_ask *a = ask_new(spec, &host, err);
     if (!a)
         return err_wrap(err, "base");
     packages_done(&a->packages);
@@ -336,15 +367,26 @@ int base_image_check(const json_t *spec, struct err *err)
     return 0;
 }
 
-int base_image_ensure(const json_t *spec, const struct base_image_request *request, struct err *err)
+int base_image_ensure(const json_t *spec, const struct base_image_request *request,
+                      struct base_image_ask **ret_ask, struct err *err)
 {
     bool host;
-    struct ask *a = ask_new(spec, &host, err);
+    struct base_image_ask *a = ask_new(spec, &host, err);
     if (!a)
         return err_wrap(err, "base");
     a->request = *request;
     loop_defer(host ? ask_host : ask_begin, a);
+    *ret_ask = a;
     return 0;
+}
+
+void base_image_leave(struct base_image_ask *a)
+{
+    a->left = true;
+    if (!a->shared)
+        return; /* a short thing goes on, the ask ends with it */
+    shared_leave(TAKE(a->shared), a);
+    ask_end(a, NULL);
 }
 
 /* The verb. */
@@ -376,8 +418,9 @@ void base_image_verb_ensure(void *context, struct message *m)
     struct err err = ERR_INIT;
     struct ticket *ticket = message_ticket(m);
     struct base_image_request request = {verb_progress, verb_done, ticket};
+    struct base_image_ask *ask = NULL;
     (void)context; /* the one host of this process */
-    if (base_image_ensure(json_dict(m->args, "base"), &request, &err) < 0)
+    if (base_image_ensure(json_dict(m->args, "base"), &request, &ask, &err) < 0)
         ticket_fail(ticket, &err);
 }
 

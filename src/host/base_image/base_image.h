@@ -29,8 +29,11 @@ struct base_image_request {
     void (*done)(void *context, const struct base_image *image, const struct err *error);
     void *context;
 };
+struct base_image_ask; /* lives until `done` */
 int base_image_ensure(const json_t *spec, const struct base_image_request *request,
-                      struct err *err) MUST_CHECK;
+                      struct base_image_ask **ret_ask, struct err *err) MUST_CHECK;
+/* Wait no longer: `done` will not be called. What nobody waits for any more is killed. */
+void base_image_leave(struct base_image_ask *a);
 /* Check a base spec without doing anything. */
 int base_image_check(const json_t *spec, struct err *err) MUST_CHECK;
 

@@ -32,14 +32,20 @@ struct job_listener {
     void (*done)(void *context, const char *digest, int64_t bytes, const struct err *error);
     void *context;
 };
-/* mmdebstrap into a blob, unpacked. */
+/* mmdebstrap into a blob, unpacked. The job lives until `done`; killed, it ends with E_CANCELLED
+ * (unless it was nearly done). */
+struct bootstrap;
 int bootstrap_start(struct host *h, const struct sources *sources, const struct packages *packages,
-                    const struct job_listener *listener, struct err *err) MUST_CHECK;
+                    const struct job_listener *listener, struct bootstrap **ret_job,
+                    struct err *err) MUST_CHECK;
+void bootstrap_kill(struct bootstrap *b);
 /* Packages on top of a base, in a sandbox, kept as one more unpacked layer named `digest`. One at a
  * time: they share a range of ids; later ones wait. */
+struct overlay;
 int overlay_start(struct host *h, const char *base, const char *digest,
                   const struct packages *packages, const struct job_listener *listener,
-                  struct err *err) MUST_CHECK;
+                  struct overlay **ret_job, struct err *err) MUST_CHECK;
+void overlay_kill(struct overlay *o);
 
 /* Give a tree that was written under a range of ids back to ids from 0; drops set-id bits and file
  * capabilities. Follows no link. Blocking; any thread. *ret_bytes: the size of its files. */

@@ -2,6 +2,7 @@
  * unpacked. mmdebstrap runs as root on the machine itself (it must chroot), with packages signed by
  * Debian only; it gets the machine's proxy from the settings and nothing else of our environment.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 #include "base/check.h"
@@ -29,7 +30,9 @@
 struct bootstrap {
     struct host *host;
     struct job_listener listener;
-    char *blob_path, *temp, *empty;
+    char *blob_path, *temp, *empty, *cgroup;
+    struct child *child; /* while mmdebstrap runs */
+    bool killed;
     char digest[SHA_DIGEST];
     int64_t bytes;
     struct err err;
@@ -58,6 +61,7 @@ static void bootstrap_end(struct bootstrap *b)
     free(b->blob_path);
     free(b->temp);
     free(b->empty);
+    free(b->cgroup);
     free(b);
 }
 
@@ -139,10 +143,20 @@ static const char *last_error(struct bootstrap *b)
 static void on_exit_child(void *context, const struct child_result *r)
 {
     struct bootstrap *b = context;
-    if (r->timed_out)
+    struct err left = ERR_INIT;
+    b->child = NULL;
+    if (sandbox_cgroup_remove(b->cgroup, &left) < 0)
+        log_warn("processes of a base image are left", F_ERR(&left));
+    if (b->killed)
+        (void)FAIL(&b->err, E_CANCELLED, "nobody waits for the base image any more");
+    else if (r->timed_out)
         (void)FAIL(&b->err, E_TIMEOUT, "the base image took longer than 20 minutes to make");
     else if (r->exit_code != 0)
         (void)FAIL(&b->err, E_BASE_FAILED, "mmdebstrap: %s", last_error(b));
+    if (b->killed) {
+        bootstrap_end(b);
+        return;
+    }
     if (b->err.kind != E_OK) {
         log_warn("base image failed, telling who asked", F_STR("output", b->tail.data));
         bootstrap_end(b);
@@ -160,6 +174,26 @@ static char *join(const struct packages *packages)
         ok = ok && buf_add_char(&text, ',') == 0 && buf_add_text(&text, packages->names[i]) == 0;
     ASSERT(ok);
     return buf_take(&text);
+}
+
+/* It has not forked yet: unshare has only begun. What fails here ends it, and that is told when it
+ * is gone. */
+static int enter(struct bootstrap *b)
+{
+    const struct settings *s = b->host->settings;
+    if (sandbox_cgroup_enter(b->cgroup, child_pid(b->child), s->build_memory, s->build_pids,
+                             &b->err) < 0)
+        child_kill(b->child, SIGKILL);
+    return 0;
+}
+
+void bootstrap_kill(struct bootstrap *b)
+{
+    if (!b->child)
+        return; /* nearly done: its base will be found by who asks next */
+    b->killed = true;
+    child_kill(b->child, SIGKILL);
+    sandbox_cgroup_kill(b->cgroup);
 }
 
 static int run(struct bootstrap *b, const struct sources *s, const struct packages *packages,
@@ -207,7 +241,9 @@ static int run(struct bootstrap *b, const struct sources *s, const struct packag
                               .on_output = on_output,
                               .on_exit = on_exit_child,
                               .context = b};
-    return child_start(&spec, NULL, err);
+    if (child_start(&spec, &b->child, err) < 0)
+        return -1;
+    return enter(b);
 }
 
 static int prepare(struct bootstrap *b, struct err *err)
@@ -219,11 +255,13 @@ static int prepare(struct bootstrap *b, struct err *err)
     if (!mkdtemp(b->temp))
         return FAIL_SYS(err, "cannot make '%s'", b->temp);
     b->empty = mem_format("%s/empty", b->temp);
+    b->cgroup = mem_format("base/%s", strrchr(b->temp, '/') + 1);
     return file_write(b->empty, STR(""), 0644, err);
 }
 
 int bootstrap_start(struct host *h, const struct sources *sources, const struct packages *packages,
-                    const struct job_listener *listener, struct err *err)
+                    const struct job_listener *listener, struct bootstrap **ret_job,
+                    struct err *err)
 {
     struct bootstrap *b = mem_alloc(sizeof(*b));
     b->host = h;
@@ -234,14 +272,17 @@ int bootstrap_start(struct host *h, const struct sources *sources, const struct 
         return FAIL(err, E_BASE_FAILED, "mmdebstrap is not installed: apt-get install mmdebstrap");
     }
     FAULT("base.bootstrap");
-    if (prepare(b, err) == 0 && run(b, sources, packages, err) == 0)
+    if (prepare(b, err) == 0 && run(b, sources, packages, err) == 0) {
+        *ret_job = b;
         return 0;
+    }
     artifact_discard(b->temp);
     if (b->blob_path)
         (void)unlink(b->blob_path); /* what failed first counts */
     free(b->blob_path);
     free(b->temp);
     free(b->empty);
+    free(b->cgroup);
     free(b);
     return -1;
 }

@@ -27,6 +27,8 @@ struct overlay {
     size_t step;
     int64_t bytes, units, units_done;
     struct buf line, tail;
+    struct sandbox_run *run; /* while a step runs */
+    bool killed;
     struct err err;
 };
 static struct overlay *queue;
@@ -163,10 +165,28 @@ static const char *last_error(struct overlay *o)
     return found ? found : "no error line";
 }
 
+static void cancelled(struct overlay *o)
+{
+    (void)FAIL(&o->err, E_CANCELLED, "nobody waits for the build base any more");
+    overlay_end(o);
+}
+
+void overlay_kill(struct overlay *o)
+{
+    o->killed = true; /* one that waits, or is between two steps, ends when it is its turn */
+    if (o->run)
+        sandbox_run_kill(o->run);
+}
+
 static void on_exit_step(void *context, const struct sandbox_run_result *r)
 {
     struct overlay *o = context;
     const char *program = steps[o->step].argv[0];
+    o->run = NULL;
+    if (o->killed) {
+        cancelled(o);
+        return;
+    }
     if (r->timed_out)
         (void)FAIL(&o->err, E_TIMEOUT, "installing build packages took longer than 15 minutes");
     else if (r->oom)
@@ -218,13 +238,12 @@ static int run_step(struct overlay *o, struct err *err)
 {
     struct artifact_root root = {0};
     struct sandbox_spec spec = {0};
-    struct sandbox_run *run = NULL;
     if (artifact_base_root(o->base, &root, err) < 0)
         return -1;
     fill_spec(o, &root.memory, &root, &spec);
     tell(o, steps[o->step].text, steps[o->step].percent);
     FAULT("base.overlay.step");
-    int r = sandbox_run(&spec, STEP_MS, on_output, on_exit_step, o, &run, err);
+    int r = sandbox_run(&spec, STEP_MS, on_output, on_exit_step, o, &o->run, err);
     artifact_root_done(&root);
     return r;
 }
@@ -242,6 +261,10 @@ static int make_folders(struct overlay *o, struct err *err)
 static void overlay_run(void *context)
 {
     struct overlay *o = context;
+    if (o->killed) {
+        cancelled(o);
+        return;
+    }
     if (o->step == ARRAY_SIZE(steps)) {
         sandbox_unmount(o->bundle);
         tell(o, "keeping the layer", 95);
@@ -254,7 +277,7 @@ static void overlay_run(void *context)
 
 int overlay_start(struct host *h, const char *base, const char *digest,
                   const struct packages *packages, const struct job_listener *listener,
-                  struct err *err)
+                  struct overlay **ret_job, struct err *err)
 {
     struct overlay *o = mem_alloc(sizeof(*o)), **last = &queue;
     if (packages->count == 0) {
@@ -274,6 +297,7 @@ int overlay_start(struct host *h, const char *base, const char *digest,
     while (*last)
         last = &(*last)->next;
     *last = o;
+    *ret_job = o;
     if (queue == o)
         loop_defer(overlay_run, o);
     else

@@ -21,27 +21,21 @@
 #define SOURCE_ATTEMPTS 10
 #define MIB (1024 * 1024)
 
-/* The base. Its making belongs to everybody: a build that fails meanwhile only stops listening. */
+/* The base. Its making belongs to everybody who waits for it: a build that fails meanwhile leaves,
+ * and the last one who leaves ends it. */
 
 static void on_base_progress(void *context, const char *text, int percent)
 {
-    struct build_link *link = context;
-    if (!link->build)
-        return;
     json_t *args = json_object();
     json_put_text(args, "text", text);
     json_put_int(args, "percent", percent);
-    build_tell(link->build, "progress", args);
+    build_tell(context, "progress", args);
 }
 
 static void on_base(void *context, const struct base_image *image, const struct err *error)
 {
-    struct build_link *link = context;
-    struct build *b = link->build;
-    free(link);
-    if (!b)
-        return;
-    b->link = NULL;
+    struct build *b = context;
+    b->base_ask = NULL;
     if (build_arrived(b))
         return;
     if (error) {
@@ -56,16 +50,11 @@ static void on_base(void *context, const struct base_image *image, const struct 
 static void base_begin(struct build *b)
 {
     struct err err = ERR_INIT;
-    struct build_link *link = mem_alloc(sizeof(*link));
-    struct base_image_request request = {on_base_progress, on_base, link};
-    link->build = b;
-    if (base_image_ensure(json_dict(b->spec, "base"), &request, &err) < 0) {
-        free(link);
+    struct base_image_request request = {on_base_progress, on_base, b};
+    if (base_image_ensure(json_dict(b->spec, "base"), &request, &b->base_ask, &err) < 0)
         build_fail(b, &err);
-        return;
-    }
-    b->link = link;
-    b->pending = BUILD_ON_BASE;
+    else
+        b->pending = BUILD_ON_BASE;
 }
 
 /* The volume. */
@@ -324,8 +313,7 @@ static void clean_begin(struct build *b)
 static void stop_pending(struct build *b)
 {
     if (b->pending == BUILD_ON_BASE) {
-        b->link->build = NULL;
-        b->link = NULL;
+        base_image_leave(TAKE(b->base_ask));
         b->pending = BUILD_IDLE;
     } else if (b->pending == BUILD_ON_SOURCE) {
         b->pending = BUILD_IDLE;

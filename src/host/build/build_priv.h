@@ -48,9 +48,7 @@ enum build_pending {
 };
 
 struct cache;
-struct build_link { /* lets a build go away while somebody still holds a callback to it */
-    struct build *build;
-};
+struct base_image_ask;
 struct build {
     unsigned magic;
     struct host *host;
@@ -64,7 +62,7 @@ struct build {
     enum build_pending pending;
     struct child *child;
     struct sandbox_run *run;
-    struct build_link *link;
+    struct base_image_ask *base_ask;
     char *folder, *bundle, *image, *mount, *secrets; /* paths */
     bool mounted, secrets_mounted;
     char base[SHA_DIGEST], build_base[SHA_DIGEST];

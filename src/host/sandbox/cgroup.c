@@ -190,6 +190,72 @@ bool sandbox_owns(pid_t pid, const char *cgroup)
     return false;
 }
 
+/* Entering. */
+
+static int group_write(const char *mount, const char *cgroup, const char *file, int64_t value,
+                       struct err *err)
+{
+    AUTO_FREE char *path = group_path(mount, cgroup, file);
+    AUTO_FREE char *text = mem_format("%lld", (long long)value);
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        return FAIL_SYS(err, "cannot write '%s'", path);
+    return 0;
+}
+
+/* On v2 a controller counts below a group only when that group says so. */
+static void group_delegate(const char *mount, const char *cgroup)
+{
+    AUTO_FREE char *path = group_path(mount, cgroup, "cgroup.subtree_control");
+    AUTO_CLOSE int fd = layout.v2 ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+    if (fd >= 0)
+        (void)!write(fd, "+memory +pids", 13); /* the limits that follow say it when it failed */
+}
+
+static int group_make(const char *mount, const char *cgroup, struct err *err)
+{
+    AUTO_FREE char *name = mem_strdup(cgroup);
+    char *slash = strchr(name, '/');
+    for (;; slash = strchr(slash + 1, '/')) {
+        if (slash)
+            *slash = '\0';
+        AUTO_FREE char *folder = group_path(mount, name, "");
+        if (file_make_dirs(folder, 0755, err) < 0)
+            return -1;
+        if (!slash)
+            return 0;
+        group_delegate(mount, "");
+        group_delegate(mount, name);
+        *slash = '/';
+    }
+}
+
+static int group_limit(const char *mount, const char *cgroup, const char *file, int64_t value,
+                       struct err *err)
+{
+    return value > 0 ? group_write(mount, cgroup, file, value, err) : 0;
+}
+
+int sandbox_cgroup_enter(const char *cgroup, pid_t pid, int64_t memory, int64_t pids,
+                         struct err *err)
+{
+    const char *mounts[] = {layout.memory, layout.pids};
+    for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
+        if (!mounts[i])
+            return FAIL(err, E_UNAVAILABLE, "this machine limits neither memory nor processes");
+    for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
+        if (group_make(mounts[i], cgroup, err) < 0)
+            return -1;
+    if (group_limit(layout.memory, cgroup, layout.v2 ? "memory.max" : "memory.limit_in_bytes",
+                    memory, err) < 0 ||
+        group_limit(layout.pids, cgroup, "pids.max", pids, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
+        if (group_write(mounts[i], cgroup, "cgroup.procs", pid, err) < 0)
+            return -1;
+    return 0;
+}
+
 /* Ending. */
 
 /* KILL to all in this folder and below; returns how many were there. */
