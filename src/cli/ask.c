@@ -115,7 +115,8 @@ int cli_connect(struct cli *c, struct err *err)
 
 /* ---- calls ---- */
 
-static int take_answer(const struct http_answer *answer, json_t **ret_reply, struct err *err)
+static int take_answer(struct cli *c, const struct http_answer *answer, json_t **ret_reply,
+                       struct err *err)
 {
     AUTO_JSON *reply = NULL;
     struct err bad = ERR_INIT;
@@ -128,6 +129,8 @@ static int take_answer(const struct http_answer *answer, json_t **ret_reply, str
     }
     struct err theirs = ERR_INIT;
     json_to_err(reply, &theirs);
+    json_decref(c->detail);
+    c->detail = json_incref(json_object_get(reply, "detail"));
     return FAIL(err, theirs.kind, "%s", theirs.text);
 }
 
@@ -139,7 +142,7 @@ int cli_call(struct cli *c, const char *method, const char *path, const json_t *
     AUTO_FREE char *text = body ? json_print(body) : NULL;
     int result = http_client_call(c->client, method, full, text, &answer, err);
     if (result == 0)
-        result = take_answer(&answer, ret_reply, err);
+        result = take_answer(c, &answer, ret_reply, err);
     buf_done(&answer.body);
     return result;
 }
@@ -181,7 +184,7 @@ int cli_stream(struct cli *c, const char *path,
     AUTO_FREE char *full = mem_format("/api/v1%s", path);
     int result = http_client_lines(c->client, "GET", full, on_line, &s, &answer, err);
     if (result == 0 && answer.status / 100 != 2)
-        result = take_answer(&answer, &reply, err);
+        result = take_answer(c, &answer, &reply, err);
     buf_done(&answer.body);
     return result;
 }

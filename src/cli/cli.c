@@ -226,15 +226,45 @@ static int run(struct cli *c, int argc, char **argv, struct err *err)
     return verb->run(c, err);
 }
 
+static void print_names(const char *title, const json_t *names)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach((json_t *)names, i, name)
+    {
+        (void)fprintf(stderr, "%s", i ? "            " : title);
+        cli_print_safe_to(stderr, json_string_value(name));
+        (void)fputc('\n', stderr);
+    }
+}
+
+/* What the error's one line has no room for. */
+static void print_conflict(const json_t *conflict)
+{
+    int64_t count = json_int(conflict, "file_count", 0);
+    int64_t listed = (int64_t)json_array_size(json_list(conflict, "files"));
+    if (listed == 0)
+        return;
+    AUTO_JSON *branch = json_pack("[s]", json_text_or(conflict, "branch", "?"));
+    print_names("  branch    ", branch);
+    print_names("  against   ", json_list(conflict, "against"));
+    print_names("  files     ", json_list(conflict, "files"));
+    if (count > listed)
+        (void)fprintf(stderr, "            and %lld more\n", (long long)(count - listed));
+}
+
 static int finish(const struct cli *c, const struct err *err)
 {
     if (c->json) {
         AUTO_JSON *json = json_from_err(err);
+        if (c->detail)
+            json_put(json, "detail", json_incref(c->detail));
         cli_print_json(json);
     } else {
         (void)fflush(stdout);
         (void)fprintf(stderr, "slipway: ");
         (void)fprintf(stderr, "%s (%s)\n", err->text, err_name(err->kind));
+        print_conflict(json_dict(c->detail, "conflict"));
     }
     return err_exit_code(err->kind);
 }
@@ -252,5 +282,7 @@ int cli_main(int argc, char **argv)
     int result = run(&c, argc, argv, &err);
     http_client_free(c.client);
     free(c.app_owned);
-    return result < 0 ? finish(&c, &err) : 0;
+    int code = result < 0 ? finish(&c, &err) : 0;
+    json_decref(c.detail);
+    return code;
 }

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -47,6 +48,7 @@ struct cli {
     bool from_stdin;      /* --stdin */
     bool verbose;         /* -v */
     struct http_client *client;
+    json_t *detail; /* of the server's last error; NULL: none */
     char *app_owned;
 };
 typedef int cli_verb_fn(struct cli *c, struct err *err);
@@ -90,6 +92,7 @@ char *cli_login_path(void);
 void cli_print_json(const json_t *value);
 /* Control characters are taken out; only SGR colours stay, and only on a terminal. */
 void cli_print_safe(const char *text);
+void cli_print_safe_to(FILE *to, const char *text);
 struct cli_column {
     const char *title;
     const char *key;

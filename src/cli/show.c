@@ -38,16 +38,16 @@ static size_t hidden_length(const char *text)
     return b[0] == 0xe2 && b[1] == 0x81 && b[2] >= 0xa6 && b[2] <= 0xa9 ? 3 : 0;
 }
 
-void cli_print_safe(const char *text)
+void cli_print_safe_to(FILE *to, const char *text)
 {
-    bool colours = cli_is_terminal(STDOUT_FILENO);
+    bool colours = cli_is_terminal(fileno(to));
     bool coloured = false;
     while (text && *text) {
         size_t colour = colour_length(text);
         size_t hidden = hidden_length(text);
         if (colour) {
             if (colours)
-                (void)fwrite(text, 1, colour, stdout);
+                (void)fwrite(text, 1, colour, to);
             coloured = coloured || colours;
             text += colour;
         } else if (hidden) {
@@ -55,11 +55,16 @@ void cli_print_safe(const char *text)
         } else {
             unsigned char byte = (unsigned char)*text++;
             if (byte >= 0x20 ? byte != 0x7f : byte == '\t' || byte == '\n')
-                (void)putchar(byte);
+                (void)putc(byte, to);
         }
     }
     if (coloured)
-        (void)fputs("\x1b[0m", stdout);
+        (void)fputs("\x1b[0m", to);
+}
+
+void cli_print_safe(const char *text)
+{
+    cli_print_safe_to(stdout, text);
 }
 
 void cli_format_age(int64_t wall_ms, char text[24])

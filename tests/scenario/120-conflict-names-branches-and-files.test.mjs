@@ -67,3 +67,25 @@ test('a branch that conflicts with trunk alone is named, trunk is too', async ()
         return /lines/.test(error.text);
     });
 });
+
+test('long and Chinese names are not cut: the text names the first file, the detail all of them', async () => {
+    const long = `会员/价格/${'很长的目录名/'.repeat(8)}价格规则`;
+    const files = (text) => Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`${long}-${i}.properties`, `${text}\n`]));
+    const [left, right] = [`feature/${'会员价格与优惠券'.repeat(5)}-左`, `feature/${'会员价格与优惠券'.repeat(5)}-右`];
+    await web.change(left, files('左'));
+    await web.change(right, files('右'));
+    await web.ticks('dev', left, right);
+    const { status, json } = await p.api.call('POST', '/apps/web/envs/dev/builds');
+    assert.equal(status, 409);
+    assert.equal(json.error, 'merge_conflict');
+    assert.match(json.text, /-右' conflicts with '.*-左' in '会员.*properties' and 29 more: merge one .* or untick one$/);
+    const { conflict } = json.detail;
+    assert.deepEqual([conflict.branch, conflict.against, conflict.file_count], [right, [left], 30]);
+    assert.deepEqual([...conflict.files].sort(), Object.keys(files('')).sort());
+    const done = await p.cli('deploy', '-a', 'web', '-e', 'dev');
+    assert.notEqual(done.code, 0);
+    for (const name of [left, right, ...conflict.files])
+        assert.ok(done.err.includes(name), name);
+    const asJson = await p.cli('deploy', '-a', 'web', '-e', 'dev', '-o', 'json');
+    assert.equal(JSON.parse(asJson.out).detail.conflict.files.length, 30);
+});

@@ -106,6 +106,21 @@ void api_fail(struct api_call *call, const struct err *error)
     api_unref(call);
 }
 
+void api_fail_detail(struct api_call *call, const struct err *error, const json_t *detail)
+{
+    if (!json_object_size(detail) || !call->http || http_responded(call->http)) {
+        api_fail(call, error);
+        return;
+    }
+    json_t *body = json_from_err(error);
+    json_put(body, "detail", json_deep_copy(detail));
+    json_decref(call->reply);
+    call->reply = body;
+    call->status = err_status(error->kind);
+    send_json(call);
+    api_unref(call);
+}
+
 /* ---- parameters ---- */
 
 const char *api_param(const struct api_call *call, const char *name)

@@ -62,6 +62,8 @@ void api_unref(struct api_call *call);
 /* Answer after the current turn is durable; takes reply, drops the caller's reference. */
 void api_reply(struct api_call *call, int status, json_t *reply);
 void api_fail(struct api_call *call, const struct err *error);
+/* With what the text has no room for: "detail" beside it, a bounded object (NULL: as api_fail). */
+void api_fail_detail(struct api_call *call, const struct err *error, const json_t *detail);
 const char *api_param(const struct api_call *call,
                       const char *name); /* decoded; asserts that the route has it */
 /* A number in the path: E_NOT_FOUND when it is none. */

@@ -191,7 +191,7 @@ static void on_source(void *context, json_t *source, const struct err *error)
     struct err err = ERR_INIT;
     struct wanted w;
     if (error || read_wanted(call, &w, &err) < 0) {
-        api_fail(call, error ? error : &err);
+        api_fail_detail(call, error ? error : &err, error ? source : NULL);
     } else if (w.same_artifact) {
         AUTO_JSON *release = NULL;
         int found =
@@ -329,7 +329,7 @@ static void on_build_source(void *context, json_t *source, const struct err *err
 {
     struct api_call *call = context;
     if (error)
-        api_fail(call, error);
+        api_fail_detail(call, error, source);
     else
         api_finish_input(call, run_build_add, source);
 }

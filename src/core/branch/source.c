@@ -1,13 +1,17 @@
 /* Three questions to the courier, one after the other: the tips, the integration, the file. */
 #include "core/branch/source.h"
 
-#include "base/buf.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/config/config.h"
 #include "core/link/link.h"
 
 #define COURIER_MS 60000
+#define NAME_SHORT                                                                                 \
+    44 /* bytes of a name in an error's text, which holds 255: three names and advice */
+#define DETAIL_FILES 200
+#define DETAIL_BYTES (32u << 10)
+#define DETAIL_TEXT (8u << 10)
 
 struct resolve {
     struct core *core;
@@ -19,13 +23,18 @@ struct resolve {
     void *context;
 };
 
-static void resolve_end(struct resolve *r, const struct err *error)
+static void resolve_free(struct resolve *r)
 {
-    r->done(r->context, error ? NULL : r->source, error);
     json_decref(r->branches);
     json_decref(r->pins);
     json_decref(r->source);
     free(r);
+}
+
+static void resolve_end(struct resolve *r, const struct err *error)
+{
+    r->done(r->context, error ? NULL : r->source, error);
+    resolve_free(r);
 }
 
 static void resolve_fail(struct resolve *r, enum err_kind kind, const char *text)
@@ -75,26 +84,74 @@ static void ask_file(struct resolve *r, const char *commit)
     link_call(r->core->courier, "file.read", args, COURIER_MS, on_file, r);
 }
 
-static void join_names(struct buf *out, const json_t *names)
+/* A name for the one line of an error: a long one keeps its two ends. */
+static char *short_name(const char *text)
 {
-    size_t i;
-    json_t *name;
-    json_array_foreach(names, i, name)(void) buf_add_format(
-        out, "%s'%s'", i ? ", " : "", json_string_value(name)); /* cut at the ceiling */
+    struct str all = str_of(text), rest = all;
+    size_t head = 0, tail = all.length;
+    if (all.length <= NAME_SHORT)
+        return mem_strdup(text);
+    for (size_t at = 0; at < all.length;) {
+        size_t step = str_utf8_step(rest);
+        step = step ? step : 1;
+        if (at + step <= NAME_SHORT / 2)
+            head = at + step;
+        at += step;
+        rest = (struct str){all.data + at, all.length - at};
+        if (tail == all.length && rest.length <= NAME_SHORT / 2)
+            tail = at;
+    }
+    return mem_format("%.*s...%s", (int)head, text, text + tail);
+}
+
+static char *name_first(const json_t *names, const char *none)
+{
+    size_t count = json_array_size(names);
+    if (count == 0)
+        return mem_strdup(none);
+    AUTO_FREE char *name = short_name(json_string_value(json_array_get(names, 0)));
+    return count == 1 ? mem_format("'%s'", name) : mem_format("'%s' and %zu more", name, count - 1);
+}
+
+/* All of it, but bounded: the error's text names the first ones only. */
+static json_t *conflict_detail(const json_t *conflict)
+{
+    json_t *detail = json_object(), *listed = json_array(), *files = json_list(conflict, "files");
+    struct str text = str_of(json_text_or(conflict, "text", ""));
+    size_t bytes = 0, i;
+    json_t *file;
+    json_array_foreach(files, i, file)
+    {
+        bytes += json_string_length(file);
+        if (i < DETAIL_FILES && bytes <= DETAIL_BYTES)
+            json_push(listed, json_incref(file));
+    }
+    for (text.length = text.length < DETAIL_TEXT ? text.length : DETAIL_TEXT;
+         !str_is_utf8(text) && text.length > 0;)
+        text.length--; /* cut between two characters */
+    json_put_text(detail, "branch", json_text(conflict, "branch"));
+    json_put(detail, "against", json_incref(json_list(conflict, "against")));
+    json_put(detail, "files", listed);
+    json_put_int(detail, "file_count", (int64_t)json_array_size(files));
+    json_put_str(detail, "text", text);
+    return detail;
 }
 
 static void fail_conflict(struct resolve *r, const json_t *conflict)
 {
-    AUTO_BUF against = BUF_INIT(100);
-    AUTO_BUF files = BUF_INIT(100);
-    join_names(&against, json_list(conflict, "against"));
-    join_names(&files, json_list(conflict, "files"));
+    AUTO_FREE char *branch = short_name(json_text_or(conflict, "branch", "?"));
+    AUTO_FREE char *against = name_first(json_list(conflict, "against"), "the others");
+    AUTO_FREE char *files = name_first(json_list(conflict, "files"), "some files");
+    AUTO_JSON *source = json_object();
     struct err err = ERR_INIT;
     (void)FAIL(&err, E_MERGE_CONFLICT,
                "'%s' conflicts with %s in %s: merge one into the other and push, or untick one",
-               json_text_or(conflict, "branch", "?"), against.data ? against.data : "the others",
-               files.data ? files.data : "some files");
-    resolve_end(r, &err);
+               branch, against, files);
+    json_put(source, "conflict", conflict_detail(conflict));
+    json_decref(r->source);
+    r->source = TAKE(source);
+    r->done(r->context, r->source, &err);
+    resolve_free(r);
 }
 
 static void on_integrated(void *context, json_t *ok, const struct err *error)

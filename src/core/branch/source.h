@@ -9,8 +9,9 @@
 
 /* What done receives (owned by the callee during the call; json_incref to keep):
  * {"commit","tree","trunk_tip","ticks":[{"branch","tip"}],"skipped":[names],"ms","config":
- * effective configuration} Errors: branch_unknown, merge_conflict (text names branches and files),
- * config_missing, config_invalid, role_down. */
+ * effective configuration} Errors: branch_unknown, merge_conflict (the text names branches and the
+ * first file; source is then {"conflict": {"branch","against":[names],"files":[paths, at most 200],
+ * "file_count","text"}}), config_missing, config_invalid, role_down. */
 typedef void source_done_fn(void *context, json_t *source, const struct err *error);
 /* branches: names, in order; pins: {name: tip} for those that must not be newer (a promotion brings
  * what was tried), NULL: none. Both are taken. */
