@@ -50,6 +50,26 @@ test('after a push the branch shows commits that are not deployed', async () => 
     assert.equal((await web.get('test', '/file?path=a.txt')).text, 'feature a, second round\n');
 });
 
+test('what was not carried to its end is not deployed, and a rollback goes back to what it carries', async () => {
+    const deployed = async () => (await web.status('test')).ticks.find((row) => row.branch === 'feature/a').deployed_tip;
+    const [first, live] = [await deployed(), (await web.status('test')).live_release];
+    const pushed = await web.change('feature/a', { 'a.txt': 'feature a, third round\n' });
+    await web.tick('test', 'bad/build');
+    await web.deploy('test', {}, { expect: 'failed' });
+    assert.equal(await deployed(), first);
+    await web.untick('test', 'bad/build');
+    await web.tick('test', 'bad/check');
+    await web.deploy('test', {}, { expect: 'failed' });
+    assert.equal(await deployed(), first);
+    await web.untick('test', 'bad/check');
+    await web.deploy('test');
+    assert.equal(await deployed(), pushed);
+    await web.rollback('test', { release: live });
+    assert.equal(await deployed(), first);
+    await web.deploy('test');
+    assert.equal(await deployed(), pushed);
+});
+
 test('an unticked branch is out with the next deploy', async () => {
     await web.untick('test', 'feature/b');
     await web.deploy('test');

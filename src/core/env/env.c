@@ -399,6 +399,9 @@ int ticks_deployed(struct core *core, int64_t app_env_id, const json_t *ticks, s
 {
     size_t i;
     json_t *tick;
+    if (store_run(core->store, err, "UPDATE ticked SET deployed_tip=NULL WHERE app_env_id=$1", "i",
+                  app_env_id) < 0)
+        return -1;
     json_array_foreach(ticks, i, tick)
     {
         if (store_run(core->store, err,

@@ -63,7 +63,7 @@ int ticks_list(struct core *core, int64_t app_env_id, json_t **ret_rows,
 int ticks_change(struct core *core, const struct person *by, const struct app_env *ae,
                  const json_t *add, const json_t *remove, const json_t *set,
                  struct err *err) MUST_CHECK;
-/* Note which tips went into a build. */
+/* Note which tips are live now; the other ticked branches have none. */
 int ticks_deployed(struct core *core, int64_t app_env_id, const json_t *ticks,
                    struct err *err) MUST_CHECK;
 

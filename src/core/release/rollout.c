@@ -357,8 +357,6 @@ int rollout_create(struct core *core, const struct person *by, const struct app_
     (void)snprintf(r->by, sizeof(r->by), "%s", by->name);
     if (result == 0 && q->source)
         result = build_create(core, by, ae, q->source, &d.build, err);
-    if (result == 0 && q->source)
-        result = ticks_deployed(core, ae->id, json_list(q->source, "ticks"), err);
     if (result == 0 && q->artifact_of)
         result = adopt_artifact(core, q, &d, err);
     AUTO_JSON *request = request_json(q, &d);
@@ -461,10 +459,24 @@ static int end_undone(struct core *core, struct rollout *r, int event, const str
     return 0;
 }
 
+/* The release is live now: its tips are what is deployed, whichever way it came. */
+static int note_deployed(struct core *core, const struct rollout *r, struct err *err)
+{
+    AUTO_JSON *row = NULL;
+    int found =
+        store_row(core->store, &row, err,
+                  "SELECT branches AS branches_json FROM release WHERE id=$1", "i", r->release_id);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    return ticks_deployed(core, r->app_env_id, json_list(row, "branches"), err);
+}
+
 static int end_of_plan(struct core *core, struct rollout *r, struct err *err)
 {
     if (r->state == ROLLOUT_RUNNING) {
         struct err why = ERR_INIT;
+        if (note_deployed(core, r, err) < 0)
+            return -1;
         if (retention_after(core, r->app_env_id, &why) < 0)
             log_warn(
                 "what no release needs any more is not let go of, the next rollout tries again",
