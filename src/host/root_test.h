@@ -40,8 +40,10 @@ static inline struct settings *root_test_settings(const char *folder, int number
     }
     AUTO_FREE char *host = settings_data(settings, "host");
     AUTO_FREE char *live = settings_run(settings, "live");
+    AUTO_FREE char *key = settings_data(settings, "master.key");
     if (file_make_dirs(host, 0755, &err) < 0 || chmod(host, 0700) < 0 ||
-        file_make_dirs(live, 0711, &err) < 0)
+        file_make_dirs(live, 0711, &err) < 0 ||
+        file_write(key, STR("0123456789abcdef0123456789abcdef"), 0600, &err) < 0)
         (void)fprintf(stderr, "# %s\n", err.text);
     return settings;
 }

@@ -19,6 +19,19 @@ import { until } from './until.mjs';
 const GROWTH_MAX = 64 * 1024 * 1024, FDS_SLACK = 3;
 const ENVS = ['dev', 'test', 'pre', 'prod'];
 
+// How a secret may lie in a file: as it is, in base64 at its three offsets (without the characters that
+// its neighbours have a part in), in hex.
+export function forms(secret) {
+    const bytes = Buffer.from(secret);
+    const base64 = [0, 1, 2].map((offset) => {
+        const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString('base64');
+        const end = Math.floor((offset + bytes.length) * 8 / 6);
+        return text.slice(Math.ceil(offset * 8 / 6), end);
+    });
+    const url = base64.map((text) => text.replaceAll('+', '-').replaceAll('/', '_'));
+    return [...new Set([secret, ...base64, ...url, bytes.toString('hex'), bytes.toString('hex').toUpperCase()])];
+}
+
 export async function oracles(p, { watch = [] } = {}) {
     const o = new Oracles(p, watch);
     await o.begin();
@@ -100,11 +113,12 @@ class Oracles {
         if (this.hits)
             wrong.push(`the canary listener was called ${this.hits} times`);
         for (const output of outputs)
-            if (String(output).includes(this.secret))
+            if (forms(this.secret).some((form) => String(output).includes(form)))
                 wrong.push(`the canary secret was shown: ${String(output).slice(0, 200)}`);
         // run/live is a tmpfs: the one place where an instance's secrets lie open.
         // What was last touched before the secret was thought of cannot hold it: base images, mostly.
-        const args = [this.#p.dir, '-xdev', '(', '-name', 'live', '-o', '-name', 'repos', ')', '-prune', '-o', '-type', 'f', '-newerct', `@${this.born}`, '-exec', '/usr/bin/grep', '-laF', '-e', this.secret, '{}', '+'];
+        const patterns = forms(this.secret).flatMap((form) => ['-e', form]);
+        const args = [this.#p.dir, '-xdev', '(', '-name', 'live', '-o', '-name', 'repos', ')', '-prune', '-o', '-type', 'f', '-newerct', `@${this.born}`, '-exec', '/usr/bin/grep', '-laF', ...patterns, '{}', '+'];
         const stored = (await run('/usr/bin/find', args)).out.split('\n').filter((path) => path && !secretMayBeIn.some((part) => path.includes(part)));
         if (stored.length)
             wrong.push(`the canary secret lies open in ${stored.join(', ')}`);

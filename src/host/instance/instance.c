@@ -419,6 +419,8 @@ static void instance_take_up(struct instance *i)
 {
     bool lives = run_adopt(i);
     instance_enter(i);
+    if (i->outdated)
+        record_again(i);
     FAULT("instance.adopt");
     if (i->stopping) {
         if (!lives)

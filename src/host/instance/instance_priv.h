@@ -61,6 +61,7 @@ struct instance {
     uint32_t address;
     bool ever_ready;
     bool stopping; /* the wish to end is recorded */
+    bool outdated; /* the record is of an older version: write it anew */
 
     /* derived */
     int64_t serial; /* tells a later instance of the same name apart */
@@ -139,6 +140,12 @@ int record_write(struct instance *i, struct err *err) MUST_CHECK;
 void record_sync(struct instance *i);
 void instance_free(struct instance *i);
 DEFINE_AUTO(instance)
+
+/* seal.c: the secrets of the instance `name` as one text, which opens for that name only. */
+int seal_close(const char *name, const json_t *secrets, char **ret_sealed,
+               struct err *err) MUST_CHECK;
+int seal_open(const char *name, const char *sealed, json_t **ret_secrets,
+              struct err *err) MUST_CHECK;
 
 /* live.c */
 int live_write(struct instance *i, struct err *err) MUST_CHECK;

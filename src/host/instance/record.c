@@ -1,5 +1,6 @@
-/* The record of an instance: what was asked, as JSON with a version, root-only because it holds
- * the secrets that a start after a reboot needs.
+/* The record of an instance: what was asked, as JSON with a version, root-only, with the secrets
+ * that a start after a reboot needs sealed (seal.c). Version 1 had them as they were: such a record
+ * is read, and written anew at once.
  *
  * Two strengths of safety: a rename makes it safe against our own death at any moment, before any
  * side effect; the fsync that makes it safe against a power cut runs on the pool beside the
@@ -17,7 +18,7 @@
 #include "host/instance/instance_priv.h"
 #include "host/network/network.h"
 
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 #define RECORD_MAX (16u << 20)
 
 void instance_free(struct instance *i)
@@ -150,6 +151,19 @@ int record_from_args(json_t *args, struct instance **ret_instance, struct err *e
     return instance_from_json(args, ret_instance, err);
 }
 
+/* Put the secrets back where the verb had them. */
+static int unseal(const char *name, json_t *record, struct err *err)
+{
+    const char *sealed = json_text(record, "sealed_secrets");
+    json_t *spec = json_object_get(record, "spec"), *secrets;
+    if (!sealed || !json_is_object(spec))
+        return 0; /* the check of the spec says what is wrong with it */
+    if (seal_open(name, sealed, &secrets, err) < 0)
+        return -1;
+    json_put(spec, "secrets", secrets);
+    return 0;
+}
+
 int record_load(const char *name, struct instance **ret_instance, struct err *err)
 {
     AUTO_BUF text = BUF_INIT(RECORD_MAX);
@@ -160,7 +174,7 @@ int record_load(const char *name, struct instance **ret_instance, struct err *er
         return -1;
     if (json_int(record, "version", 0) > RECORD_VERSION)
         return FAIL(err, E_SCHEMA_NEWER, "record of instance '%s' is of a newer version", name);
-    if (instance_from_json(record, &i, err) < 0)
+    if (unseal(name, record, err) < 0 || instance_from_json(record, &i, err) < 0)
         return -1;
     if (!text_is(i->name, name))
         return FAIL(err, E_CORRUPT, "record in '%s' is of '%s'", name, i->name);
@@ -170,15 +184,22 @@ int record_load(const char *name, struct instance **ret_instance, struct err *er
     }
     i->ever_ready = json_bool(record, "ever_ready", false);
     i->stopping = json_bool(record, "stopping", false);
+    i->outdated = json_int(record, "version", 0) < RECORD_VERSION;
     i->synced = true;
     *ret_instance = TAKE(i);
     return 0;
 }
 
-static json_t *record_json(const struct instance *i)
+static int record_json(const struct instance *i, json_t **ret_record, struct err *err)
 {
     char address[NETWORK_TEXT];
-    json_t *r = json_object();
+    AUTO_JSON *r = json_object();
+    AUTO_JSON *spec = json_copy(i->spec);
+    AUTO_FREE char *sealed = NULL;
+    const json_t *secrets = json_list(spec, "secrets");
+    if (json_array_size(secrets) > 0 && seal_close(i->name, secrets, &sealed, err) < 0)
+        return -1;
+    (void)json_object_del(spec, "secrets"); /* absent is fine */
     network_text(i->address, address);
     json_put_int(r, "version", RECORD_VERSION);
     json_put_text(r, "instance", i->name);
@@ -192,8 +213,11 @@ static json_t *record_json(const struct instance *i)
     json_put_text(r, "address", address);
     json_put_bool(r, "ever_ready", i->ever_ready);
     json_put_bool(r, "stopping", i->stopping);
-    json_put(r, "spec", json_incref(i->spec));
-    return r;
+    json_put(r, "spec", TAKE(spec));
+    if (sealed)
+        json_put_text(r, "sealed_secrets", sealed);
+    *ret_record = TAKE(r);
+    return 0;
 }
 
 static int write_new(const char *path, const char *text, struct err *err)
@@ -215,7 +239,9 @@ static int write_new(const char *path, const char *text, struct err *err)
 
 int record_write(struct instance *i, struct err *err)
 {
-    AUTO_JSON *record = record_json(i);
+    AUTO_JSON *record = NULL;
+    if (record_json(i, &record, err) < 0)
+        return -1;
     AUTO_FREE char *text = json_print(record);
     AUTO_FREE char *path = mem_format("%s/record.json", i->folder);
     AUTO_FREE char *temporary = mem_format("%s/record.new", i->folder);
