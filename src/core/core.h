@@ -20,7 +20,8 @@ struct core {
     struct feed *feed;
     struct secret_box *secrets;
     struct link *host, *courier, *signals;
-    int64_t epoch; /* grows by one at every start of core; fences older cores at host */
+    int64_t journal_told; /* host was told the journal's heads up to this row */
+    int64_t epoch;        /* grows by one at every start of core; fences older cores at host */
 };
 
 /* The role's main: slipway core --settings FILE. */

@@ -21,8 +21,6 @@
 #include "wire/host.h"
 
 static void verb_hello(void *context, struct message *m);
-static void verb_journal_head(void *context, struct message *m);
-static void verb_journal_heads(void *context, struct message *m);
 static void verb_df(void *context, struct message *m);
 static void verb_doctor(void *context, struct message *m);
 static void verb_dump(void *context, struct message *m);
@@ -48,8 +46,8 @@ static const struct message_verb table[] = {
     {WIRE("edge.drained", host_edge_drained), NO_FDS, edge_verb_drained},
     {WIRE("edge.certificate", host_edge_certificate), NO_FDS, edge_verb_certificate},
     {WIRE("edge.stat", host_edge_stat), NO_FDS, edge_verb_stat},
-    {WIRE("journal.head", host_journal_head), NO_FDS, verb_journal_head},
-    {WIRE("journal.heads", host_journal_heads), NO_FDS, verb_journal_heads},
+    {WIRE("journal.head", host_journal_head), NO_FDS, journal_verb_head},
+    {WIRE("journal.heads", host_journal_heads), ONE_FD, journal_verb_heads},
     {WIRE("df", host_df), NO_FDS, verb_df},
     {WIRE("doctor", host_doctor), NO_FDS, verb_doctor},
     {WIRE("dump", host_dump), NO_FDS, verb_dump},
@@ -159,31 +157,6 @@ static void verb_hello(void *context, struct message *m)
 
 /* The rest. */
 
-static void verb_journal_head(void *context, struct message *m)
-{
-    struct host *h = context;
-    struct err err = ERR_INIT;
-    if (journal_head_append(h->settings, json_int(m->args, "seq", 0),
-                            json_text_or(m->args, "hash", ""), &err) < 0)
-        message_fail(m, &err);
-    else
-        message_ok(m, NULL);
-}
-
-static void verb_journal_heads(void *context, struct message *m)
-{
-    struct host *h = context;
-    struct err err = ERR_INIT;
-    json_t *heads;
-    if (journal_last(h->settings, 1000, &heads, &err) < 0) {
-        message_fail(m, &err);
-        return;
-    }
-    json_t *ok = json_object();
-    json_put(ok, "heads", heads);
-    message_ok(m, ok);
-}
-
 static void verb_df(void *context, struct message *m)
 {
     struct host *h = context;
@@ -211,6 +184,7 @@ static void verb_doctor(void *context, struct message *m)
     base_image_doctor(h, checks);
     build_doctor(h, checks);
     edge_doctor(h, checks);
+    journal_doctor(checks);
     json_put(ok, "checks", checks);
     message_ok(m, ok);
 }

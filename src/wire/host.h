@@ -118,8 +118,10 @@ WIRE_TABLE host_edge_certificate[] = {WIRE_TEXT("domain", 253), WIRE_TEXT("pem",
  * [{"app_env_id","slot","name","status","sessions","total"}]} */
 WIRE_TABLE host_edge_stat[] = {WIRE_INT_OPTIONAL("app_env_id", 1, 100000)};
 
-/* journal.head: append {"seq","hash"} to the root-owned list of heads. journal.heads: reply
- * {"heads": [last 1000]} */
+/* journal.head: append {"seq","hash"} to the root-owned list of heads, which only grows: one that
+ * is not newer than the last is refused (E_STATE_CONFLICT), the last one itself may come again.
+ * journal.heads: fd 0 is a regular file that gets all of them, a line "SEQ HASH" each, in the order
+ * of their coming; a line that is no head is to be skipped. reply {"bytes"} */
 WIRE_TABLE host_journal_head[] = {WIRE_INT("seq", 1, WIRE_ANY), WIRE_TEXT("hash", 64)};
 WIRE_TABLE host_journal_heads[] = {WIRE_BOOL_OPTIONAL("all")};
 /* df: reply {"volumes": [{"what","path","bytes","files"}], "free", "total"}; doctor: reply

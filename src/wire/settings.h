@@ -48,7 +48,7 @@ DEFINE_AUTO(settings)
  *   data_dir/core        core's store.db, its lock (owner user_core, 0700)
  *   data_dir/git         APP.git bare repositories (owner user_courier, 0700)
  *   data_dir/host        blobs/, unpacked/, bases/, caches/, builds/, instances/ (records), edge/,
- *                        journal-heads (root, 0700)
+ *                        journal-heads, journal-refused (root, 0700)
  *   data_dir/signals     (owner user_signals, 0700)
  *   data_dir/master.key  root, 0600; handed to core as fd
  *   run_dir/NAME.sock    host, courier, signals: role sockets; api: HTTP for the CLI (0666, peers

@@ -3,6 +3,7 @@
  * missed against host's heads. */
 #include "core/journal/journal.h"
 
+#include <unistd.h>
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -109,10 +110,12 @@ void journal_tell_head(struct core *core)
     char hash[SHA_HEX];
     int64_t seq = 0;
     struct err err = ERR_INIT;
-    if (read_head(core, &seq, hash, &err) < 0)
+    if (read_head(core, &seq, hash, &err) < 0) {
         log_error("cannot read the journal's head", F_ERR(&err));
-    else if (seq > 0)
+    } else if (seq > 0) {
+        core->journal_told = seq;
         send_head(core, seq, hash);
+    }
 }
 
 static void announce_run(void *context, const struct err *error)
@@ -120,7 +123,10 @@ static void announce_run(void *context, const struct err *error)
     struct announce *a = context;
     if (!error) {
         feed_publish(a->core->feed, "journal", a->app_env_id, json_incref(a->event));
-        send_head(a->core, a->seq, a->hash);
+        if (a->seq > a->core->journal_told) { /* host takes growing ones only */
+            a->core->journal_told = a->seq;
+            send_head(a->core, a->seq, a->hash);
+        }
     }
     announce_free(a);
 }
@@ -193,12 +199,25 @@ int journal_list(struct core *core, int64_t after, int64_t limit, bool newest,
 
 /* ---- verify ---- */
 
+#define HASH_DIGITS (SHA_HEX - 1)
+
+/* The heads that host wrote down beside us, one after the other. */
+struct heads {
+    int fd;
+    char text[65536];
+    size_t start, end; /* of what was read and not used yet */
+    bool at_end;
+    int64_t seq; /* the present one; 0: before the first, INT64_MAX: after the last */
+    char hash[SHA_HEX];
+    int64_t count;
+    int64_t broken; /* this row has a second head, or one out of order; 0: none */
+};
 struct walk {
     int64_t rows;
     int64_t first_bad; /* 0: none */
     const char *text;
     char hash[SHA_HEX]; /* of the last good row */
-    size_t next_head;   /* index into heads */
+    struct heads heads;
 };
 
 static void note_bad(struct walk *w, int64_t seq, const char *text)
@@ -209,17 +228,96 @@ static void note_bad(struct walk *w, int64_t seq, const char *text)
     w->text = text;
 }
 
-/* Heads are what host wrote down beside us: (seq, hash), growing. */
-static void compare_head(struct walk *w, const json_t *heads, int64_t seq, const char *hash)
+static int heads_fill(struct heads *h, struct err *err)
 {
-    for (; w->next_head < json_array_size(heads); w->next_head++) {
-        const json_t *head = json_array_get(heads, w->next_head);
-        int64_t head_seq = json_int(head, "seq", 0);
-        if (head_seq > seq)
-            return;
-        if (head_seq == seq && !text_is(json_text(head, "hash"), hash))
-            note_bad(w, seq, "the row differs from the head that host kept");
+    memmove(h->text, h->text + h->start, h->end - h->start);
+    h->end -= h->start;
+    h->start = 0;
+    if (h->end == sizeof(h->text)) /* a line that long is no head */
+        h->end = 0;
+    ssize_t count = read(h->fd, h->text + h->end, sizeof(h->text) - h->end);
+    if (count < 0)
+        return FAIL_SYS(err, "cannot read the journal's heads");
+    h->end += (size_t)count;
+    h->at_end = count == 0;
+    return 0;
+}
+
+/* The next whole line; one without an end (a power cut) does not count. False at the end. */
+static int heads_line(struct heads *h, struct str *ret_line, struct err *err)
+{
+    for (;;) {
+        char *first = h->text + h->start;
+        char *newline = memchr(first, '\n', h->end - h->start);
+        if (newline) {
+            *ret_line = (struct str){first, (size_t)(newline - first)};
+            h->start += ret_line->length + 1;
+            return 1;
+        }
+        if (h->at_end)
+            return 0;
+        if (heads_fill(h, err) < 0)
+            return -1;
     }
+}
+
+static bool head_parse(struct str line, int64_t *ret_seq, struct str *ret_hash)
+{
+    struct err ignored = ERR_INIT;
+    struct str number = str_cut(&line, ' ');
+    *ret_hash = line;
+    return line.data && line.length == HASH_DIGITS &&
+           str_to_int(number, 1, INT64_MAX - 1, "seq", ret_seq, &ignored) == 0;
+}
+
+/* Go to the next head that is larger than the present one. */
+static int heads_next(struct heads *h, struct err *err)
+{
+    struct str line, hash;
+    int64_t seq;
+    int more;
+    while (h->fd >= 0 && (more = heads_line(h, &line, err)) != 0) {
+        if (more < 0)
+            return -1;
+        if (!head_parse(line, &seq, &hash))
+            continue;
+        h->count++;
+        if (seq > h->seq) {
+            h->seq = seq;
+            memcpy(h->hash, hash.data, HASH_DIGITS);
+            h->hash[HASH_DIGITS] = '\0';
+            return 0;
+        }
+        if (!h->broken && (seq < h->seq || !str_is(hash, h->hash)))
+            h->broken = seq;
+    }
+    h->seq = INT64_MAX;
+    return 0;
+}
+
+static int compare_head(struct walk *w, int64_t seq, const char *hash, struct err *err)
+{
+    while (w->heads.seq < seq)
+        if (heads_next(&w->heads, err) < 0)
+            return -1;
+    if (w->heads.seq == seq && !text_is(w->heads.hash, hash))
+        note_bad(w, seq, "the row differs from the head that host kept");
+    return 0;
+}
+
+/* What host has seen, and we have not. */
+static int compare_rest(struct walk *w, struct err *err)
+{
+    struct heads *h = &w->heads;
+    while (!w->first_bad && h->seq != INT64_MAX) {
+        if (h->seq > w->rows)
+            note_bad(w, w->rows + 1, "the tail is cut: host has seen later rows");
+        if (heads_next(h, err) < 0)
+            return -1;
+    }
+    if (h->broken)
+        note_bad(w, h->broken, "host has kept two heads of this row, or heads out of order");
+    return 0;
 }
 
 static struct str column(const struct query *q, int index)
@@ -227,7 +325,7 @@ static struct str column(const struct query *q, int index)
     return query_is_null(q, index) ? (struct str){NULL, 0} : query_blob(q, index);
 }
 
-static int walk_rows(struct core *core, struct walk *w, const json_t *heads, struct err *err)
+static int walk_rows(struct core *core, struct walk *w, struct err *err)
 {
     AUTO_QUERY q = {0};
     if (store_query(core->store, &q, err,
@@ -246,31 +344,27 @@ static int walk_rows(struct core *core, struct walk *w, const json_t *heads, str
             note_bad(w, w->rows + 1, "a row is missing");
         else if (!text_is(stored, hash))
             note_bad(w, e.seq, "the row does not follow from the one before it");
-        compare_head(w, heads, e.seq, hash);
+        if (compare_head(w, e.seq, hash, err) < 0)
+            return -1;
         memcpy(w->hash, hash, SHA_HEX);
         w->rows++;
     }
     return more < 0 ? -1 : 0;
 }
 
-int journal_verify(struct core *core, const json_t *heads, json_t **ret_report, struct err *err)
+int journal_verify(struct core *core, int heads_fd, json_t **ret_report, struct err *err)
 {
-    struct walk w = {.hash = GENESIS};
-    if (walk_rows(core, &w, heads, err) < 0)
+    AUTO_FREE struct walk *w = mem_alloc(sizeof(*w));
+    *w = (struct walk){.hash = GENESIS, .heads.fd = heads_fd};
+    if (walk_rows(core, w, err) < 0 || compare_rest(w, err) < 0)
         return -1;
-    int64_t last_head = 0; /* the largest: a head written after a cut is smaller */
-    for (size_t i = 0; i < json_array_size(heads); i++) {
-        int64_t seq = json_int(json_array_get(heads, i), "seq", 0);
-        last_head = seq > last_head ? seq : last_head;
-    }
-    if (!w.first_bad && last_head > w.rows)
-        note_bad(&w, w.rows + 1, "the tail is cut: host has seen later rows");
     json_t *report = json_object();
-    json_put_bool(report, "ok", w.first_bad == 0);
-    json_put_int(report, "rows", w.rows);
-    json_put_text(report, "head", w.hash);
-    json_put(report, "first_bad", w.first_bad ? json_integer(w.first_bad) : json_null());
-    json_put_text(report, "text", w.text ? w.text : "every row follows from the one before it");
+    json_put_bool(report, "ok", w->first_bad == 0);
+    json_put_int(report, "rows", w->rows);
+    json_put_int(report, "heads", w->heads.count);
+    json_put_text(report, "head", w->hash);
+    json_put(report, "first_bad", w->first_bad ? json_integer(w->first_bad) : json_null());
+    json_put_text(report, "text", w->text ? w->text : "every row follows from the one before it");
     *ret_report = report;
     return 0;
 }

@@ -19,7 +19,8 @@ void journal_tell_head(struct core *core);
  * {"seq","at","actor","kind","subject","data","hash"} */
 int journal_list(struct core *core, int64_t after, int64_t limit, bool newest,
                  const char *subject_prefix, json_t **ret_rows, struct err *err) MUST_CHECK;
-/* Walk the whole chain against the heads that host keeps. Reply {"ok", "rows", "head", "first_bad":
+/* Walk the whole chain against all heads that host keeps: `heads_fd` is a file of lines "SEQ HASH"
+ * (-1: none to compare). Reply {"ok", "rows", "head", "heads": how many were compared, "first_bad":
  * seq or null, "text"}. */
-int journal_verify(struct core *core, const json_t *heads, json_t **ret_report,
+int journal_verify(struct core *core, int heads_fd, json_t **ret_report,
                    struct err *err) MUST_CHECK;

@@ -2,6 +2,9 @@
  * named by the first bad one. */
 #include "core/journal/journal.h"
 #include "core/core_fixture.h"
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 TAP_MAIN()
 
@@ -48,16 +51,36 @@ static json_t *heads_of(struct core *core, int64_t from, int64_t to)
     return rows;
 }
 
-/* 0: all good */
-static int64_t first_bad(struct core *core, const json_t *heads)
+/* A file as host's is; NULL: none. */
+static int heads_file(const json_t *heads)
+{
+    size_t index;
+    json_t *head;
+    if (!heads)
+        return -1;
+    int fd = memfd_create("heads", MFD_CLOEXEC);
+    json_array_foreach(heads, index, head)(void)
+        dprintf(fd, "%lld %s\n", (long long)json_int(head, "seq", 0), json_text(head, "hash"));
+    OK(lseek(fd, 0, SEEK_SET) == 0);
+    return fd;
+}
+
+static int64_t first_bad_of(struct core *core, int heads_fd)
 {
     struct err err = ERR_INIT;
     AUTO_JSON *report = NULL;
-    FINE(journal_verify(core, heads, &report, &err));
+    FINE(journal_verify(core, heads_fd, &report, &err));
     int64_t bad = json_int(report, "first_bad", 0);
     IS_INT(json_bool(report, "ok", false), bad == 0);
     OK(*json_text_or(report, "text", ""));
     return bad;
+}
+
+/* 0: all good */
+static int64_t first_bad(struct core *core, const json_t *heads)
+{
+    AUTO_CLOSE int fd = heads_file(heads);
+    return first_bad_of(core, fd);
 }
 
 TEST(rows_are_listed_and_verified)
@@ -204,5 +227,42 @@ TEST(heads_need_not_grow)
     AUTO_JSON *ninth = heads_of(core, 9, 9);
     json_array_extend(heads, ninth);
     IS_INT(first_bad(core, heads), 10);
+    fixture_close(core);
+}
+
+/* More of them than are read at once, and lines between that are no heads. */
+TEST(old_rows_are_compared_like_new_ones)
+{
+    struct core *core = fixture_open();
+    for (int64_t n = 1; n <= 1500; n++)
+        add(core, "shop.dev", n);
+    fixture_durable();
+    AUTO_JSON *heads = heads_of(core, 1, 1500);
+    IS_INT(first_bad(core, heads), 0);
+    json_put_text(json_array_get(heads, 2), "hash", json_text(json_array_get(heads, 3), "hash"));
+    IS_INT(first_bad(core, heads), 3);
+    fixture_close(core);
+}
+
+TEST(a_row_with_two_heads_is_named)
+{
+    struct core *core = ten_rows();
+    AUTO_JSON *heads = heads_of(core, 1, 10), *again = heads_of(core, 10, 10);
+    json_array_extend(heads, again); /* repeated after a crash */
+    IS_INT(first_bad(core, heads), 0);
+    json_put_text(json_array_get(again, 0), "hash", json_text(json_array_get(heads, 1), "hash"));
+    IS_INT(first_bad(core, heads), 10);
+    fixture_close(core);
+}
+
+TEST(what_is_no_head_is_skipped)
+{
+    struct core *core = ten_rows();
+    AUTO_JSON *heads = heads_of(core, 1, 10);
+    AUTO_CLOSE int fd = heads_file(heads);
+    OK(lseek(fd, 0, SEEK_END) > 0);
+    (void)dprintf(fd, "11 0123\n\nxx\n12 torn");
+    OK(lseek(fd, 0, SEEK_SET) == 0);
+    IS_INT(first_bad_of(core, fd), 0);
     fixture_close(core);
 }
