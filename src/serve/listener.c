@@ -84,8 +84,9 @@ static int listener_bind(const struct listener *l, int fd, struct err *err)
         return FAIL_SYS(err, "cannot listen on '%s'", l->address);
     if (l->kind != LISTENER_LOG && listen(fd, BACKLOG) < 0)
         return FAIL_SYS(err, "cannot listen on '%s'", l->address);
-    if (l->kind != LISTENER_TCP &&
-        (chown(l->address, l->uid, l->gid) < 0 || chmod(l->address, l->mode) < 0))
+    if (l->kind != LISTENER_TCP && /* in folders of root's, and still not through a link */
+        (fchownat(AT_FDCWD, l->address, l->uid, l->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+         fchmodat(AT_FDCWD, l->address, l->mode, AT_SYMLINK_NOFOLLOW) < 0))
         return FAIL_SYS(err, "cannot give '%s' its owner", l->address);
     return 0;
 }

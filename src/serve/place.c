@@ -17,7 +17,8 @@ struct folder {
     bool run; /* below run_dir, else data_dir */
     const char *name;
     mode_t mode;
-    const char *user; /* NULL: root */
+    const char *user;  /* NULL: root */
+    const char *group; /* user whose group may look in; NULL: that of `user` */
 };
 
 static int folder_make(const struct settings *s, const struct folder *folder, struct err *err)
@@ -25,9 +26,10 @@ static int folder_make(const struct settings *s, const struct folder *folder, st
     AUTO_FREE char *path =
         folder->run ? settings_run(s, folder->name) : settings_data(s, folder->name);
     struct stat now;
-    uid_t uid = 0;
+    uid_t uid = 0, nobody;
     gid_t gid = 0;
-    if (folder->user && settings_uid(folder->user, &uid, &gid, err) < 0)
+    if ((folder->user && settings_uid(folder->user, &uid, &gid, err) < 0) ||
+        (folder->group && settings_uid(folder->group, &nobody, &gid, err) < 0))
         return err_wrap(err, "tools/deps users makes it");
     if (mkdir(path, folder->mode) < 0 && errno != EEXIST)
         return FAIL_SYS(err, "cannot make '%s'", path);
@@ -65,10 +67,10 @@ static int live_mount(const struct settings *s, struct err *err)
 int place_make(const struct settings *s, struct err *err)
 {
     const struct folder folders[] = {
-        {false, "core", 0700, s->user_core}, {false, "git", 0700, s->user_courier},
-        {false, "host", 0700, NULL},         {false, "signals", 0700, s->user_signals},
-        {false, "log", 0750, NULL},          {true, "edge", 0700, s->user_edge},
-        {true, "live", 0711, NULL},
+        {false, "core", 0700, s->user_core, NULL}, {false, "git", 0700, s->user_courier, NULL},
+        {false, "host", 0700, NULL, NULL},         {false, "signals", 0700, s->user_signals, NULL},
+        {false, "log", 0750, NULL, NULL},          {true, "edge", 0750, NULL, s->user_edge},
+        {true, "live", 0711, NULL, NULL},
     };
     if (file_make_dirs(s->data_dir, 0755, err) < 0 || file_make_dirs(s->run_dir, 0755, err) < 0)
         return -1;

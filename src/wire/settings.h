@@ -52,9 +52,12 @@ DEFINE_AUTO(settings)
  *   data_dir/signals     (owner user_signals, 0700)
  *   data_dir/master.key  root, 0600; handed to core as fd
  *   run_dir/NAME.sock    host, courier, signals: role sockets; api: HTTP for the CLI (0666, peers
- * are told by SO_PEERCRED); git: HTTP of the courier behind the edge (0666) run_dir/edge HAProxy's
- * own: maps, config, admin.sock, log.sock, pid (owner user_edge) run_dir/live         tmpfs: live
- * directories of the instances, secrets of builds (root, 0711) */
+ *                        are told by SO_PEERCRED); git: HTTP of the courier behind the edge (0666)
+ *   run_dir/edge         what HAProxy reads: conf/ (configuration, maps, certificates), log.sock
+ *                        (root, group of user_edge, 0750)
+ *   run_dir/edge/haproxy what it writes: admin.sock, handover.sock, haproxy.pid (owner user_edge)
+ *   run_dir/live         tmpfs: live directories of the instances, secrets of builds (root, 0711)
+ */
 char *settings_data(const struct settings *s, const char *below);
 char *settings_run(const struct settings *s, const char *below);
 /* The uid of one of the role users; E_NOT_FOUND when the user does not exist. */

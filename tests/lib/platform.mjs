@@ -228,7 +228,7 @@ class Platform {
 
     // What HAProxy itself says of its servers: [{backend, server, status, check, sessions}].
     async edgeServers() {
-        const socket = connect({ path: `${this.runDir}/edge/admin.sock` });
+        const socket = connect({ path: `${this.runDir}/edge/haproxy/admin.sock` });
         socket.end('show stat\n');
         const text = Buffer.concat(await socket.toArray()).toString();
         return text.split('\n').map((line) => line.split(',')).filter((field) => field.length > 40 && !['BACKEND', 'FRONTEND', 'svname'].includes(field[1]))

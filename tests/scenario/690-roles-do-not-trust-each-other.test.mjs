@@ -2,7 +2,7 @@
 // can reach is its own. Rows B044, B101.
 import assert from 'node:assert/strict';
 import net from 'node:net';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { oracles, platform, run, until } from '../lib/index.mjs';
 
@@ -69,7 +69,7 @@ test('B101: a role\'s socket is for core alone: no other user, no other role', a
                 const { code } = await knock(socket, uid);
                 assert.ok([3, 4].includes(code), `${socket} lets ${uid} in: ${code}`);
             }
-    for (const file of [`${p.dataDir}/master.key`, `${p.dataDir}/core/store.db`, `${p.dataDir}/host/instances`, `${p.runDir}/edge/admin.sock`])
+    for (const file of [`${p.dataDir}/master.key`, `${p.dataDir}/core/store.db`, `${p.dataDir}/host/instances`, `${p.runDir}/edge/haproxy/admin.sock`])
         for (const uid of [65_534, roleUid('courier'), roleUid('signals'), ...file.includes('/core/') ? [] : [roleUid('core')]])
             assert.notEqual((await run('/bin/sh', ['-c', 'cat "$1" 2>/dev/null || ls "$1"/ 2>/dev/null', 'sh', file], { uid, gid: uid })).code, 0, `${uid} reads ${file}`);
     await o.check({ audit: 0 });
@@ -81,6 +81,28 @@ test('B101: the API\'s socket takes root for root and nobody else for anybody', 
     assert.equal((await ask(65_534)).out, '401');
     assert.equal((await ask(roleUid('courier'))).out, '401');
     await o.check({ audit: 0 });
+});
+
+test('B101: an edge that was taken over puts nothing in the way of root', async () => {
+    const folder = `${p.runDir}/edge`;
+    const { uid, gid } = statSync(`${folder}/log.sock`);
+    assert.notEqual(uid, 0);
+    const tries = (script) => run('/bin/sh', ['-c', `cd ${folder} && ${script}`], { uid, gid });
+    for (const script of ['ln -s /etc there', 'mv conf mine', 'rm -f log.sock', 'mv log.sock mine', 'ln -s /etc/shadow conf/certificates/x.pem', 'touch conf/haproxy.cfg.next', ': > conf/hosts.map', 'mv haproxy mine'])
+        assert.notEqual((await tries(script)).code, 0, `the edge can: ${script}`);
+    for (const file of ['conf/haproxy.cfg', 'haproxy/haproxy.pid'])
+        assert.equal((await tries(`cat ${file}`)).code, 0, `the edge must read ${file}`);
+    // in its own folder it may do anything: root neither follows what lies there nor waits for it
+    for (const script of [`ln -sfn ${p.dataDir}/master.key haproxy/haproxy.pid`, 'rm haproxy/haproxy.pid && mkfifo haproxy/haproxy.pid']) {
+        assert.equal((await tries(script)).code, 0, script);
+        const host = p.pid('host');
+        process.kill(host, 'SIGKILL');
+        await until(() => p.roles().host && p.roles().host !== host, 10_000, 'host is back');
+        await until(async () => (await p.api.get('/doctor')).checks.some((check) => check.name === 'edge' && check.ok), 20_000, 'the edge serves');
+        assert.equal((await web.get('dev', '/up')).status, 200);
+    }
+    assert.equal(statSync(`${p.dataDir}/master.key`).uid, 0);
+    await o.again();
 });
 
 test('B044: an instance reaches itself: not another app\'s, not ours, not the machine', async () => {

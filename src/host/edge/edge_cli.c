@@ -208,7 +208,15 @@ static void cli_ready(void *context, int events)
     cli_leave(c);
 }
 
-static int cli_connect(const char *path, int *ret_fd, struct err *err)
+/* What listens there is the edge, whatever lies at that path. */
+static bool cli_is_users(int fd, uid_t uid)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == uid;
+}
+
+static int cli_connect(const char *path, uid_t uid, int *ret_fd, struct err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -220,15 +228,18 @@ static int cli_connect(const char *path, int *ret_fd, struct err *err)
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return FAIL(err, E_EDGE_REFUSED, "cannot reach the edge at '%s': %s", path,
                     strerror(errno));
+    if (!cli_is_users(fd, uid))
+        return FAIL(err, E_EDGE_REFUSED, "'%s' is another user's socket, not the edge's", path);
     *ret_fd = TAKE_FD(fd);
     return 0;
 }
 
-int edge_cli_open(const char *path, void (*on_lost)(void *context, const struct err *err),
-                  void *context, struct edge_cli **ret_cli, struct err *err)
+int edge_cli_open(const char *path, uid_t uid,
+                  void (*on_lost)(void *context, const struct err *err), void *context,
+                  struct edge_cli **ret_cli, struct err *err)
 {
     int fd = -1;
-    if (cli_connect(path, &fd, err) < 0)
+    if (cli_connect(path, uid, &fd, err) < 0)
         return -1;
     struct edge_cli *c = mem_alloc(sizeof(*c));
     c->fd = fd;

@@ -12,8 +12,9 @@
 struct edge_cli;
 /* E_EDGE_REFUSED when nobody listens there. on_lost is called at most once, never from within a
  * call of ours; the connection is still the owner's to free. */
-int edge_cli_open(const char *path, void (*on_lost)(void *context, const struct err *err),
-                  void *context, struct edge_cli **ret_cli, struct err *err) MUST_CHECK;
+int edge_cli_open(const char *path, uid_t uid,
+                  void (*on_lost)(void *context, const struct err *err), void *context,
+                  struct edge_cli **ret_cli, struct err *err) MUST_CHECK;
 /* What waits is answered with an error, now or (within a callback of ours) when that returns. */
 void edge_cli_free(struct edge_cli *c);
 

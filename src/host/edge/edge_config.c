@@ -7,6 +7,7 @@
  * was parsed. */
 #include "host/edge/edge_config.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include "base/file.h"
@@ -19,6 +20,7 @@ void edge_paths_init(struct edge_paths *p, const struct settings *s)
 {
     *p = (struct edge_paths){
         .folder = settings_run(s, "edge"),
+        .own = settings_run(s, "edge/haproxy"),
         .conf = settings_run(s, "edge/conf"),
         .config = settings_run(s, "edge/conf/haproxy.cfg"),
         .config_next = settings_run(s, "edge/conf/haproxy.cfg.next"),
@@ -26,9 +28,9 @@ void edge_paths_init(struct edge_paths *p, const struct settings *s)
         .routes = settings_run(s, "edge/conf/routes.map"),
         .crt_list = settings_run(s, "edge/conf/crt-list.txt"),
         .crt_folder = settings_run(s, "edge/conf/certificates"),
-        .pid = settings_run(s, "edge/haproxy.pid"),
-        .admin = settings_run(s, "edge/admin.sock"),
-        .handover = settings_run(s, "edge/handover.sock"),
+        .pid = settings_run(s, "edge/haproxy/haproxy.pid"),
+        .admin = settings_run(s, "edge/haproxy/admin.sock"),
+        .handover = settings_run(s, "edge/haproxy/handover.sock"),
         .log = settings_run(s, "edge/log.sock"),
         .git = settings_run(s, "git.sock"),
         .store = settings_data(s, "host/edge"),
@@ -39,28 +41,35 @@ void edge_paths_init(struct edge_paths *p, const struct settings *s)
 
 void edge_paths_done(struct edge_paths *p)
 {
-    char **all[] = {&p->folder, &p->conf,   &p->config,   &p->config_next,
-                    &p->hosts,  &p->routes, &p->crt_list, &p->crt_folder,
-                    &p->pid,    &p->admin,  &p->handover, &p->log,
-                    &p->git,    &p->store,  &p->state,    &p->crt_store};
+    char **all[] = {&p->folder, &p->own,      &p->conf,     &p->config,     &p->config_next,
+                    &p->hosts,  &p->routes,   &p->crt_list, &p->crt_folder, &p->pid,
+                    &p->admin,  &p->handover, &p->log,      &p->git,        &p->store,
+                    &p->state,  &p->crt_store};
     for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
         free(*all[i]);
         *all[i] = NULL;
     }
 }
 
+/* By descriptor: what stands there is a folder, not a link that somebody put in its place. */
 static int folder_make(const char *path, uid_t uid, gid_t gid, mode_t mode, struct err *err)
 {
     if (file_make_dirs(path, mode & 0777, err) < 0)
         return -1;
-    if (chown(path, uid, gid) < 0 || chmod(path, mode) < 0)
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return FAIL_SYS(err, "cannot open the folder '%s'", path);
+    if (fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)
         return FAIL_SYS(err, "cannot set the owner of '%s'", path);
     return 0;
 }
 
+/* The edge may write in one folder only, in which root does nothing by name; each is made after the
+ * one above it is root's. */
 int edge_paths_make(const struct edge_paths *p, uid_t uid, gid_t gid, struct err *err)
 {
-    if (folder_make(p->folder, uid, gid, 0700, err) < 0 ||
+    if (folder_make(p->folder, 0, gid, 0750, err) < 0 ||
+        folder_make(p->own, uid, gid, 0700, err) < 0 ||
         folder_make(p->conf, 0, gid, 02750, err) < 0 || /* its files get the edge's group */
         folder_make(p->crt_folder, 0, gid, 02750, err) < 0 ||
         folder_make(p->store, 0, 0, 0700, err) < 0)
@@ -346,7 +355,7 @@ bool edge_config_is_current(const struct edge_config *c)
     AUTO_BUF then = BUF_INIT(CONFIG_MAX);
     struct stat config, pid;
     struct err ignored = ERR_INIT;
-    if (stat(c->paths->config, &config) < 0 || stat(c->paths->pid, &pid) < 0)
+    if (stat(c->paths->config, &config) < 0 || lstat(c->paths->pid, &pid) < 0)
         return false;
     if (time_of(&config) > time_of(&pid)) /* written, but never started */
         return false;

@@ -9,7 +9,8 @@
 #define EDGE_POOL_STEP 64 /* backends are made ahead for so many new app-envs */
 
 struct edge_paths { /* heap */
-    char *folder;   /* run_dir/edge: HAProxy's own */
+    char *folder;   /* run_dir/edge: what HAProxy reads, root's */
+    char *own;      /* where alone it may write */
     char *conf;     /* run_dir/edge/conf */
     char *config;   /* ... haproxy.cfg: the last one that passed the check */
     char *config_next;

@@ -179,7 +179,7 @@ TEST(is_adopted_and_mended_by_the_next_host)
     (void)apply_ok(&w, 1, 1, "a:0 b:1", "a", 0);
     int64_t pid = world_pid(&w);
     world_edge_stop(&w);
-    AUTO_FREE char *command = mem_format("%s/edge/admin.sock", w.settings.run_dir);
+    AUTO_FREE char *command = mem_format("%s/edge/haproxy/admin.sock", w.settings.run_dir);
     AUTO_FREE char *text =
         mem_format("set map %s/edge/conf/routes.map shop1.dev e1b|e1a|0\n", w.settings.run_dir);
     world_runtime(command, text);

@@ -114,8 +114,12 @@ pid_t edge_process_read_pid(const struct edge_paths *paths)
 {
     AUTO_BUF text = BUF_INIT(0);
     struct err ignored = ERR_INIT;
+    struct stat info;
     int64_t pid;
-    if (file_read(paths->pid, 64, &text, &ignored) < 0)
+    /* The edge's own file: it may have made anything of it. */
+    AUTO_CLOSE int fd = open(paths->pid, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &info) < 0 || !S_ISREG(info.st_mode) ||
+        file_read_fd(fd, 64, &text, &ignored) < 0)
         return -1;
     struct str rest = buf_str(&text);
     struct str line = str_cut(&rest, '\n');
@@ -125,7 +129,7 @@ pid_t edge_process_read_pid(const struct edge_paths *paths)
 int64_t edge_process_since(const struct edge_paths *paths)
 {
     struct stat info;
-    if (stat(paths->pid, &info) < 0)
+    if (lstat(paths->pid, &info) < 0)
         return 0;
     return (int64_t)info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000;
 }

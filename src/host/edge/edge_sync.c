@@ -284,7 +284,7 @@ static void sync_connect(void *context)
     struct err err = ERR_INIT;
     if (e->state != EDGE_SYNCING)
         return;
-    if (edge_cli_open(e->paths.admin, sync_lost, e, &e->cli, &err) < 0) {
+    if (edge_cli_open(e->paths.admin, e->uid, sync_lost, e, &e->cli, &err) < 0) {
         connect_again(e, &err);
         return;
     }

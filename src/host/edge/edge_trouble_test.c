@@ -123,7 +123,7 @@ TEST(makes_one_reload_of_a_storm)
     int left = 0;
     if (!world_up(&w, false))
         return;
-    AUTO_FREE char *pid_path = settings_run(&w.settings, "edge/haproxy.pid");
+    AUTO_FREE char *pid_path = settings_run(&w.settings, "edge/haproxy/haproxy.pid");
     for (int i = 0; i < 100; i++) {
         json_t *args =
             json_pack("{s:o,s:i,s:i,s:{s:[],s:s,s:{}}}", "app_env", json_sprintf("app%d.dev", i),
