@@ -2,8 +2,6 @@
 #include "core/core.h"
 
 #include <sodium.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include "base/check.h"
 #include "base/fault.h"
@@ -22,6 +20,7 @@
 #include "core/secret/secret.h"
 #include "core/tick/tick.h"
 #include "io/loop.h"
+#include "io/narrow_role.h"
 #include "wire/courier.h"
 #include "wire/host.h"
 #include "wire/settings.h"
@@ -158,10 +157,8 @@ static int start(struct core *core, const char *settings_path, struct err *err)
         return -1;
     core->settings = settings;
     core->clock = clock_system();
-    const struct rlimit none = {0, 0};
-    (void)prctl(PR_SET_DUMPABLE, 0); /* secrets pass through this memory */
-    if (setrlimit(RLIMIT_CORE, &none) < 0)
-        return FAIL_SYS(err, "cannot forbid core files");
+    if (narrow_role(NARROW_SERVICE, err) < 0)
+        return err_wrap(err, "narrowing");
     if (open_parts(core, err) < 0)
         return -1;
     tick_after(core->tick, start_links, no_drop, core);

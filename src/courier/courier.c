@@ -4,8 +4,6 @@
  * the edge). Without core nothing is allowed: git clients get 503. */
 #include "courier/courier.h"
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include "base/check.h"
 #include "base/json.h"
@@ -14,19 +12,17 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "courier/courier_priv.h"
+#include "io/narrow_role.h"
 
 #define END_MS 10000      /* what runs at SIGTERM may take this long */
 #define END_LOOK_MS 20    /* how often we look */
 #define POOL_THREADS "16" /* above the sum of the job classes' limits */
 
-/* No new privileges, no core files, private files. git's own limits are set on each child. */
+/* Also private files. git's own limits are set on each child. */
 static int narrow(struct err *err)
 {
-    struct rlimit none = {0, 0};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return FAIL_SYS(err, "cannot give up new privileges");
-    if (setrlimit(RLIMIT_CORE, &none) < 0)
-        return FAIL_SYS(err, "cannot forbid core files");
+    if (narrow_role(NARROW_PROGRAMS, err) < 0)
+        return err_wrap(err, "narrowing");
     (void)umask(077);
     if (setenv("UV_THREADPOOL_SIZE", POOL_THREADS, 1) < 0)
         return FAIL_SYS(err, "cannot size the thread pool");

@@ -23,6 +23,7 @@
 #include "host/instance/instance.h"
 #include "host/sandbox/sandbox.h"
 #include "io/loop.h"
+#include "io/narrow_role.h"
 
 /* One host an installation: a second one would fight over everything. Held until we end. */
 static int lock_take(const char *folder, struct err *err)
@@ -118,7 +119,9 @@ int host_main(int argc, char **argv)
     }
     log_setup("host", log_level_from_name(settings->log_level));
     h.settings = settings;
-    int result = host_run(&h, &err);
+    int result = narrow_role(NARROW_ROOT, &err);
+    if (result == 0)
+        result = host_run(&h, &err);
     if (result < 0)
         log_error("cannot run", F_ERR(&err));
     settings_free(settings);

@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "io/loop.h"
+#include "io/narrow_role.h"
 #include "serve/listener.h"
 #include "serve/place.h"
 #include "serve/process.h"
@@ -88,6 +89,8 @@ static void child_user(const struct role *r)
 {
     if (!r->user)
         return;
+    if (narrow_bounding() < 0)
+        child_fail(r, "cannot empty its bounding set");
     if (setgroups(0, NULL) < 0 || setresgid(r->gid, r->gid, r->gid) < 0 ||
         setresuid(r->uid, r->uid, r->uid) < 0)
         child_fail(r, "cannot become its user");

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "io/loop.h"
+#include "io/narrow_role.h"
 #include "signals/query.h"
 #include "signals/request.h"
 #include "signals/source.h"
@@ -159,7 +160,9 @@ int signals_main(int argc, char **argv)
     }
     log_setup("signals", log_level_from_name(settings->log_level));
     check_setup("signals", NULL);
-    int result = signals_run(settings, &err);
+    int result = narrow_role(NARROW_SERVICE, &err);
+    if (result == 0)
+        result = signals_run(settings, &err);
     if (result < 0)
         log_error("signals cannot start", F_ERR(&err));
     settings_free(settings);

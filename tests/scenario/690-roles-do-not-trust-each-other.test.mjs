@@ -83,6 +83,27 @@ test('B101: the API\'s socket takes root for root and nobody else for anybody', 
     await o.check({ audit: 0 });
 });
 
+test('B101: a role has given up what it does not need, for good', async () => {
+    const status = (role) => readFileSync(`/proc/${p.pid(role)}/status`, 'utf8');
+    const field = (role, name) => new RegExp(`^${name}:\\s+(\\S+)$`, 'm').exec(status(role))[1];
+    const capabilities = (role, name) => BigInt(`0x${field(role, name)}`);
+    for (const role of ['core', 'courier', 'signals', 'host']) {
+        assert.equal(field(role, 'NoNewPrivs'), '1', role);
+        assert.match(readFileSync(`/proc/${p.pid(role)}/limits`, 'utf8'), /^Max core file size\s+0\s+0/m);
+    }
+    for (const role of ['core', 'courier', 'signals']) {
+        assert.equal(field(role, 'Seccomp'), '2', role);
+        for (const set of ['CapBnd', 'CapEff', 'CapPrm', 'CapInh', 'CapAmb'])
+            assert.equal(capabilities(role, set), 0n, `${set} of ${role}`);
+        assert.equal(statSync(`/proc/${p.pid(role)}/mem`).uid, 0, `${role} is dumpable`);
+    }
+    const machine = { SYS_MODULE: 16n, SYS_RAWIO: 17n, SYS_BOOT: 22n, SYS_TIME: 25n, MAC_ADMIN: 33n };
+    for (const [name, bit] of Object.entries(machine))
+        for (const set of ['CapBnd', 'CapEff', 'CapPrm'])
+            assert.equal(capabilities('host', set) & (1n << bit), 0n, `host keeps ${name} in ${set}`);
+    assert.notEqual(capabilities('host', 'CapEff'), 0n);
+});
+
 test('B101: an edge that was taken over puts nothing in the way of root', async () => {
     const folder = `${p.runDir}/edge`;
     const { uid, gid } = statSync(`${folder}/log.sock`);

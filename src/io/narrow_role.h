@@ -1,0 +1,18 @@
+/* What a role gives up for good before it does anything: new privileges, core files, a look into
+ * its memory, and the system calls that only somebody who has taken it over would make. Called
+ * once, before any thread is made. (Children of host that touch bytes of others narrow themselves
+ * much further: host/narrow.) */
+#pragma once
+#include "base/err.h"
+
+enum narrow_as {
+    NARROW_SERVICE,  /* core, signals: starts no program */
+    NARROW_PROGRAMS, /* courier: starts git */
+    NARROW_ROOT,     /* host: makes containers, and keeps the calls for it; it gives up capabilities
+                        of the whole machine's (modules, raw devices, clock, reboot, MAC policy) */
+};
+/* On failure the process must end: it may be half narrowed. */
+int narrow_role(enum narrow_as as, struct err *err) MUST_CHECK;
+/* Empty the bounding set, as root, before becoming a role's user. Between fork and exec: no memory
+ * is taken. -1 sets errno. */
+int narrow_bounding(void);
