@@ -65,7 +65,7 @@ int cli_login_write(const json_t *login, struct err *err)
 
 /* ---- where the server is ---- */
 
-static const char *settings_path(const struct cli *c)
+const char *cli_settings_path(const struct cli *c)
 {
     const char *env = getenv("SLIPWAY_SETTINGS");
     return c->settings ? c->settings : env && *env ? env : "/etc/slipway/slipway.conf";
@@ -75,7 +75,7 @@ static bool connect_as_root(struct cli *c)
 {
     struct err ignored = ERR_INIT;
     struct settings *settings = NULL;
-    if (geteuid() != 0 || c->server || settings_load(settings_path(c), &settings, &ignored) < 0)
+    if (geteuid() != 0 || c->server || settings_load(cli_settings_path(c), &settings, &ignored) < 0)
         return false;
     AUTO_FREE char *socket = settings_run(settings, "api.sock");
     c->client = http_client_new(

@@ -52,7 +52,7 @@ const struct cli_verb cli_verbs[] = {
      false},
     {"audit", verb_audit, "audit [verify] [-n LINES]", "the journal", false},
     {"df", verb_df, "df", "disk in use", false},
-    {"doctor", verb_doctor, "doctor", "what is wrong, and how to mend it", false},
+    {"doctor", verb_doctor, "doctor", "what is wrong, and how to mend it", true},
     {"debug", verb_debug, "debug dump|faults|fault ROLE POINT [NTH]", "look inside", false},
     {"git-credential", verb_git_credential, "git-credential get", "for git: name and token", true},
     {"completion", verb_completion, "completion bash", "shell completion", true},
@@ -255,6 +255,8 @@ static void print_conflict(const json_t *conflict)
 
 static int finish(const struct cli *c, const struct err *err)
 {
+    if (c->told)
+        return err_exit_code(err->kind);
     if (c->json) {
         AUTO_JSON *json = json_from_err(err);
         if (c->detail)

@@ -47,6 +47,7 @@ struct cli {
     bool all_at_once;     /* --all-at-once */
     bool from_stdin;      /* --stdin */
     bool verbose;         /* -v */
+    bool told;            /* what was printed says the failure too: only the exit code is left */
     struct http_client *client;
     json_t *detail; /* of the server's last error; NULL: none */
     char *app_owned;
@@ -82,6 +83,7 @@ int cli_app_env_path(struct cli *c, const char *tail, char **ret_path, struct er
 int cli_app_path(struct cli *c, const char *tail, char **ret_path, struct err *err) MUST_CHECK;
 char *cli_escape(const char *text); /* percent-encoded for a path or a query; heap */
 const char *cli_word(const struct cli *c, size_t index); /* NULL when absent */
+const char *cli_settings_path(const struct cli *c); /* --settings, the environment, the usual one */
 int cli_usage(const char *text, struct err *err);
 /* What login stores: {"server","name","token"}; NULL when there is none. */
 json_t *cli_login_read(void);

@@ -1,4 +1,4 @@
-/* audit, df, doctor, debug, completion, version. */
+/* audit, df, debug, completion, version. */
 #include <stdio.h>
 
 #include "base/str.h"
@@ -66,33 +66,6 @@ int verb_df(struct cli *c, struct err *err)
     cli_print_table(json_list(host, "volumes"), columns, ARRAY_SIZE(columns));
     (void)printf("free %lld MB of %lld MB\n", (long long)json_int(host, "free", 0) >> 20,
                  (long long)json_int(host, "total", 0) >> 20);
-    return 0;
-}
-
-int verb_doctor(struct cli *c, struct err *err)
-{
-    AUTO_JSON *reply = NULL;
-    int64_t bad = 0;
-    if (cli_get(c, "/doctor", &reply, err) < 0)
-        return -1;
-    size_t i;
-    json_t *check;
-    json_array_foreach(json_list(reply, "checks"), i, check)
-    {
-        bool ok = json_bool(check, "ok", false);
-        bad += !ok;
-        if (c->json)
-            continue;
-        (void)printf("%-5s %-24s %s\n", ok ? "ok" : "BAD", json_text_or(check, "name", "?"),
-                     json_text_or(check, "text", ""));
-        if (!ok)
-            (void)printf("      mend: %s\n", json_text_or(check, "fix", "?"));
-    }
-    if (c->json)
-        cli_print_json(reply);
-    if (bad)
-        return FAIL(err, E_UNAVAILABLE, "%lld of %zu checks failed", (long long)bad,
-                    json_array_size(json_list(reply, "checks")));
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "core/access/access.h"
 #include "core/api/api.h"
+#include "core/api/clock_check.h"
 #include "core/build/build.h"
 #include "core/env/env.h"
 #include "core/feed/feed.h"
@@ -157,6 +158,7 @@ static int start(struct core *core, const char *settings_path, struct err *err)
         return -1;
     core->settings = settings;
     core->clock = clock_system();
+    clock_check_start(core->clock);
     if (narrow_role(NARROW_SERVICE, err) < 0)
         return err_wrap(err, "narrowing");
     if (open_parts(core, err) < 0)

@@ -4,12 +4,14 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/api/clock_check.h"
 #include "core/api/handlers.h"
 #include "core/journal/journal.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
 
 #define HOST_MS 30000
+#define DOCTOR_MS 8000 /* who waits for it wants to know why */
 
 API_HANDLER(api_audit)
 {
@@ -95,12 +97,18 @@ static void part_done(void *context, json_t *ok, const struct err *error)
     free(g);
 }
 
-static void ask(struct gather *g, const char *name, struct link *link, const char *verb)
+static void ask_within(struct gather *g, const char *name, struct link *link, const char *verb,
+                       int64_t timeout_ms)
 {
     struct part *p = mem_alloc(sizeof(*p));
     *p = (struct part){g, name};
     g->open++;
-    link_call(link, verb, json_object(), HOST_MS, part_done, p);
+    link_call(link, verb, json_object(), timeout_ms, part_done, p);
+}
+
+static void ask(struct gather *g, const char *name, struct link *link, const char *verb)
+{
+    ask_within(g, name, link, verb, HOST_MS);
 }
 
 static struct gather *gather_new(struct api_call *call)
@@ -158,21 +166,32 @@ static void add_role_checks(const struct core *core, json_t *checks)
     }
 }
 
-#define CLOCK_FLOOR_MS 1767225600000 /* 2026-01-01: no installation is older */
-
 static void add_core_checks(const struct core *core, json_t *checks)
 {
     struct err err = ERR_INIT;
-    int64_t last = 0;
-    int64_t now = clock_wall_ms(core->clock);
-    err_ignore(
-        store_one_int(core->store, &last, &err, "SELECT coalesce(max(at),0) FROM journal", ""));
-    bool right = now > CLOCK_FLOOR_MS && now + 60000 > last;
-    add_check(checks, "clock", right,
-              right ? "the wall clock moves forward"
-                    : "the wall clock is behind the journal's last row or before 2026",
+    struct clock_facts facts;
+    char text[CLOCK_TEXT];
+    clock_check_look(core->clock, &facts);
+    err_ignore(store_one_int(core->store, &facts.last_row_ms, &err,
+                             "SELECT coalesce(max(at),0) FROM journal", ""));
+    bool right = clock_judge(&facts, text);
+    add_check(checks, "clock", right, text,
               right ? ""
                     : "set the clock (timedatectl set-ntp true): tokens and times depend on it");
+}
+
+/* A host that does not answer leaves its whole part out: that is said, not passed over. */
+static void add_host_checks(const struct core *core, const json_t *host, json_t *checks)
+{
+    /* one that is gone is a role's check already */
+    const char *error = link_up(core->host) ? json_text(host, "error") : NULL;
+    size_t i;
+    json_t *check;
+    json_array_foreach(json_list(host, "checks"), i, check) json_push(checks, json_incref(check));
+    if (error)
+        add_check(checks, "host answers", false, json_text_or(host, "text", error),
+                  "what host checks (disk, containers, network, edge) is unknown until it answers: "
+                  "look into its log");
 }
 
 static void doctor_finish(struct gather *g)
@@ -182,8 +201,7 @@ static void doctor_finish(struct gather *g)
     json_t *check;
     add_role_checks(g->call->core, checks);
     add_core_checks(g->call->core, checks);
-    json_array_foreach(json_list(json_dict(g->reply, "host"), "checks"), i, check)
-        json_push(checks, json_incref(check));
+    add_host_checks(g->call->core, json_dict(g->reply, "host"), checks);
     bool ok = true;
     json_array_foreach(checks, i, check) ok = ok && json_bool(check, "ok", false);
     json_object_del(g->reply, "host");
@@ -196,7 +214,7 @@ API_HANDLER(api_doctor)
     struct gather *g = gather_new(call);
     (void)err;
     g->finish = doctor_finish;
-    ask(g, "host", call->core->host, "doctor");
+    ask_within(g, "host", call->core->host, "doctor", DOCTOR_MS);
     gather_asked(g);
     return API_LATER;
 }

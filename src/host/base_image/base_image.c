@@ -519,11 +519,8 @@ void base_image_doctor(struct host *h, json_t *checks)
 {
     struct sources sources = {0};
     struct err err = ERR_INIT;
-    bool installed = access("/usr/bin/mmdebstrap", X_OK) == 0;
     bool found = find_sources(&sources, &err) == 0;
     (void)h; /* the one host of this process */
-    doctor_push(checks, "base images: mmdebstrap", installed,
-                installed ? "installed" : "mmdebstrap is missing", "apt-get install mmdebstrap");
     doctor_push(checks, "base images: Debian archive", found, found ? sources.lines[0] : err.text,
                 "add Debian's archive to /etc/apt, or set debian_mirror");
     sources_done(&sources);

@@ -299,10 +299,14 @@ static void doctor_config(const struct edge *e, json_t *checks)
                 "the last good one goes on serving; see the host's log");
 }
 
+/* What was lost an hour ago cannot be mended: only the last minutes are judged. */
 static void doctor_log(const struct edge *e, json_t *checks)
 {
-    AUTO_FREE char *text = mem_format("%lld request lines dropped", (long long)e->dropped_logs);
-    doctor_push(checks, "edge request log", file_exists(e->paths.log) && e->dropped_logs <= 0,
+    int64_t lately = edge_drops_lately(&e->drops, clock_mono_ms(clock_system()));
+    AUTO_FREE char *text =
+        mem_format("%lld request lines dropped in the last %d minutes, %lld since haproxy started",
+                   (long long)lately, EDGE_DROPS_MS / 60000, (long long)e->dropped_logs);
+    doctor_push(checks, "edge request log", file_exists(e->paths.log) && lately == 0,
                 file_exists(e->paths.log) ? text : "the request-log socket is missing",
                 "figures of requests are incomplete: see that signals runs and keeps up");
 }

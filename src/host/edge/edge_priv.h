@@ -11,6 +11,7 @@
 #include "host/edge/edge.h"
 #include "host/edge/edge_cli.h"
 #include "host/edge/edge_config.h"
+#include "host/edge/edge_drops.h"
 #include "host/edge/edge_plan.h"
 #include "host/edge/edge_process.h"
 #include "host/edge/edge_sm.h"
@@ -74,6 +75,8 @@ struct edge {
     int64_t connect_attempts; /* since it was up */
     int64_t sync_failures;    /* in a row */
     int64_t dropped_logs;     /* of the running process, when it was last asked */
+    struct edge_drops drops;
+    struct timer *look; /* every minute: figures of `show info` */
     struct timer *sweep;
     bool sweep_busy;
     struct edge_drain *drains;

@@ -11,6 +11,7 @@
 #define CONNECT_FIRST_MS 5
 #define CONNECT_QUICK 200 /* attempts; later ones are slower, and changes are answered with why */
 #define CONNECT_SLOW_MS 500
+#define LOOK_MS 60000
 #define SYNC_RETRY_MS 200
 #define SYNC_RETRY_MOST_MS 5000
 #define TROUBLE_RETRY_MS 4000 /* after a refused configuration */
@@ -224,8 +225,10 @@ static int64_t info_number(struct str info, const char *name)
 void edge_sync_info(struct edge *e, struct str info)
 {
     int64_t dropped = info_number(info, "DroppedLogs");
-    if (dropped >= 0)
-        e->dropped_logs = dropped;
+    if (dropped < 0)
+        return;
+    edge_drops_note(&e->drops, dropped, clock_mono_ms(clock_system()));
+    e->dropped_logs = dropped;
 }
 
 static void sync_plan(struct edge *e)
@@ -294,15 +297,30 @@ static void sync_connect(void *context)
     edge_cli_run(e->cli, str_of(text), 5, sync_read, e);
 }
 
+static void looked(void *context, const struct edge_answers *answers)
+{
+    if (!answers->error)
+        edge_sync_info(context, edge_answer_at(answers, 0));
+}
+
+static void look(void *context)
+{
+    struct edge *e = context;
+    if (e->state == EDGE_UP && e->cli)
+        edge_cli_run(e->cli, STR("show info\n"), 1, looked, e);
+}
+
 void edge_sync_start(struct edge *e)
 {
     edge_sync_stop(e);
+    timer_start(&e->look, LOOK_MS, LOOK_MS, look, e);
     connect_soon(e, retry_delay(e));
 }
 
 void edge_sync_stop(struct edge *e)
 {
     timer_free(&e->connect);
+    timer_free(&e->look);
     edge_cli_free(TAKE(e->cli));
     edge_model_done(&e->model);
     e->sweep_busy = false;

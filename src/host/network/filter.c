@@ -180,24 +180,6 @@ int filter_load(const struct filter *f, struct err *err)
     return 0;
 }
 
-size_t filter_foreign(const json_t *ruleset, const char *table, struct buf *out)
-{
-    size_t found = 0, index;
-    json_t *entry;
-    json_array_foreach(json_list(ruleset, "nftables"), index, entry)
-    {
-        const json_t *chain = json_dict(entry, "chain");
-        const char *hook = json_text_or(chain, "hook", "");
-        if (!text_is(json_text_or(chain, "policy", ""), "drop") ||
-            text_is(json_text_or(chain, "table", ""), table) ||
-            (!text_is(hook, "forward") && !text_is(hook, "input")))
-            continue;
-        buf_add_format(out, "%s%s %s %s", found++ ? ", " : "", json_text_or(chain, "family", "?"),
-                       json_text_or(chain, "table", "?"), json_text_or(chain, "name", "?"));
-    }
-    return found;
-}
-
 size_t resolv_servers(struct str text, uint32_t *ret_servers, size_t most)
 {
     size_t count = 0;

@@ -309,11 +309,16 @@ static void doctor_foreign(json_t *checks)
     doctor_push(checks, "firewall table", ours,
                 ours ? "loaded" : "the nftables table is gone: containers are not fenced",
                 "restart the host role: it loads the table");
-    bool foreign = filter_foreign(ruleset, net.settings->id, &names) > 0;
-    AUTO_FREE char *text = mem_format("other firewalls drop by default: %s", names.data);
-    AUTO_FREE char *fix = mem_format("let traffic of '%s' pass there, for Docker: "
-                                     "iptables -I DOCKER-USER -i %s -j ACCEPT and the same with -o",
-                                     net.bridge, net.bridge);
+    const struct foreign_ours places = {net.settings->id,        net.bridge,
+                                        net.pool.first,          net.pool.size,
+                                        net.settings->edge_http, net.settings->edge_https};
+    bool foreign = foreign_drops(ruleset, &places, &names) > 0;
+    AUTO_FREE char *text =
+        mem_format("another firewall drops our traffic: %s", names.data ? names.data : "");
+    AUTO_FREE char *fix = mem_format(
+        "let it pass there before it is dropped (nft -a list ruleset shows the handles); for "
+        "Docker: iptables -I DOCKER-USER -i %s -j ACCEPT and the same with -o",
+        net.bridge);
     doctor_push(checks, "foreign firewall", !foreign, foreign ? text : "none in the way", fix);
 }
 

@@ -70,9 +70,17 @@ int filter_load(const struct filter *f, struct err *err) MUST_CHECK;
 /* Run nft with this input; its output into *out. Blocking. */
 int filter_nft(const char *const *argv, struct str input, struct buf *out,
                struct err *err) MUST_CHECK;
-/* Chains of others that drop what is forwarded or comes in from containers, from
- * `nft -j list ruleset`: their names into *out, ", " between; returns how many. */
-size_t filter_foreign(const json_t *ruleset, const char *table, struct buf *out);
+/* foreign.c. What of the machine is ours, as a rule of somebody else would name it. */
+struct foreign_ours {
+    const char *table;
+    const char *bridge;
+    uint32_t first; /* of the subnet */
+    uint32_t size;
+    int64_t http, https; /* ports of the edge; https 0: none */
+};
+/* Chains of others that drop what we need, from `nft -j list ruleset`: each with the rule or the
+ * policy that does it into *out, ", " between; returns how many. */
+size_t foreign_drops(const json_t *ruleset, const struct foreign_ours *ours, struct buf *out);
 
 /* The nameserver lines of a resolv.conf; loopback addresses are left out. Returns how many. */
 size_t resolv_servers(struct str text, uint32_t *ret_servers, size_t most);

@@ -84,23 +84,92 @@ TEST(the_script_names_what_it_must)
     pool_done(&p);
 }
 
-TEST(foreign_drops_are_found)
+#define OURS "\"table\":\"f\",\"family\":\"inet\",\"chain\":"
+#define META(key, op, name)                                                                        \
+    "{\"match\":{\"op\":\"" op "\",\"left\":{\"meta\":{\"key\":\"" key "\"}},\"right\":" name "}}"
+#define FIELD(protocol, field, right)                                                              \
+    "{\"match\":{\"op\":\"==\",\"left\":{\"payload\":{\"protocol\":\"" protocol                    \
+    "\",\"field\":\"" field "\"}},\"right\":" right "}}"
+#define STATE(right)                                                                               \
+    "{\"match\":{\"op\":\"in\",\"left\":{\"ct\":{\"key\":\"state\"}},\"right\":" right "}}"
+#define DROP "{\"counter\":null},{\"drop\":null}"
+
+/* What is said of one foreign chain with these rules. */
+static const char *judged(const char *hook, const char *policy, const char *const *rules)
 {
-    static const char text[] =
-        "{\"nftables\":[{\"metainfo\":{}},"
-        "{\"chain\":{\"family\":\"ip\",\"table\":\"filter\",\"name\":\"FORWARD\","
-        "\"hook\":\"forward\",\"policy\":\"drop\"}},"
-        "{\"chain\":{\"family\":\"ip\",\"table\":\"filter\",\"name\":\"OUTPUT\","
-        "\"hook\":\"output\",\"policy\":\"drop\"}},"
-        "{\"chain\":{\"family\":\"inet\",\"table\":\"slipway\",\"name\":\"forward\","
-        "\"hook\":\"forward\",\"policy\":\"drop\"}},"
-        "{\"rule\":{}}]}";
+    static char said[512];
     struct err err = ERR_INIT;
     AUTO_JSON *ruleset = NULL;
-    AUTO_BUF names = BUF_INIT(0);
-    OK(json_parse(STR(text), &ruleset, &err) == 0);
-    IS_INT(filter_foreign(ruleset, "slipway", &names), 1);
-    IS_STR(names.data, "ip filter FORWARD");
+    AUTO_BUF out = BUF_INIT(0);
+    AUTO_BUF text = BUF_INIT(0);
+    const struct foreign_ours ours = {"slipway", "slipway0", 0x0ad50000, 65536, 80, 443};
+    (void)buf_add_format(&text,
+                         "{\"nftables\":[{\"chain\":{\"family\":\"inet\",\"table\":\"f\","
+                         "\"name\":\"c\",\"hook\":\"%s\",\"policy\":\"%s\"}}",
+                         hook, policy);
+    for (int i = 0; rules[i]; i++)
+        (void)buf_add_format(&text, ",{\"rule\":{\"handle\":%d," OURS "%s,\"expr\":[%s]}}", i + 1,
+                             rules[i][0] == '>' ? "\"side\"" : "\"c\"",
+                             rules[i] + (rules[i][0] == '>'));
+    (void)buf_add_text(&text, "]}");
+    OK(json_parse(buf_str(&text), &ruleset, &err) == 0);
+    size_t count = foreign_drops(ruleset, &ours, &out);
+    OK(count == (out.length ? 1u : 0u));
+    (void)snprintf(said, sizeof(said), "%s", out.data ? out.data : "");
+    return said;
+}
+#define JUDGED(hook, policy, ...) judged(hook, policy, (const char *const[]){__VA_ARGS__, NULL})
+
+TEST(a_foreign_policy_is_found_until_we_are_let_through)
+{
+    static const char out[] = META("iifname", "==", "\"slipway0\"") ",{\"accept\":null}";
+    static const char in[] = META("oifname", "==", "\"slipway0\"") ",{\"accept\":null}";
+    IS_STR(JUDGED("forward", "drop", NULL), "inet f c (its policy drops what containers send)");
+    IS_STR(JUDGED("output", "drop", NULL), "");
+    IS_STR(JUDGED("forward", "drop", out),
+           "inet f c (its policy drops what is sent to containers)");
+    IS_STR(JUDGED("forward", "drop", out, in), "");
+    IS_STR(JUDGED("forward", "drop", "{\"jump\":{\"target\":\"side\"}}",
+                  ">" META("iifname", "==", "\"slip*\"") ",{\"accept\":null}", in),
+           "");
+}
+
+TEST(a_foreign_rule_that_drops_us_is_found)
+{
+    static const char state[] = STATE("[\"established\",\"related\"]") ",{\"accept\":null}";
+    IS_STR(JUDGED("forward", "accept", DROP),
+           "inet f c (the rule with handle 1 drops what containers send)");
+    IS_STR(JUDGED("forward", "accept", META("iifname", "==", "\"slipway0\"") "," DROP),
+           "inet f c (the rule with handle 1 drops what containers send)");
+    IS_STR(JUDGED("forward", "accept", state,
+                  FIELD("ip", "saddr",
+                        "{\"prefix\":{\"addr\":\"10.0.0.0\",\"len\":8}}") ","
+                                                                          "{\"reject\":{\"type\":"
+                                                                          "\"icmp\"}}"),
+           "inet f c (the rule with handle 2 drops what containers send)");
+    IS_STR(JUDGED("input", "accept",
+                  META("iifname", "==", "\"eth0\"") "," FIELD("tcp", "dport", "80") "," DROP),
+           "inet f c (the rule with handle 1 drops requests to the edge)");
+    IS_STR(JUDGED("input", "accept", FIELD("tcp", "dport", "{\"set\":[22,443]}") "," DROP),
+           "inet f c (the rule with handle 1 drops TLS requests to the edge)");
+    IS_STR(JUDGED("input", "accept", FIELD("tcp", "dport", "{\"range\":[1,1023]}") "," DROP),
+           "inet f c (the rule with handle 1 drops requests to the edge)");
+}
+
+TEST(foreign_rules_that_do_not_meet_us_are_not_named)
+{
+    IS_STR(JUDGED("forward", "accept", META("iifname", "==", "\"docker0\"") "," DROP), "");
+    IS_STR(JUDGED("forward", "accept", META("iifname", "==", "\"slipway9\"") "," DROP), "");
+    IS_STR(JUDGED("forward", "accept", STATE("[\"invalid\"]") "," DROP), "");
+    IS_STR(JUDGED("forward", "accept", FIELD("ip", "saddr", "\"192.168.1.1\"") "," DROP), "");
+    IS_STR(JUDGED("forward", "accept", FIELD("ip", "daddr", "\"192.168.1.1\"") "," DROP), "");
+    IS_STR(JUDGED("forward", "accept", FIELD("udp", "dport", "53") "," DROP), "");
+    IS_STR(JUDGED("forward", "accept", META("nfproto", "==", "\"ipv6\"") "," DROP), "");
+    IS_STR(JUDGED("forward", "accept", "{\"limit\":{\"rate\":1}}," DROP), "");
+    IS_STR(JUDGED("input", "accept", META("iifname", "==", "\"lo\"") ",{\"accept\":null}",
+                  FIELD("tcp", "dport", "22") "," DROP),
+           "");
+    IS_STR(JUDGED("input", "accept", META("iifname", "==", "\"eth1\"") "," DROP), "");
 }
 
 TAP_MAIN()

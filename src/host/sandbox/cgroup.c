@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/check.h"
 #include "base/file.h"
 #include "base/map.h"
@@ -94,6 +95,58 @@ int cgroup_setup(const char *id, char **ret_hide, struct err *err)
 bool cgroup_is_v2(void)
 {
     return layout.v2;
+}
+
+const char *cgroup_absent(struct str controllers)
+{
+    static const char *const wanted[] = {"cpu", "memory", "pids"};
+    struct str line = str_cut(&controllers, '\n');
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+        bool found = false;
+        for (struct str rest = line; rest.data && !found;)
+            found = str_is(str_cut(&rest, ' '), wanted[i]);
+        if (!found)
+            return wanted[i];
+    }
+    return NULL;
+}
+
+/* Can a group be made there? Read-only mounts and foreign owners show here. */
+static bool group_can_be_made(const char *mount)
+{
+    AUTO_FREE char *ours = mem_format("%s/%s", mount, layout.id);
+    AUTO_FREE char *trial = mem_format("%s/%s.doctor", mount, layout.id);
+    bool made = mkdir(trial, 0755) == 0 || errno == EEXIST;
+    if (made)
+        (void)rmdir(trial); /* empty */
+    return made || access(ours, W_OK) == 0;
+}
+
+static char *lacks_v2(void)
+{
+    struct err err = ERR_INIT;
+    AUTO_BUF text = BUF_INIT(4096);
+    AUTO_FREE char *path = mem_format("%s/cgroup.controllers", layout.memory);
+    if (file_read(path, 4096, &text, &err) < 0)
+        return mem_strdup(err.text);
+    const char *absent = cgroup_absent(buf_str(&text));
+    return absent ? mem_format("the controller '%s' is not in '%s'", absent, path) : NULL;
+}
+
+char *cgroup_lacks(void)
+{
+    const struct {
+        const char *name;
+        const char *mount;
+    } wanted[] = {{"cpu", layout.cpu}, {"memory", layout.memory}, {"pids", layout.pids}};
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+        if (!wanted[i].mount)
+            return mem_format("the controller '%s' is not mounted", wanted[i].name);
+        if (!group_can_be_made(wanted[i].mount))
+            return mem_format("no group can be made in '%s' (%s): %s", wanted[i].mount,
+                              wanted[i].name, strerror(errno));
+    }
+    return layout.v2 ? lacks_v2() : NULL;
 }
 
 bool cgroup_has_memsw(void)

@@ -16,6 +16,7 @@
 #include "host/network/network.h"
 #include "host/sandbox/sandbox_priv.h"
 #include "io/loop.h"
+#include "wire/programs.h"
 
 #define CRUN "/usr/bin/crun"
 #define PATH "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
@@ -247,15 +248,31 @@ void sandbox_delete(const char *name, const char *cgroup, void (*done)(void *con
     }
 }
 
+/* As this role sees them: its mounts are its own. */
+static void doctor_programs(json_t *checks)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+        AUTO_FREE char *name = mem_format("program %s", programs[i].name);
+        AUTO_FREE char *absent = mem_format("'%s' is missing", programs[i].path);
+        AUTO_FREE char *fix = mem_format("apt-get install %s", programs[i].package);
+        bool there = access(programs[i].path, X_OK) == 0;
+        doctor_push(checks, name, there, there ? programs[i].path : absent, fix);
+    }
+}
+
 void sandbox_doctor(json_t *checks)
 {
     struct err err = ERR_INIT;
     AUTO_FREE char *folder = settings_data(sandbox_paths.settings, "host");
     bool idmap = rootfs_probe(folder, &err) == 0;
-    doctor_push(checks, "crun", file_exists(CRUN), CRUN, "apt-get install crun");
-    doctor_push(checks, "conmon", file_exists("/usr/bin/conmon"), "/usr/bin/conmon",
-                "apt-get install conmon");
-    doctor_push(checks, "cgroups", true, cgroup_is_v2() ? "v2" : "v1 (v2, if any, hidden)", "");
+    AUTO_FREE char *lacks = cgroup_lacks();
+    doctor_programs(checks);
+    doctor_push(checks, "cgroups", !lacks,
+                lacks            ? lacks
+                : cgroup_is_v2() ? "v2"
+                                 : "v1 (v2, if any, hidden)",
+                "limits of instances and builds need the controllers cpu, memory and pids, "
+                "writable: see the kernel's command line and who mounts /sys/fs/cgroup");
     doctor_push(checks, "idmapped mounts", idmap, idmap ? "work" : err.text,
                 "keep data_dir on ext4, xfs or btrfs");
     network_doctor(checks);

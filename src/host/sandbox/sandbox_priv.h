@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/json.h"
+#include "base/str.h"
 #include "host/sandbox/sandbox.h"
 
 struct sandbox_paths {
@@ -21,6 +22,11 @@ int cgroup_setup(const char *id, char **ret_hide, struct err *err) MUST_CHECK;
 char *cgroup_oci_path(const char *cgroup);
 bool cgroup_has_memsw(void); /* may "swap" stand in the config? */
 bool cgroup_is_v2(void);
+/* What keeps us from limiting containers here: a controller that is not there or cannot be used;
+ * NULL: nothing. Heap. */
+char *cgroup_lacks(void);
+/* The first of cpu, memory, pids that a cgroup.controllers does not name; NULL: all are there. */
+const char *cgroup_absent(struct str controllers);
 void cgroup_teardown(void); /* remove our own group */
 
 /* rootfs.c. */

@@ -240,6 +240,14 @@ TEST(the_network_reaches_the_resolver_only_by_rule)
     OK(printed("eth0"));
 }
 
+TEST(a_controller_that_is_not_there_is_named)
+{
+    IS_STR(cgroup_absent(STR("cpuset cpu io memory pids\n")), NULL);
+    IS_STR(cgroup_absent(STR("cpuset io memory pids\n")), "cpu");
+    IS_STR(cgroup_absent(STR("cpu memory\n")), "pids");
+    IS_STR(cgroup_absent(STR("")), "cpu");
+}
+
 TEST(doctor_is_content)
 {
     if (!ready())
