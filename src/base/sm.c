@@ -13,18 +13,19 @@ static const struct sm_row *sm_find(const struct sm *sm, int from, int event)
     return NULL;
 }
 
+static const char *sm_event_name(const struct sm *sm, int event)
+{
+    return event >= 0 && (size_t)event < sm->event_count ? sm->event_names[event] : "?";
+}
+
 int sm_next(const struct sm *sm, int from, int event, int *ret_to)
 {
+    check_step(sm->name, sm_state_name(sm, from), sm_event_name(sm, event));
     const struct sm_row *row = sm_find(sm, from, event);
     if (!row)
         return SM_REFUSED;
     *ret_to = row->to;
     return 0;
-}
-
-static const char *sm_event_name(const struct sm *sm, int event)
-{
-    return event >= 0 && (size_t)event < sm->event_count ? sm->event_names[event] : "?";
 }
 
 int sm_next_checked(const struct sm *sm, int from, int event, int *ret_to, struct err *err)

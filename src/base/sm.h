@@ -20,7 +20,8 @@ struct sm {
     size_t row_count;
     int initial;
 };
-/* 0 and *ret_to; SM_REFUSED when the pair is not listed. Pure. */
+/* 0 and *ret_to; SM_REFUSED when the pair is not listed. Pure, but that a panic
+ * names the last steps. */
 #define SM_REFUSED 1
 int sm_next(const struct sm *sm, int from, int event, int *ret_to) MUST_CHECK;
 /* As above, but a refusal is E_STATE_CONFLICT ("rollout is 'done': cannot 'cancel'"). */

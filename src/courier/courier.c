@@ -89,6 +89,7 @@ static int courier_open(struct courier *c, const char *settings_path, struct err
     if (settings_load(settings_path, &c->settings, err) < 0)
         return -1;
     log_setup("courier", log_level_from_name(c->settings->log_level));
+    check_setup("courier", settings_data(c->settings, "panic/courier")); /* kept */
     if (settings_uid(c->settings->user_core, &uid, &gid, err) < 0 || open_store(c, err) < 0)
         return -1;
     struct channel_handlers handlers = {.verbs = courier_verbs,
@@ -141,7 +142,6 @@ int courier_main(int argc, char **argv)
     struct courier c = {0};
     struct err err = ERR_INIT;
     log_setup("courier", LOG_INFO);
-    check_setup("courier", NULL);
     const char *path = settings_argument(argc, argv);
     if (!path) {
         (void)fprintf(stderr, "usage: slipway courier --settings FILE\n");

@@ -44,7 +44,7 @@ static int folders_setup(const struct settings *s, struct err *err)
     if (file_make_dirs(s->data_dir, 0755, err) < 0 || file_make_dirs(s->run_dir, 0755, err) < 0 ||
         file_make_dirs(host, 0700, err) < 0)
         return -1;
-    check_setup("host", mem_strdup(host)); /* kept: the panic directory */
+    check_setup("host", settings_data(s, "panic/host")); /* kept */
     return lock_take(host, err);
 }
 

@@ -159,7 +159,7 @@ int signals_main(int argc, char **argv)
         return err_exit_code(err.kind);
     }
     log_setup("signals", log_level_from_name(settings->log_level));
-    check_setup("signals", NULL);
+    check_setup("signals", settings_data(settings, "panic/signals")); /* kept */
     int result = narrow_role(NARROW_SERVICE, &err);
     if (result == 0)
         result = signals_run(settings, &err);
