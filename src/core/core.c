@@ -134,6 +134,11 @@ static int write_setup_link(void *context, struct err *err)
     return file_write(path, str_of(secret), 0600, err);
 }
 
+static int check_key(void *context, struct err *err)
+{
+    return secret_check_key(context, err);
+}
+
 static int open_parts(struct core *core, struct err *err)
 {
     AUTO_FREE char *path = settings_data(core->settings, "core/store.db");
@@ -146,6 +151,8 @@ static int open_parts(struct core *core, struct err *err)
     core->feed = feed_new(core->epoch * 1000000000 + 1); /* ids grow over restarts */
     if (secret_box_open(ROLE_FD_KEY, &core->secrets, err) < 0 || release_init(core, err) < 0)
         return -1;
+    if (tick_input(core->tick, "master key", check_key, core, err) < 0)
+        return -1;
     return tick_input(core->tick, "set-up link", write_setup_link, core, err);
 }
 
@@ -157,6 +164,7 @@ static int start(struct core *core, const char *settings_path, struct err *err)
     if (settings_load(settings_path, &settings, err) < 0)
         return -1;
     core->settings = settings;
+    check_setup("core", settings_data(settings, "panic/core")); /* kept */
     core->clock = clock_system();
     clock_check_start(core->clock);
     if (narrow_role(NARROW_SERVICE, err) < 0)
@@ -194,13 +202,13 @@ int core_main(int argc, char **argv)
     struct err err = ERR_INIT;
     const char *path = settings_argument(argc, argv);
     log_setup("core", LOG_INFO);
-    check_setup("core", NULL);
     (void)loop_get(); /* this thread owns the loop */
     if (!path || start(&core, path, &err) < 0) {
         if (!path)
             (void)FAIL(&err, E_USAGE, "usage: slipway core --settings FILE");
         log_error("core cannot start", F_ERR(&err));
-        return err_exit_code(err.kind);
+        return err.kind == E_SCHEMA_NEWER || err.kind == E_KEY_WRONG ? ROLE_EXIT_NEVER
+                                                                     : err_exit_code(err.kind);
     }
     log_setup("core", log_level_from_name(core.settings->log_level));
     log_info("core is up", F_INT("epoch", core.epoch));

@@ -2,6 +2,7 @@
  * and the roles end in their order, then host/teardown.h takes away what they made; data_dir stays,
  * so that `up` brings all of it back as it was, unless --purge is given. Says what went, and fails
  * when anything is left. Safe to repeat, and with any part of it dead already. */
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 #include "base/check.h"
@@ -10,6 +11,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "host/teardown.h"
 #include "serve/process.h"
 #include "serve/roles.h"
@@ -17,6 +19,8 @@
 
 #define SERVE_GRACE_MS 40000 /* it waits for four roles */
 #define ROLE_GRACE_MS 8000
+#define LOCK_WAIT_MS 15000
+#define LOCK_LOOK_MS 20
 
 /* The process of this pid file, if it lives. */
 static void end_recorded(const struct settings *s, const char *name, int64_t grace_ms)
@@ -89,6 +93,22 @@ static int down_locked(const struct settings *s, bool purge, struct err *err)
     return result < 0 ? -1 : down_files(s, purge, err);
 }
 
+/* A supervisor has the lock a moment before its pid file stands, and another `down` is soon done:
+ * ask again until the lock is ours. */
+static int down_lock(const struct settings *s, int *ret_fd, struct err *err)
+{
+    int64_t end = clock_mono_ms(clock_system()) + LOCK_WAIT_MS;
+    for (;;) {
+        end_recorded(s, "serve", SERVE_GRACE_MS);
+        if (file_make_dirs(s->run_dir, 0755, err) < 0)
+            return -1;
+        int locked = serve_lock(s, ret_fd, err);
+        if (locked != SERVE_BUSY || clock_mono_ms(clock_system()) >= end)
+            return locked;
+        (void)poll(NULL, 0, LOCK_LOOK_MS);
+    }
+}
+
 static int down_try(int argc, char **argv, struct err *err)
 {
     AUTO_FREE char *path = process_settings_path(argc, argv);
@@ -98,10 +118,7 @@ static int down_try(int argc, char **argv, struct err *err)
         return -1;
     if (geteuid() != 0)
         return FAIL(err, E_DENIED, "down must run as root: it ends what root started");
-    end_recorded(s, "serve", SERVE_GRACE_MS);
-    if (file_make_dirs(s->run_dir, 0755, err) < 0)
-        return -1;
-    int locked = serve_lock(s, &lock, err);
+    int locked = down_lock(s, &lock, err);
     if (locked == SERVE_BUSY)
         return FAIL(err, E_STATE_CONFLICT, "another serve or down of '%s' is at work", s->id);
     return locked < 0 ? -1 : down_locked(s, process_option(argc, argv, "--purge"), err);

@@ -70,6 +70,10 @@ int place_make(const struct settings *s, struct err *err)
         {false, "core", 0700, s->user_core, NULL}, {false, "git", 0700, s->user_courier, NULL},
         {false, "host", 0700, NULL, NULL},         {false, "signals", 0700, s->user_signals, NULL},
         {false, "log", 0750, NULL, NULL},          {true, "edge", 0750, NULL, s->user_edge},
+        {false, "panic", 0711, NULL, NULL},        {false, "panic/core", 0700, s->user_core, NULL},
+        {false, "panic/serve", 0700, NULL, NULL},  {false, "panic/host", 0700, NULL, NULL},
+        {false, "panic/courier", 0700, s->user_courier, NULL},
+        {false, "panic/signals", 0700, s->user_signals, NULL},
         {true, "live", 0711, NULL, NULL},
     };
     if (file_make_dirs(s->data_dir, 0755, err) < 0 || file_make_dirs(s->run_dir, 0755, err) < 0)
@@ -84,8 +88,14 @@ int place_key(const struct settings *s, struct err *err)
 {
     AUTO_FREE char *path = settings_data(s, "master.key");
     unsigned char key[KEY_BYTES];
+    AUTO_FREE char *store = settings_data(s, "core/store.db");
     if (file_exists(path))
         return 0;
+    if (file_exists(store)) /* a new key would make its secrets unreadable for ever */
+        return FAIL(err, E_KEY_WRONG,
+                    "the master key '%s' is missing, and '%s' holds secrets that it sealed: put "
+                    "the key back from your backup",
+                    path, store);
     clock_random(clock_system(), key, sizeof(key));
     int result = file_write(path, (struct str){(char *)key, sizeof(key)}, 0600, err);
     explicit_bzero(key, sizeof(key));

@@ -6,6 +6,7 @@
  * edge) become our children while we live, and are reaped. */
 #include "serve/serve.h"
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -110,11 +111,41 @@ static int serve_users(const struct settings *s, struct err *err)
     return 0;
 }
 
-static int serve_run(const struct settings *s, struct err *err)
+/* Whoever finds our pid file may end us at once: not half-way through a start, and not before the
+ * loop can do it in order. Let through by the loop's first turn. */
+static void signals_hold(int how)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigprocmask(how, &set, NULL);
+}
+
+static void signals_let(void *context)
+{
+    (void)context;
+    signals_hold(SIG_UNBLOCK);
+}
+
+static int serve_loop(const struct settings *s, int *ret_code, struct err *err)
+{
+    struct timer *look = NULL;
+    if (supervisor_start(s, err) < 0)
+        return -1;
+    timer_start(&look, LOG_LOOK_MS, LOG_LOOK_MS, log_look, NULL);
+    loop_defer(signals_let, NULL);
+    log_info("serving", F_STR("installation", s->id), F_STR("api", s->api_listen));
+    loop_run(NULL, NULL);
+    log_info("ending: instances and edge go on");
+    *ret_code = supervisor_stop();
+    return 0;
+}
+
+static int serve_run(const struct settings *s, int *ret_code, struct err *err)
 {
     AUTO_FREE char *pid_path = settings_run(s, "serve.pid");
     AUTO_CLOSE int lock = -1;
-    struct timer *look = NULL;
     if (place_make(s, err) < 0)
         return -1;
     int locked = serve_lock(s, &lock, err);
@@ -122,21 +153,16 @@ static int serve_run(const struct settings *s, struct err *err)
         return FAIL(err, E_STATE_CONFLICT,
                     "'%s' is served already, or being taken down: see '%s' for who does it", s->id,
                     pid_path);
-    if (locked < 0 || place_key(s, err) < 0 || process_record(pid_path, getpid(), err) != 0)
+    signals_hold(SIG_BLOCK);
+    if (locked < 0 || process_record(pid_path, getpid(), err) != 0)
         return -1;
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* without it they are somebody else's to reap */
-    if (supervisor_start(s, err) < 0)
-        return -1;
-    timer_start(&look, LOG_LOOK_MS, LOG_LOOK_MS, log_look, NULL);
-    log_info("serving", F_STR("installation", s->id), F_STR("api", s->api_listen));
-    loop_run(NULL, NULL);
-    log_info("ending: instances and edge go on");
-    supervisor_stop();
+    int result = place_key(s, err) < 0 ? -1 : serve_loop(s, ret_code, err);
     (void)unlink(pid_path); /* stale is harmless */
-    return 0;
+    return result;
 }
 
-static int serve_try(int argc, char **argv, struct err *err)
+static int serve_try(int argc, char **argv, int *ret_code, struct err *err)
 {
     AUTO_FREE char *path = process_settings_path(argc, argv);
     AUTO(settings) *s = NULL;
@@ -149,18 +175,19 @@ static int serve_try(int argc, char **argv, struct err *err)
     if (geteuid() != 0)
         return FAIL(err, E_DENIED, "serve must run as root: it starts each role as its own user");
     log_level(s);
+    check_setup("serve", settings_data(s, "panic/serve")); /* kept */
     files_limit();
     (void)umask(022);
-    return serve_run(s, err);
+    return serve_run(s, ret_code, err);
 }
 
 int serve_main(int argc, char **argv)
 {
     struct err err = ERR_INIT;
-    check_setup("serve", NULL);
+    int code = 0;
     log_setup("serve", LOG_INFO);
-    if (serve_try(argc, argv, &err) == 0)
-        return 0;
+    if (serve_try(argc, argv, &code, &err) == 0)
+        return code;
     (void)fprintf(stderr, "slipway serve: %s\n", err.text);
     return err_exit_code(err.kind);
 }

@@ -57,6 +57,7 @@ static struct supervisor {
     const struct settings *settings;
     struct role roles[ROLES]; /* in the order of their start */
     uv_signal_t children;
+    int exit_code; /* of the supervisor: not 0 when a role can never run */
     const char *environment[ENVIRONMENT_MAX + 1]; /* of the roles */
     size_t environment_count;
     size_t fault_first; /* from here on for a role's first start only */
@@ -183,12 +184,26 @@ static void role_forget(struct role *r)
     process_done(&r->process);
 }
 
+/* Starting it again would end the same way, for ever: whoever started us must see that. */
+static bool role_never_runs(struct role *r)
+{
+    if (!r->reaped || !WIFEXITED(r->status) || WEXITSTATUS(r->status) != ROLE_EXIT_NEVER)
+        return false;
+    log_error("a role says that it can never run like this, ending", F_STR("role", r->name));
+    us.exit_code = ROLE_EXIT_NEVER;
+    role_forget(r);
+    loop_stop();
+    return true;
+}
+
 static void role_ended(void *context, int events)
 {
     struct role *r = context;
     (void)events;
     int64_t lived = clock_mono_ms(clock_system()) - r->started_ms, wait = 0;
     children_reap();
+    if (role_never_runs(r))
+        return;
     if (lived >= SHORT_LIFE_MS) {
         r->wait_ms = WAIT_FIRST_MS;
     } else {
@@ -362,6 +377,42 @@ static void environment_init(void)
 #endif
 }
 
+/* What a role needs beside its process, before any of them is started. */
+static int roles_prepare(const bool *living, struct err *err)
+{
+    for (size_t i = 0; i < ROLES; i++) {
+        AUTO_CLOSE int key = -1;
+        if (living[i])
+            continue;
+        if ((us.roles[i].key && place_key_open(us.settings, &key, err) < 0) ||
+            role_listen(&us.roles[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void role_stop(struct role *r)
+{
+    timer_free(&r->restart);
+    if (r->process.pid > 0) {
+        log_info("ending a role", F_STR("role", r->name), F_INT("pid", r->process.pid));
+        process_end(&r->process, GRACE_MS);
+    }
+    role_forget(r);
+    (void)unlink(r->pid_path); /* stale is harmless */
+    for (int k = 0; k < 2; k++)
+        if (r->listeners[k].address && r->listeners[k].kind != LISTENER_TCP)
+            (void)unlink(r->listeners[k].address);
+}
+
+/* What lived before us goes on living; what we started does not stay without us. */
+static void roles_undo(const bool *living)
+{
+    for (size_t i = ROLES; i-- > 0;)
+        if (!living[i])
+            role_stop(&us.roles[i]);
+}
+
 int supervisor_start(const struct settings *s, struct err *err)
 {
     bool living[ROLES];
@@ -373,28 +424,18 @@ int supervisor_start(const struct settings *s, struct err *err)
         return -1;
     for (size_t i = 0; i < ROLES; i++)
         living[i] = role_adopt(&us.roles[i]);
-    for (size_t i = 0; i < ROLES; i++)
-        if (!living[i] && role_listen(&us.roles[i], err) < 0)
-            return -1;
-    for (size_t i = 0; i < ROLES; i++)
-        if (!living[i] && role_run(&us.roles[i], err) < 0)
-            return -1;
-    return 0;
+    int result = roles_prepare(living, err);
+    for (size_t i = 0; i < ROLES && result == 0; i++)
+        if (!living[i])
+            result = role_run(&us.roles[i], err);
+    if (result < 0)
+        roles_undo(living);
+    return result;
 }
 
-void supervisor_stop(void)
+int supervisor_stop(void)
 {
-    for (size_t i = ROLES; i-- > 0;) {
-        struct role *r = &us.roles[i];
-        timer_free(&r->restart);
-        if (r->process.pid > 0) {
-            log_info("ending a role", F_STR("role", r->name), F_INT("pid", r->process.pid));
-            process_end(&r->process, GRACE_MS);
-        }
-        role_forget(r);
-        (void)unlink(r->pid_path); /* stale is harmless */
-        for (int k = 0; k < 2; k++)
-            if (r->listeners[k].address && r->listeners[k].kind != LISTENER_TCP)
-                (void)unlink(r->listeners[k].address);
-    }
+    for (size_t i = ROLES; i-- > 0;)
+        role_stop(&us.roles[i]);
+    return us.exit_code;
 }

@@ -5,8 +5,8 @@
 #include "wire/settings.h"
 
 /* Adopts the roles that live, makes the listeners of the others and starts them. The folders are
- * there (place_make). When it fails, nothing was started. */
+ * there (place_make). When it fails, nothing that it started is left. */
 int supervisor_start(const struct settings *s, struct err *err) MUST_CHECK;
 /* End the roles, core first, each with some seconds of grace; instances and edge go on. Blocking.
- */
-void supervisor_stop(void);
+ * Returns the exit code: ROLE_EXIT_NEVER when it was a role that made the loop stop. */
+int supervisor_stop(void);

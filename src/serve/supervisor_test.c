@@ -24,9 +24,12 @@
 
 static const char *const roles[] = {"core", "courier", "host", "signals"};
 
-/* A role: says who it is to whoever connects to fd 3 or (a stream) fd 4. */
-static int straw_role(void)
+/* A role: says who it is to whoever connects to fd 3 or (a stream) fd 4. One that finds a file with
+ * its name in its folder (run_dir) can never run. */
+static int straw_role(const char *name)
 {
+    if (access(name, F_OK) == 0)
+        return ROLE_EXIT_NEVER;
     for (;;) {
         struct pollfd wait[2] = {{ROLE_FD_LISTENER, POLLIN, 0}, {ROLE_FD_SECOND, POLLIN, 0}};
         if (poll(wait, 2, -1) < 0)
@@ -239,11 +242,82 @@ TEST(a_pid_file_of_another_process_is_nobodys)
     IS_INT(process_find(path, &p, &err), PROCESS_GONE);
 }
 
+/* Started once, so that everything is there, and ended. */
+static void serve_once(const char *settings)
+{
+    pid_t serve = serve_start(settings);
+    OK(serve_is_up());
+    serve_end(serve);
+}
+
+TEST(a_role_that_can_never_run_ends_the_supervisor)
+{
+    AUTO_FREE char *settings = settings_make();
+    AUTO_FREE char *mark = mem_format("%s/run/core", tap_dir());
+    AUTO_FREE char *live = mem_format("%s/run/live", tap_dir());
+    struct err err = ERR_INIT;
+    if (!is_root())
+        return;
+    serve_once(settings);
+    OK(file_write(mark, STR(""), 0644, &err) == 0);
+    pid_t serve = serve_start(settings);
+    IS_INT(wait_exit(serve), ROLE_EXIT_NEVER);
+    for (size_t i = 1; i < ARRAY_SIZE(roles); i++)
+        IS_INT(ask(roles[i], 100, NULL), -1);
+    OK(unlink(mark) == 0);
+    OK(umount(live) == 0);
+    serve_once(settings);
+}
+
+TEST(a_start_that_cannot_be_leaves_no_role)
+{
+    AUTO_FREE char *settings = settings_make();
+    AUTO_FREE char *key = mem_format("%s/data/master.key", tap_dir());
+    AUTO_FREE char *live = mem_format("%s/run/live", tap_dir());
+    if (!is_root())
+        return;
+    serve_once(settings);
+    OK(chmod(key, 0644) == 0);
+    pid_t serve = serve_start(settings);
+    IS_INT(wait_exit(serve), err_exit_code(E_CORRUPT));
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+        struct err err = ERR_INIT;
+        struct process p = {0, -1};
+        AUTO_FREE char *pid = mem_format("%s/run/%s.pid", tap_dir(), roles[i]);
+        IS_INT(ask(roles[i], 100, NULL), -1);
+        IS_INT(process_find(pid, &p, &err), PROCESS_GONE);
+    }
+    OK(chmod(key, 0600) == 0);
+    OK(umount(live) == 0);
+    serve_once(settings);
+}
+
+TEST(a_lost_master_key_is_not_replaced)
+{
+    AUTO_FREE char *settings = settings_make();
+    AUTO_FREE char *key = mem_format("%s/data/master.key", tap_dir());
+    AUTO_FREE char *kept = mem_format("%s/kept.key", tap_dir());
+    AUTO_FREE char *store = mem_format("%s/data/core/store.db", tap_dir());
+    AUTO_FREE char *live = mem_format("%s/run/live", tap_dir());
+    struct err err = ERR_INIT;
+    if (!is_root())
+        return;
+    serve_once(settings);
+    OK(file_write(store, STR("a store"), 0600, &err) == 0);
+    OK(rename(key, kept) == 0);
+    pid_t serve = serve_start(settings);
+    IS_INT(wait_exit(serve), err_exit_code(E_KEY_WRONG));
+    OK(!file_exists(key));
+    OK(rename(kept, key) == 0);
+    OK(umount(live) == 0);
+    serve_once(settings);
+}
+
 int main(int argc, char **argv)
 {
     for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(roles); i++)
         if (text_is(argv[1], roles[i]))
-            return straw_role();
+            return straw_role(argv[1]);
     if (argc > 1 && text_is(argv[1], "serve"))
         return serve_main(argc, argv);
     return tap_main(argc, argv);

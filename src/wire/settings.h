@@ -50,6 +50,7 @@ DEFINE_AUTO(settings)
  *   data_dir/host        blobs/, unpacked/, bases/, caches/, builds/, instances/ (records), edge/,
  *                        journal-heads, journal-refused (root, 0700)
  *   data_dir/signals     (owner user_signals, 0700)
+ *   data_dir/panic/ROLE  what a role wrote when it found itself broken (its user's, 0700)
  *   data_dir/master.key  root, 0600; handed to core as fd
  *   run_dir/NAME.sock    host, courier, signals: role sockets; api: HTTP for the CLI (0666, peers
  *                        are told by SO_PEERCRED); git: HTTP of the courier behind the edge (0666)
@@ -75,4 +76,8 @@ uint32_t settings_range(const struct settings *s, int64_t app_env_id, int kind);
  * to run_dir/edge/log.sock) A role is started as: slipway ROLE --settings FILE (ROLE: core,
  * courier, host, signals), as its user, in run_dir, stdout and stderr the log. SIGTERM ends it in
  * order. */
+/* A role that exits with ROLE_EXIT_NEVER would do so at every start, until a person changes
+ * something (an older program on a newer store, another master key): the supervisor ends with this
+ * code instead of starting it again. */
+#define ROLE_EXIT_NEVER 78
 enum role_fd { ROLE_FD_LISTENER = 3, ROLE_FD_SECOND = 4, ROLE_FD_KEY = 5 };

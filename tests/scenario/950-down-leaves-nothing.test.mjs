@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { atRest, leftovers, platform, until } from '../lib/index.mjs';
+import { atRest, leftovers, platform, run, until } from '../lib/index.mjs';
 
 let p, web;
 before(async () => {
@@ -60,6 +60,33 @@ test('down with every role killed before', async () => {
         process.kill(pid, 'SIGKILL');
     const done = await p.down();
     assert.equal(done.code, 0, done.err + done.out);
+    await nothingLeft();
+    await backAsItWas();
+});
+
+// Round by round a little later: before it has its lock, its pid file, its roles, its loop.
+test('down in the first moments of a serve waits for it, and ends it in order', async () => {
+    for (let round = 0; round < 12; round++) {
+        const serving = run(p.binary, ['serve', '--settings', p.settingsFile], { timeout: 30_000 });
+        const end = performance.now() + round * 6;
+        await until(() => performance.now() >= end && existsSync(`${p.runDir}/serve.lock`), 10_000, 'it has begun');
+        const done = await p.down();
+        assert.equal(done.code, 0, `round ${round}: ${done.err}${done.out}`);
+        const { code, err } = await serving; // 13: down was first, and it says so
+        assert.ok(code === 0 || code === 13, `round ${round}: ${code} ${err}`);
+        await nothingLeft();
+    }
+});
+
+test('down waits for whoever holds the lock for a moment', async () => {
+    await p.serve();
+    process.kill(p.pid('serve'), 'SIGKILL');
+    await until(() => !p.roles().serve, 5000, 'the supervisor is gone');
+    const holding = run('/usr/bin/flock', ['-x', `${p.runDir}/serve.lock`, '/usr/bin/timeout', '1', '/usr/bin/tail', '-f', '/dev/null']);
+    await until(async () => (await run('/usr/bin/flock', ['-n', `${p.runDir}/serve.lock`, '/usr/bin/true'])).code !== 0, 5000, 'the lock is held');
+    const done = await p.down();
+    assert.equal(done.code, 0, done.err + done.out);
+    await holding;
     await nothingLeft();
     await backAsItWas();
 });

@@ -15,6 +15,9 @@ struct secret_box;
  * even readable between two uses. Core's main sets PR_SET_DUMPABLE to 0 besides. */
 int secret_box_open(int key_fd, struct secret_box **ret_box, struct err *err) MUST_CHECK;
 void secret_box_free(struct secret_box *b);
+/* Is it the key that sealed what lies in the store? E_KEY_WRONG when it is not. The first time it
+ * seals a value to know it by. Within an input. */
+int secret_check_key(struct core *core, struct err *err) MUST_CHECK;
 
 enum secret_kind {
     SECRET_FILE,

@@ -298,4 +298,41 @@ TEST(an_app_env_has_a_limit_of_secrets)
     fixture_close(core);
 }
 
+static void use_key(struct core *core, const char *key)
+{
+    struct err err = ERR_INIT;
+    secret_box_free(core->secrets);
+    core->secrets = NULL;
+    FINE(secret_box_open(key_fd(key, 32), &core->secrets, &err));
+}
+
+TEST(another_key_is_found_at_the_start)
+{
+    struct err err = ERR_INIT;
+    struct core *core = secret_core();
+    FINE(secret_check_key(core, &err));
+    FINE(secret_check_key(core, &err)); /* at the next start */
+    use_key(core, "fedcba9876543210fedcba9876543210");
+    IS_REFUSED(secret_check_key(core, &err), E_KEY_WRONG);
+    use_key(core, "0123456789abcdef0123456789abcdef");
+    FINE(secret_check_key(core, &err));
+    fixture_close(core);
+}
+
+TEST(a_store_without_a_check_is_judged_by_its_secrets)
+{
+    struct err err = ERR_INIT;
+    struct core *core = secret_core();
+    (void)put(core, 7, "A", SECRET_FILE, "one");
+    (void)put(core, 7, "B", SECRET_ENV, "two");
+    use_key(core, "fedcba9876543210fedcba9876543210");
+    IS_REFUSED(secret_check_key(core, &err), E_KEY_WRONG);
+    use_key(core, "0123456789abcdef0123456789abcdef");
+    FINE(
+        store_run(core->store, &err, "UPDATE secret_version SET sealed='AAAA' WHERE name='B'", ""));
+    FINE(secret_check_key(core, &err)); /* one that is damaged is not the key's fault */
+    IS_INT(fixture_count(core, "SELECT count(*) FROM secret_version WHERE app_env_id=0"), 1);
+    fixture_close(core);
+}
+
 TAP_MAIN()
