@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/api/clock_check.h"
+#include "core/api/dump.h"
 #include "core/api/handlers.h"
 #include "core/journal/journal.h"
 #include "core/link/link.h"
@@ -219,37 +220,11 @@ API_HANDLER(api_doctor)
     return API_LATER;
 }
 
-static int put_table(struct core *core, json_t *reply, const char *name, const char *sql,
-                     struct err *err)
-{
-    json_t *rows = NULL;
-    if (store_rows(core->store, &rows, err, sql, "") < 0)
-        return -1;
-    json_put(reply, name, rows);
-    return 0;
-}
-
 API_HANDLER(api_dump)
 {
-    static const char *const tables[][2] = {
-        {"app", "SELECT * FROM app"},
-        {"env", "SELECT * FROM env"},
-        {"app_env", "SELECT * FROM app_env"},
-        {"build", "SELECT id, app_env_id, number, state, commit_id, artifact, error AS error_json "
-                  "FROM build ORDER BY id DESC LIMIT 200"},
-        {"rollout", "SELECT * FROM rollout ORDER BY id DESC LIMIT 200"},
-        {"rollout_step", "SELECT * FROM rollout_step WHERE rollout_id IN (SELECT id FROM rollout "
-                         "WHERE state IN ('running','reverting'))"},
-        {"instance", "SELECT * FROM instance"},
-    };
     struct gather *g = gather_new(call);
-    for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
-        struct err part = ERR_INIT;
-        if (put_table(call->core, g->reply, tables[i][0], tables[i][1], &part) < 0)
-            json_put(g->reply, tables[i][0], json_from_err(&part));
-    }
     (void)err;
-    json_put_int(g->reply, "epoch", call->core->epoch);
+    dump_core(call->core, g->reply);
     ask(g, "host", call->core->host, "dump");
     ask(g, "courier", call->core->courier, "dump");
     ask(g, "signals", call->core->signals, "dump");
