@@ -2,9 +2,9 @@
 // waits.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { Repository, leftovers, loadNew, program, raw, request, switchOf, until } from './index.mjs';
+import { ROOT, Repository, leftovers, loadNew, program, raw, request, switchOf, until } from './index.mjs';
 import { sweep } from './leftovers.mjs';
 import { slotRelease, slotTake } from './slot.mjs';
 
@@ -121,4 +121,52 @@ test('until tells what it waited for, and the last error', async () => {
     await assert.rejects(until(() => { throw new Error('dry'); }, 20, 'rain'), /rain \(dry\)/);
     let n = 0;
     assert.equal(await until(() => ++n > 3 && 'wet', 1000, 'rain'), 'wet');
+});
+
+// ---- on a bare Debian `tools/deps` installs all that the tests run ----
+
+// Every file below that begins or ends so.
+function* files(folder, fits) {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+        const path = `${folder}/${entry.name}`;
+        if (entry.isDirectory() && entry.name !== 'node_modules')
+            yield* files(path, fits);
+        else if (entry.isFile() && fits(entry.name))
+            yield path;
+    }
+}
+
+function programsUsed() {
+    const used = new Map();
+    const scripts = [...files(`${ROOT}/tests`, (name) => name.endsWith('.mjs')), ...files(`${ROOT}/benchmarks`, (name) => name.endsWith('.mjs'))];
+    for (const file of scripts)
+        for (const [, path] of readFileSync(file, 'utf8').matchAll(/(?<![\w/}.-])((?:\/usr)?\/s?bin\/[a-z][\w.+-]*)(?=['"`\s])/g))
+            used.set(path, [...(used.get(path) ?? []), file.slice(ROOT.length + 1)]);
+    return used;
+}
+
+function packagesOf(path) {
+    const real = existsSync(path) ? realpathSync(path) : path;
+    const names = new Set([path, real, path.replace(/^\/usr/, ''), real.replace(/^\/usr/, '')]);
+    return [...names].flatMap((name) => spawnSync('dpkg', ['-S', name], { encoding: 'utf8' }).stdout.split('\n'))
+        .filter((line) => line && !line.startsWith('diversion')).map((line) => line.split(':')[0]);
+}
+
+test('every program that tests name by its path comes with tools/deps, or with any Debian', () => {
+    const deps = readFileSync(`${ROOT}/tools/deps`, 'utf8');
+    const listed = new Set([...deps.matchAll(/^packages_\w+="([^"]*)"/gm)].flatMap(([, names]) => names.split(/\s+/)));
+    const essential = new Set(spawnSync('dpkg-query', ['-W', '-f', '${Package} ${Essential}\n'], { encoding: 'utf8' }).stdout
+        .split('\n').filter((line) => line.endsWith(' yes')).map((line) => line.split(' ')[0]));
+    const used = programsUsed();
+    assert.ok(used.size > 15, [...used.keys()].join(' '));
+    for (const [path, where] of used) {
+        const packages = packagesOf(path);
+        assert.ok(packages.some((name) => listed.has(name) || essential.has(name)), `${path} (${where[0]}) is from '${packages}', which tools/deps does not install`);
+    }
+});
+
+test('a check that is all green needs what it calls by name, too', () => {
+    const deps = readFileSync(`${ROOT}/tools/deps`, 'utf8');
+    for (const name of ['sqlite3', 'valgrind', 'shellcheck', 'strace'])
+        assert.match(/^packages_check="([^"]*)"/m.exec(deps)[1], new RegExp(`(^|\\s)${name}(\\s|$)`), name);
 });
