@@ -26,7 +26,7 @@ struct store {
     int lock_fd;
     struct map statements; /* SQL text -> sqlite3_stmt */
     bool in_transaction;
-    struct err lost;    /* SQLite gave up the whole transaction (a full disk): why */
+    struct err lost;    /* the transaction cannot be kept (a full disk, an input not undone): why */
     int changes_before; /* sqlite3_total_changes when the transaction began */
     char *path;
 };
@@ -383,15 +383,23 @@ int store_savepoint(struct store *s, struct err *err)
     return execute(s, "SAVEPOINT input", err);
 }
 
+/* What a failed input wrote stands in the transaction: nothing of the turn may become durable. */
+static void lose(struct store *s, const char *sentence, const struct err *why)
+{
+    log_warn(sentence, F_ERR(why));
+    if (s->lost.kind == E_OK)
+        s->lost = *why;
+}
+
 void store_savepoint_end(struct store *s, bool keep)
 {
     struct err err = ERR_INIT;
     if (s->lost.kind != E_OK) /* the savepoint went with it */
         return;
     if (!keep && execute(s, "ROLLBACK TO input", &err) < 0)
-        log_warn("cannot roll back one input, the turn will fail as a whole", F_ERR(&err));
-    if (execute(s, "RELEASE input", &err) < 0)
-        log_warn("cannot release a savepoint, the turn will fail as a whole", F_ERR(&err));
+        lose(s, "cannot roll back one input, the turn will fail as a whole", &err);
+    else if (execute(s, "RELEASE input", &err) < 0)
+        lose(s, "cannot release a savepoint, the turn will fail as a whole", &err);
 }
 
 bool store_dirty(const struct store *s)

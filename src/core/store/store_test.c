@@ -226,6 +226,32 @@ TEST(a_full_disk_fails_the_turn_as_a_whole)
     store_free(s);
 }
 
+/* Its savepoint is gone, so that it cannot be undone: what it wrote must not ride along. */
+TEST(an_input_that_cannot_be_undone_fails_the_turn)
+{
+    struct err err = ERR_INIT;
+    struct store *s = OPEN();
+    int result = 0;
+    IS_INT(store_begin(s, &err), 0);
+    IS_INT(store_savepoint(s, &err), 0);
+    run(s, "INSERT INTO thing(id) VALUES(1)");
+    store_savepoint_end(s, true);
+    IS_INT(store_savepoint(s, &err), 0);
+    run(s, "INSERT INTO thing(id) VALUES(2)");
+    run(s, "RELEASE input");
+    store_savepoint_end(s, false);
+    IS_INT(store_savepoint(s, &err), -1);
+    store_commit(s, note_result, &result);
+    IS_INT(result, E_STORE_FAILED);
+    IS_INT(number(s, "SELECT count(*) FROM thing"), 0);
+    IS_INT(store_begin(s, &err), 0);
+    run(s, "INSERT INTO thing(id) VALUES(3)");
+    store_commit(s, note_result, &result);
+    IS_INT(result, 1000);
+    IS_INT(number(s, "SELECT id FROM thing"), 3);
+    store_free(s);
+}
+
 TEST(what_is_not_committed_is_gone)
 {
     struct err err = ERR_INIT;
