@@ -119,14 +119,18 @@ static int next_epoch(void *context, struct err *err)
                          "UPDATE core_meta SET epoch=epoch+1 WHERE id=1 RETURNING epoch", "");
 }
 
-/* The link is written where root finds it: `up` prints it, nobody else can read it. */
+/* The link is written where root finds it: `up` prints it, nobody else can read it. The one that
+ * was printed before a restart stays good. */
 static int write_setup_link(void *context, struct err *err)
 {
     struct core *core = context;
+    struct err ignored = ERR_INIT;
     AUTO_FREE char *secret = NULL;
-    if (access_setup_link(core, &secret, err) < 0)
+    AUTO_FREE char *path = settings_data(core->settings, ACCESS_SETUP_FILE);
+    AUTO_BUF known = BUF_INIT(200);
+    bool found = file_read(path, 200, &known, &ignored) == 0 && known.length > 0;
+    if (access_setup_link(core, found ? known.data : NULL, &secret, err) < 0)
         return -1;
-    AUTO_FREE char *path = settings_data(core->settings, "core/setup-link");
     if (!secret) {
         (void)unlink(path); /* absent is fine */
         return 0;

@@ -28,6 +28,9 @@ test('the set-up link lies where only root reads it', async () => {
     link = readFileSync(linkFile(), 'utf8').trim().split(/[/#=]/).pop();
     assert.ok(link.length >= 16);
     assert.equal((await setUp({ link: `${link}x`, name: 'ada' })).status >= 400, true);
+    await p.kill('core');
+    await until(() => p.ready(), 20_000, 'core is back');
+    assert.equal(readFileSync(linkFile(), 'utf8').trim(), link, 'what was printed before a restart is still good');
 });
 
 test('the link makes the first admin, and then it is used up', async () => {
@@ -36,6 +39,7 @@ test('the link makes the first admin, and then it is used up', async () => {
     token = reply.json.token;
     const me = await p.as(token).get('/me');
     assert.deepEqual([me.name, me.admin], ['ada', true]);
+    assert.equal(existsSync(linkFile()), false, 'nobody is shown a link that was used');
     assert.equal((await setUp({ link, name: 'eve' })).status, 410);
     assert.equal((await p.anonymous().get('/version')).setup, false);
 });

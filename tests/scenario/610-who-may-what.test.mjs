@@ -104,6 +104,17 @@ test('B062: what hangs on a name tells nothing about what one may not see', asyn
     // an env where one has no right, live or not
     const [live, never] = [await insider.api.call('POST', '/apps/web/envs/dev/plan', { kind: 'promote', from: 'prod' }), await insider.api.call('POST', '/apps/web/envs/dev/plan', { kind: 'promote', from: 'pre' })];
     assert.deepEqual([live.status, live.text], [never.status, never.text]);
+    // the same when the env stands in the query, and in lists of envs
+    for (const env of ['prod', 'pre', 'never'])
+        assert.ok(hidden(await insider.api.call('GET', `/apps/web/config?env=${env}`)), env);
+    assert.equal((await insider.api.call('GET', '/apps/web/config?env=dev')).status, 200);
+    assert.deepEqual((await insider.api.get('/apps/web')).envs, ['dev']);
+    await web.ticks('prod', 'feature/a');
+    await web.ticks('dev', 'feature/a');
+    const ticked = async (api) => (await api.get('/apps/web/branches')).items.find((row) => row.name === 'feature/a').envs;
+    assert.deepEqual([await ticked(insider.api), await ticked(p.api)], [['dev'], ['dev', 'prod']]);
+    assert.doesNotMatch(await insider.cli.ok('status'), /prod/);
+    await o.again();
     const login = [];
     for (const name of ['admin', 'nobody-here', '../x'])
         login.push(await p.anonymous().call('POST', '/login', { name, password: 'wrong password' }));

@@ -66,10 +66,14 @@ int access_check(struct core *core, const struct person *p, enum permission perm
 int access_rights(struct core *core, const struct person *p, int64_t app_id, int64_t env_id,
                   json_t **ret_names, struct err *err) MUST_CHECK;
 
-/* At every start, within an input: make the set-up link if nobody exists; an older one ends.
+/* Where the first link lies below the data folder, for root, until it was used. */
+#define ACCESS_SETUP_FILE "core/setup-link"
+/* At every start, within an input: the set-up link if nobody exists. `known` (NULL: none) is the
+ * one that lies there: it stays while it is good, else a new one is made and older ones end.
  * Returns the link's secret (heap) or NULL when set-up is done. `slipway user add` and `reset` make
  * links in the same way. Links live 7 days and work once. */
-int access_setup_link(struct core *core, char **ret_secret, struct err *err) MUST_CHECK;
+int access_setup_link(struct core *core, const char *known, char **ret_secret,
+                      struct err *err) MUST_CHECK;
 
 /* API handlers' work; each runs within an input, journals what it did, and gives the reply.
  * Password work is done before, on the pool: access_hash_password runs on the loop, calls back on
@@ -91,7 +95,10 @@ int access_link_use(struct core *core, const char *secret, const char *name,
                     const char *password_hash, json_t **ret_reply, struct err *err) MUST_CHECK;
 int access_session_new(struct core *core, int64_t person_id, json_t **ret_reply,
                        struct err *err) MUST_CHECK; /* {"user","token","expires"} */
-/* {"name","token","expires" (null: never)}; expires_days 0: never; app_id 0: all apps. */
+/* The token that asks is gone. */
+int access_sign_out(struct core *core, const struct person *p, struct err *err) MUST_CHECK;
+/* {"name","token","expires" (null: never)}; expires_days 0: never, or with the token that asks;
+ * app_id 0: all apps. */
 int access_token_new(struct core *core, const struct person *by, const char *name,
                      int64_t expires_days, bool read_only, int64_t app_id, json_t **ret_reply,
                      struct err *err) MUST_CHECK;

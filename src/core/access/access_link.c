@@ -35,23 +35,6 @@ static int people_count(struct core *core, int64_t *ret_count, struct err *err)
                                                                                              : 0;
 }
 
-int access_setup_link(struct core *core, char **ret_secret, struct err *err)
-{
-    char secret[ACCESS_SECRET_SIZE];
-    int64_t people = 0;
-    if (people_count(core, &people, err) < 0)
-        return -1;
-    if (people > 0) {
-        *ret_secret = NULL;
-        return 0;
-    }
-    if (link_new_for(core, "setup", 0, secret, err) < 0)
-        return -1;
-    *ret_secret = mem_strdup(secret);
-    explicit_bzero(secret, sizeof(secret));
-    return 0;
-}
-
 /* ---- using a link ---- */
 
 struct access_link {
@@ -90,6 +73,34 @@ static int link_load(struct core *core, const char *secret, struct access_link *
                     ret_link->hash) < 0)
         return -1;
     return link_state(core, &q, ret_link, err);
+}
+
+static bool is_good_setup(struct core *core, const char *secret)
+{
+    struct access_link link;
+    struct err ignored = ERR_INIT; /* whatever is wrong with it: it is not used again */
+    return secret && link_load(core, secret, &link, &ignored) == 0 && link.setup;
+}
+
+int access_setup_link(struct core *core, const char *known, char **ret_secret, struct err *err)
+{
+    char secret[ACCESS_SECRET_SIZE];
+    int64_t people = 0;
+    if (people_count(core, &people, err) < 0)
+        return -1;
+    if (people > 0) {
+        *ret_secret = NULL;
+        return 0;
+    }
+    if (is_good_setup(core, known)) {
+        *ret_secret = mem_strdup(known);
+        return 0;
+    }
+    if (link_new_for(core, "setup", 0, secret, err) < 0)
+        return -1;
+    *ret_secret = mem_strdup(secret);
+    explicit_bzero(secret, sizeof(secret));
+    return 0;
 }
 
 int access_link_check(struct core *core, const char *secret, struct err *err)

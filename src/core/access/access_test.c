@@ -25,7 +25,7 @@ static void set_up(struct core *core, const char *name, struct person *ret_perso
     struct err err = ERR_INIT;
     AUTO_FREE char *link = NULL;
     AUTO_JSON *reply = NULL;
-    FINE(access_setup_link(core, &link, &err));
+    FINE(access_setup_link(core, NULL, &link, &err));
     FINE(access_link_use(core, link, name, "hash", &reply, &err));
     FINE(access_authenticate(core, str_of(json_text(reply, "token")), ret_person, &err));
 }
@@ -178,14 +178,54 @@ TEST(root_may_do_everything)
 
 /* ---- links ---- */
 
+/* Core was started again: what `up` printed is still good, until it expires. */
+TEST(the_first_link_outlives_a_restart)
+{
+    struct err err = ERR_INIT;
+    struct core *core = fixture_open();
+    AUTO_FREE char *first = NULL, *again = NULL, *other = NULL, *late = NULL;
+    AUTO_JSON *reply = NULL;
+    FINE(access_setup_link(core, NULL, &first, &err));
+    FINE(access_setup_link(core, first, &again, &err));
+    IS_STR(again, first);
+    FINE(access_setup_link(core, "swl_nothing", &other, &err));
+    OK(!text_is(other, first));
+    fixture_now += (int64_t)8 * 24 * 3600 * 1000;
+    FINE(access_setup_link(core, other, &late, &err));
+    OK(!text_is(late, other));
+    FINE(access_link_use(core, late, "wang", "h", &reply, &err));
+    fixture_close(core);
+}
+
+TEST(signing_out_is_in_the_journal)
+{
+    struct err err = ERR_INIT;
+    struct core *core = fixture_open();
+    struct person by, ci, root;
+    AUTO_JSON *token = NULL;
+    set_up(core, "wang", &by);
+    person_root(&root);
+    FINE(access_token_new(core, &by, "ci", 7, false, 0, &token, &err));
+    FINE(access_authenticate(core, str_of(json_text(token, "token")), &ci, &err));
+    FINE(access_sign_out(core, &ci, &err));
+    FINE(access_sign_out(core, &ci, &err)); /* twice is once */
+    FINE(access_sign_out(core, &by, &err));
+    FINE(access_sign_out(core, &root, &err));
+    OK(!access_still_valid(core, &ci) && !access_still_valid(core, &by));
+    IS_INT(fixture_count(core, "SELECT count(*) FROM journal WHERE kind='token.ended'"), 1);
+    IS_INT(fixture_count(core, "SELECT count(*) FROM journal WHERE kind='session.ended'"), 1);
+    fixture_run_loop();
+    fixture_close(core);
+}
+
 TEST(set_up_works_once)
 {
     struct err err = ERR_INIT;
     struct core *core = fixture_open();
     AUTO_FREE char *first = NULL, *second = NULL, *third = NULL;
     AUTO_JSON *reply = NULL;
-    FINE(access_setup_link(core, &first, &err));
-    FINE(access_setup_link(core, &second, &err));
+    FINE(access_setup_link(core, NULL, &first, &err));
+    FINE(access_setup_link(core, NULL, &second, &err));
     IS_REFUSED(access_link_use(core, first, "wang", "h", &reply, &err), E_LINK_USED);
     IS_REFUSED(access_link_use(core, second, NULL, "h", &reply, &err), E_NAME_INVALID);
     FINE(access_link_check(core, second, &err));
@@ -193,7 +233,7 @@ TEST(set_up_works_once)
     IS_STR(json_text(reply, "user"), "wang");
     IS_REFUSED(access_link_use(core, second, "li", "h", &reply, &err), E_SETUP_DONE);
     IS_REFUSED(access_link_check(core, second, &err), E_SETUP_DONE);
-    FINE(access_setup_link(core, &third, &err));
+    FINE(access_setup_link(core, NULL, &third, &err));
     OK(third == NULL);
     struct person p;
     FINE(access_authenticate(core, str_of(json_text(reply, "token")), &p, &err));
@@ -447,6 +487,35 @@ TEST(a_narrow_token_stays_narrow)
     fixture_close(core);
 }
 
+static int64_t made_by(struct core *core, const struct person *by, const char *name, int64_t days)
+{
+    struct err err = ERR_INIT;
+    AUTO_JSON *reply = NULL;
+    FINE(access_token_new(core, by, name, days, false, 0, &reply, &err));
+    return json_int(reply, "expires", 0);
+}
+
+TEST(a_token_that_ends_makes_none_that_outlives_it)
+{
+    struct err err = ERR_INIT;
+    struct core *core = fixture_open();
+    struct person by, ci, ever;
+    AUTO_JSON *week = NULL, *endless = NULL;
+    set_up(core, "wang", &by);
+    FINE(access_token_new(core, &by, "week", 7, false, 0, &week, &err));
+    FINE(access_token_new(core, &by, "endless", 0, false, 0, &endless, &err));
+    int64_t end = json_int(week, "expires", 0);
+    FINE(access_authenticate(core, str_of(json_text(week, "token")), &ci, &err));
+    FINE(access_authenticate(core, str_of(json_text(endless, "token")), &ever, &err));
+    IS_INT(made_by(core, &ci, "never", 0), end);
+    IS_INT(made_by(core, &ci, "longer", 8), end);
+    OK(made_by(core, &ci, "shorter", 1) < end);
+    IS_INT(made_by(core, &ever, "free", 0), 0);
+    OK(made_by(core, &by, "year", 365) > end); /* a session's end is no limit: a person is there */
+    fixture_run_loop();
+    fixture_close(core);
+}
+
 TEST(tokens_are_made_listed_and_revoked)
 {
     struct err err = ERR_INIT;
@@ -609,7 +678,7 @@ TEST(passwords_are_hashed_and_verified)
     memset(most, 'a', 1024);
     struct password_result hash = hash_of(most);
     OK(text_starts(hash.hash, "$argon2id$v=19$m=65536,t=2,p=1$"));
-    FINE(access_setup_link(core, &link, &err));
+    FINE(access_setup_link(core, NULL, &link, &err));
     FINE(access_link_use(core, link, "wang", hash.hash, &reply, &err));
     struct password_result good = verify(core, "wang", most);
     OK(good.good);
@@ -643,7 +712,7 @@ TEST(a_name_that_nobody_has_takes_as_long)
     AUTO_JSON *reply = NULL;
     int64_t known = INT64_MAX, unknown = INT64_MAX;
     struct password_result hash = hash_of("a good password");
-    FINE(access_setup_link(core, &link, &err));
+    FINE(access_setup_link(core, NULL, &link, &err));
     FINE(access_link_use(core, link, "wang", hash.hash, &reply, &err));
     for (int i = 0; i < 5; i++) {
         int64_t start = clock_mono_us();

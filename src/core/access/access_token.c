@@ -17,7 +17,8 @@ struct token_row {
     const char *name;
     bool read_only;
     int64_t app_id;
-    int64_t days; /* 0: never expires */
+    int64_t days;        /* 0: never expires */
+    int64_t expires_max; /* 0: no matter */
 };
 
 /* 53 random bits: fits JSON's numbers, is never given out twice. */
@@ -37,6 +38,8 @@ static int token_insert(struct core *core, const struct token_row *row,
     access_secret_new(core, ACCESS_TOKEN_PREFIX, ret_secret);
     sha_hex_of(str_of(ret_secret), hash);
     *ret_expires = row->days ? now + row->days * DAY_MS : 0;
+    if (row->expires_max && (*ret_expires == 0 || *ret_expires > row->expires_max))
+        *ret_expires = row->expires_max;
     if (store_run(core->store, err, "DELETE FROM token WHERE expires_at<=$1", "i", now) < 0)
         return -1;
     return store_run(core->store, err,
@@ -98,6 +101,24 @@ int access_session_new(struct core *core, int64_t person_id, json_t **ret_reply,
     return access_session_make(core, person_id, name, ret_reply, err);
 }
 
+/* A session that ends, or an API token that gives itself up. Root has neither. */
+int access_sign_out(struct core *core, const struct person *p, struct err *err)
+{
+    AUTO_JSON *row = NULL;
+    AUTO_JSON *data = json_object();
+    int found = store_row(core->store, &row, err, "SELECT kind, name FROM token WHERE id=$1", "i",
+                          p->token_id);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    if (store_run(core->store, err, "DELETE FROM token WHERE id=$1", "i", p->token_id) < 0)
+        return -1;
+    bool session = text_is(json_text(row, "kind"), "session");
+    if (!session)
+        json_put_text(data, "token", json_text(row, "name"));
+    return access_note(core, p->actor, session ? "session.ended" : "token.ended", p->name, data,
+                       err);
+}
+
 /* ---- API tokens ---- */
 
 static int check_new(struct core *core, const struct person *by, const char *name, int64_t days,
@@ -127,14 +148,27 @@ static int check_new(struct core *core, const struct person *by, const char *nam
     return 0;
 }
 
+/* What an API token makes ends with it; a person who signed in may make what lives longer. */
+static int expiry_of(struct core *core, const struct person *by, int64_t *ret_expires,
+                     struct err *err)
+{
+    *ret_expires = 0;
+    return store_one_int(core->store, ret_expires, err,
+                         "SELECT coalesce(expires_at,0) FROM token WHERE id=$1 AND kind='api'", "i",
+                         by->token_id) < 0
+               ? -1
+               : 0;
+}
+
 static int note_new(struct core *core, const struct person *by, const struct token_row *row,
-                    struct err *err)
+                    int64_t expires, struct err *err)
 {
     AUTO_JSON *data = json_object();
     json_put_text(data, "token", row->name);
     json_put_bool(data, "read_only", row->read_only);
     json_put_int(data, "app_id", row->app_id);
     json_put_int(data, "days", row->days);
+    json_put(data, "expires", expires ? json_integer(expires) : json_null());
     return access_note(core, by->actor, "token.created", by->name, data, err);
 }
 
@@ -150,14 +184,15 @@ int access_token_new(struct core *core, const struct person *by, const char *nam
                             .read_only = read_only,
                             .app_id = app_id,
                             .days = expires_days};
-    if (check_new(core, by, name, expires_days, read_only, app_id, err) < 0)
+    if (check_new(core, by, name, expires_days, read_only, app_id, err) < 0 ||
+        expiry_of(core, by, &row.expires_max, err) < 0)
         return -1;
     if (token_insert(core, &row, secret, &expires, err) < 0)
         return err->kind != E_EXISTS
                    ? -1
                    : FAIL(err, E_EXISTS, "'%s' has a token of the name '%s' already", by->name,
                           name);
-    if (note_new(core, by, &row, err) < 0)
+    if (note_new(core, by, &row, expires, err) < 0)
         return -1;
     *ret_reply = token_reply("name", name, secret, expires);
     return 0;

@@ -30,7 +30,7 @@ static int make_admin(void *context, struct err *err)
     AUTO_FREE char *link = NULL;
     AUTO_JSON *reply = NULL;
     (void)context;
-    if (access_setup_link(core, &link, err) < 0 ||
+    if (access_setup_link(core, NULL, &link, err) < 0 ||
         access_link_use(core, link, "wang", "no hash", &reply, err) < 0)
         return -1;
     token = mem_strdup(json_text_or(reply, "token", ""));
@@ -406,6 +406,18 @@ TEST(bodies_have_a_type_and_a_size)
         (void)buf_add_char(&deep, '[');
     ANSWERS(call("POST", "/envs", deep.data), 400, "json_invalid");
     IS_INT(fixture_count(core, "SELECT count(*) FROM env"), 4);
+    close_api();
+}
+
+/* This host cannot be asked for its heads: whether the tail is cut nobody knows. */
+TEST(a_journal_that_was_not_compared_is_not_called_whole)
+{
+    open_api();
+    AUTO_ANSWER a = call("GET", "/audit/verify", "");
+    IS_INT(a.status, 200);
+    OK(!json_bool(a.body, "ok", true) && !json_bool(a.body, "heads_compared", true));
+    OK(json_is_null(json_object_get(a.body, "first_bad")));
+    IS_STR(json_text(a.body, "error"), "role_down");
     close_api();
 }
 

@@ -1,6 +1,9 @@
 /* The courier asks who may fetch and push. */
 #include "core/api/api_priv.h"
+#include "base/log.h"
 #include "core/feed/feed.h"
+#include "core/journal/journal.h"
+#include "core/tick/tick.h"
 #include "io/message.h"
 
 /* The strictest right that one ref of a push needs: trunk, forced and deleting pushes need the
@@ -77,11 +80,54 @@ void api_git_authorize(void *context, struct message *m)
     message_ok(m, ok);
 }
 
+#define REFS_NOTED 100 /* of one push; more are counted */
+
+static json_t *refs_noted(const json_t *refs)
+{
+    static const char *const keys[] = {"ref", "old", "new"};
+    json_t *noted = json_array(), *ref;
+    size_t i;
+    json_array_foreach(refs, i, ref)
+    {
+        if (i >= REFS_NOTED)
+            break;
+        json_t *row = json_object();
+        for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
+            json_put_text(row, keys[k], json_text(ref, keys[k]));
+        json_push(noted, row);
+    }
+    return noted;
+}
+
+struct pushed {
+    struct core *core;
+    const json_t *args;
+};
+
+static int note_push(void *context, struct err *err)
+{
+    const struct pushed *p = context;
+    struct app app;
+    const json_t *refs = json_list(p->args, "refs");
+    if (app_load(p->core, json_text_or(p->args, "app", ""), &app, err) < 0)
+        return -1;
+    const char *user = json_text_or(p->args, "user", "");
+    AUTO_FREE char *actor =
+        str_is_name(str_of(user)) ? mem_format("user:%s", user) : mem_strdup("courier");
+    AUTO_JSON *data = json_object();
+    json_put(data, "refs", refs_noted(refs));
+    json_put_int(data, "count", (int64_t)json_array_size(refs));
+    return journal_append(p->core, actor, "repo.pushed", app.name, 0, data, err);
+}
+
 void api_repo_changed(void *context, struct message *m)
 {
     struct core *core = context;
     struct err err = ERR_INIT;
     AUTO_JSON *rows = NULL;
+    struct pushed p = {core, m->args};
+    if (tick_input(core->tick, "a push", note_push, &p, &err) < 0)
+        log_error("cannot note a push in the journal", F_ERR(&err));
     if (store_rows(core->store, &rows, &err,
                    "SELECT ae.id FROM app_env ae JOIN app a ON a.id=ae.app_id WHERE a.name=$1", "t",
                    json_text_or(m->args, "app", "")) < 0)

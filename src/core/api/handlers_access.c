@@ -1,6 +1,9 @@
 /* Signing in, people, grants and tokens. */
+#include <unistd.h>
+
 #include "base/check.h"
 #include "core/api/handlers.h"
+#include "core/tick/tick.h"
 #include "wire/settings.h"
 
 API_HANDLER(api_version)
@@ -18,10 +21,27 @@ API_HANDLER(api_version)
 
 /* ---- set-up and login: the password work is done on the pool first ---- */
 
+static void forget_setup_link(void *context, const struct err *error)
+{
+    const struct core *core = context;
+    AUTO_FREE char *path = settings_data(core->settings, ACCESS_SETUP_FILE);
+    if (!error)
+        (void)unlink(path); /* absent is usual; what stays goes at the next start */
+}
+
+static void no_drop(void *context)
+{
+    (void)context; /* core itself */
+}
+
+/* Somebody is signed up: the first link has done its work, whichever was used now. */
 static int run_setup(struct api_call *call, void *context, struct err *err)
 {
-    return access_link_use(call->core, json_text(call->body, "link"), json_text(call->body, "name"),
-                           context, &call->reply, err);
+    if (access_link_use(call->core, json_text(call->body, "link"), json_text(call->body, "name"),
+                        context, &call->reply, err) < 0)
+        return -1;
+    tick_after(call->core->tick, forget_setup_link, no_drop, call->core);
+    return 0;
 }
 
 static void on_hashed(void *context, const char *hash, const struct err *error)
@@ -77,8 +97,7 @@ API_HANDLER(api_login)
 API_HANDLER(api_logout)
 {
     call->reply = json_object();
-    return store_run(call->core->store, err, "DELETE FROM token WHERE id=$1", "i",
-                     call->who.token_id);
+    return access_sign_out(call->core, &call->who, err);
 }
 
 API_HANDLER(api_me)
@@ -104,15 +123,43 @@ API_HANDLER(api_users)
     return 0;
 }
 
+/* Where others reach this API: by its name at the edge, once the installation has a domain. */
+static char *address_of(const struct settings *s)
+{
+    struct str host = str_of(s->api_listen);
+    if (!text_is(s->base_domain, "localhost")) {
+        AUTO_FREE char *port =
+            s->edge_http == 80 ? mem_strdup("") : mem_format(":%lld", (long long)s->edge_http);
+        return mem_format("http://slipway.%s%s", s->base_domain, port);
+    }
+    if (str_starts(host, "0.0.0.0:"))
+        return mem_format("http://127.0.0.1%s", s->api_listen + 7);
+    if (str_starts(host, "[::]:"))
+        return mem_format("http://[::1]%s", s->api_listen + 4);
+    return mem_format("http://%s", s->api_listen);
+}
+
+static void put_address(struct api_call *call)
+{
+    AUTO_FREE char *address = address_of(call->core->settings);
+    json_put_text(call->reply, "address", address);
+}
+
 API_HANDLER(api_user_add)
 {
-    return access_person_add(call->core, &call->who, json_text(call->body, "name"),
-                             json_text(call->body, "role"), &call->reply, err);
+    if (access_person_add(call->core, &call->who, json_text(call->body, "name"),
+                          json_text(call->body, "role"), &call->reply, err) < 0)
+        return -1;
+    put_address(call);
+    return 0;
 }
 
 API_HANDLER(api_user_reset)
 {
-    return access_person_reset(call->core, &call->who, api_param(call, "user"), &call->reply, err);
+    if (access_person_reset(call->core, &call->who, api_param(call, "user"), &call->reply, err) < 0)
+        return -1;
+    put_address(call);
+    return 0;
 }
 
 API_HANDLER(api_user_remove)

@@ -4,6 +4,7 @@
 #include "core/api/handlers.h"
 #include "core/branch/source.h"
 #include "core/config/config.h"
+#include "core/journal/journal.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
 #include "core/secret/secret.h"
@@ -28,6 +29,13 @@ API_HANDLER(api_env_add)
                       json_int(call->body, "position", 50), err);
 }
 
+static bool may_view(struct api_call *call, int64_t app_id, int64_t env_id)
+{
+    struct err ignored = ERR_INIT;
+    return access_check(call->core, &call->who, PERMISSION_VIEW, app_id, env_id, false, &ignored) ==
+           0;
+}
+
 /* Only what the person may view. */
 API_HANDLER(api_apps)
 {
@@ -39,9 +47,7 @@ API_HANDLER(api_apps)
     json_t *row;
     json_array_foreach(rows, i, row)
     {
-        struct err ignored = ERR_INIT;
-        if (access_check(call->core, &call->who, PERMISSION_VIEW, json_int(row, "id", 0), 0, false,
-                         &ignored) == 0)
+        if (may_view(call, json_int(row, "id", 0), 0))
             json_push(visible, json_incref(row));
     }
     call->reply = api_page(visible, "name", 100000);
@@ -107,10 +113,21 @@ API_HANDLER(api_app_add)
     return API_LATER;
 }
 
+/* With the envs that the person may view. */
 API_HANDLER(api_app_get)
 {
-    (void)err;
+    AUTO_JSON *rows = NULL;
+    json_t *envs = json_array(), *row;
+    size_t i;
     call->reply = app_json(call, &call->app);
+    json_put(call->reply, "envs", envs);
+    if (env_list(call->core, &rows, err) < 0)
+        return -1;
+    json_array_foreach(rows, i, row)
+    {
+        if (may_view(call, call->app.id, json_int(row, "id", 0)))
+            json_push(envs, json_incref(json_object_get(row, "name")));
+    }
     return 0;
 }
 
@@ -122,19 +139,24 @@ API_HANDLER(api_app_remove)
 
 /* ---- branches ---- */
 
-static void add_envs(struct core *core, int64_t app_id, json_t *branch)
+/* In which envs it is ticked, of those that the person may view. */
+static void add_envs(struct api_call *call, json_t *branch)
 {
     struct err err = ERR_INIT;
     AUTO_JSON *rows = NULL;
     json_t *envs = json_array();
-    if (store_rows(core->store, &rows, &err,
-                   "SELECT e.name, t.deployed_tip FROM ticked t JOIN app_env ae ON "
-                   "ae.id=t.app_env_id JOIN env e ON e.id=ae.env_id"
+    if (store_rows(call->core->store, &rows, &err,
+                   "SELECT e.id, e.name FROM ticked t JOIN app_env ae ON ae.id=t.app_env_id"
+                   " JOIN env e ON e.id=ae.env_id"
                    " WHERE ae.app_id=$1 AND t.branch=$2 ORDER BY e.position",
-                   "it", app_id, json_text_or(branch, "name", "")) == 0) {
+                   "it", call->app.id, json_text_or(branch, "name", "")) == 0) {
         size_t i;
         json_t *row;
-        json_array_foreach(rows, i, row) json_push(envs, json_incref(json_object_get(row, "name")));
+        json_array_foreach(rows, i, row)
+        {
+            if (may_view(call, call->app.id, json_int(row, "id", 0)))
+                json_push(envs, json_incref(json_object_get(row, "name")));
+        }
     }
     json_put(branch, "envs", envs);
 }
@@ -150,7 +172,7 @@ static void on_branches(void *context, json_t *ok, const struct err *error)
     json_t *items = json_deep_copy(json_list(ok, "branches"));
     size_t i;
     json_t *branch;
-    json_array_foreach(items, i, branch) add_envs(call->core, call->app.id, branch);
+    json_array_foreach(items, i, branch) add_envs(call, branch);
     json_put_text(reply, "trunk", call->app.trunk);
     json_put(reply, "items", items);
     json_put_bool(reply, "more", json_bool(ok, "more", false));
@@ -175,13 +197,48 @@ API_HANDLER(api_branches)
     return API_LATER;
 }
 
-static void on_branch_reply(void *context, json_t *ok, const struct err *error)
+struct branch_done {
+    struct api_call *call;
+    const char *kind; /* of the journal's row */
+    json_t *data;
+    const json_t *reply; /* the courier's */
+};
+
+/* The ref is changed already: what cannot be noted now is told to the asker, and doing it again is
+ * harmless. */
+static int run_branch_done(struct api_call *call, void *context, struct err *err)
 {
-    struct api_call *call = context;
-    if (error)
-        api_fail(call, error);
-    else
-        api_reply(call, call->route->status, json_deep_copy(ok));
+    const struct branch_done *d = context;
+    if (journal_append(call->core, call->who.actor, d->kind, call->app.name, 0, d->data, err) < 0)
+        return -1;
+    json_decref(call->reply);
+    call->reply = json_deep_copy(d->reply);
+    return 0;
+}
+
+static void on_branch_done(void *context, json_t *ok, const struct err *error)
+{
+    struct branch_done *d = context;
+    d->reply = ok;
+    if (error) {
+        api_fail(d->call, error);
+    } else {
+        if (json_text(ok, "tip"))
+            json_put_text(d->data, "tip", json_text(ok, "tip"));
+        api_finish_input(d->call, run_branch_done, d);
+    }
+    json_decref(d->data);
+    free(d);
+}
+
+/* Ask the courier; what it did stands in the journal. Takes args. */
+static void branch_change(struct api_call *call, const char *verb, const char *kind, json_t *args)
+{
+    struct branch_done *d = mem_alloc(sizeof(*d));
+    json_put_text(args, "app", call->app.name);
+    *d = (struct branch_done){api_ref(call), kind, json_deep_copy(args), NULL};
+    (void)json_object_del(d->data, "app"); /* the row's subject */
+    link_call(call->core->courier, verb, args, COURIER_MS, on_branch_done, d);
 }
 
 API_HANDLER(api_branch_add)
@@ -192,11 +249,9 @@ API_HANDLER(api_branch_add)
         (!str_is_branch(str_of(from)) && !str_is_commit(str_of(from))))
         return FAIL(err, E_REF_INVALID, "that is not a valid branch name");
     json_t *args = json_object();
-    json_put_text(args, "app", call->app.name);
     json_put_text(args, "name", name);
     json_put_text(args, "from", from);
-    link_call(call->core->courier, "branch.create", args, COURIER_MS, on_branch_reply,
-              api_ref(call));
+    branch_change(call, "branch.create", "branch.created", args);
     return API_LATER;
 }
 
@@ -210,10 +265,8 @@ API_HANDLER(api_branch_remove)
     if (text_is(name, call->app.trunk))
         return FAIL(err, E_POLICY_DENIED, "the trunk cannot be deleted");
     json_t *args = json_object();
-    json_put_text(args, "app", call->app.name);
     json_put_text(args, "name", name);
-    link_call(call->core->courier, "branch.delete", args, COURIER_MS, on_branch_reply,
-              api_ref(call));
+    branch_change(call, "branch.delete", "branch.deleted", args);
     return API_LATER;
 }
 
@@ -242,6 +295,10 @@ API_HANDLER(api_config)
     if (ref && !str_is_branch(str_of(ref)))
         return FAIL(err, E_REF_INVALID, "that is not a valid branch name");
     if (app_env_find(call->core, call->app.name, env ? env : "dev", &ae, err) < 0)
+        return -1;
+    /* The route's gate knows the app alone: the env is in the query. */
+    if (access_check(call->core, &call->who, call->route->permission, ae.app_id, ae.env_id, false,
+                     err) < 0)
         return -1;
     source_config(call->core, &ae, ref, on_config, api_ref(call));
     return API_LATER;

@@ -37,17 +37,37 @@ struct verify {
     int heads;
 };
 
+/* Every row may follow from the one before it, but a cut tail shows against host's heads alone. */
+static void verdict_put(json_t *report, const struct err *not_compared)
+{
+    if (not_compared && json_bool(report, "ok", false)) {
+        AUTO_FREE char *text = mem_format("the rows are whole, but whether the tail is cut could "
+                                          "not be told: %s: ask again when host is back",
+                                          not_compared->text);
+        json_put_bool(report, "ok", false);
+        json_put_text(report, "error", err_name(E_ROLE_DOWN));
+        json_put_text(report, "text", text);
+    } else if (!json_bool(report, "ok", false)) {
+        json_put_text(report, "error", err_name(E_JOURNAL_BROKEN));
+    }
+}
+
 static void on_heads(void *context, json_t *ok, const struct err *error)
 {
     struct verify *v = context;
     struct err err = ERR_INIT;
+    struct err unread = ERR_INIT;
     json_t *report = NULL;
-    bool compare = !error && lseek(v->heads, 0, SEEK_SET) == 0;
     (void)ok;
-    if (journal_verify(v->call->core, compare ? v->heads : -1, &report, &err) < 0) {
+    if (!error && lseek(v->heads, 0, SEEK_SET) < 0) {
+        (void)FAIL_SYS(&unread, "cannot read host's heads");
+        error = &unread;
+    }
+    if (journal_verify(v->call->core, error ? -1 : v->heads, &report, &err) < 0) {
         api_fail(v->call, &err);
     } else {
-        json_put_bool(report, "heads_compared", compare);
+        json_put_bool(report, "heads_compared", !error);
+        verdict_put(report, error);
         api_reply(v->call, 200, report);
     }
     fd_closep(&v->heads);
