@@ -109,6 +109,7 @@ int cli_connect(struct cli *c, struct err *err)
         server = json_text_or(login, "server", "http://127.0.0.1:7000");
     if (!token)
         return FAIL(err, E_UNAUTHENTICATED, "not signed in: run 'slipway login --server URL'");
+    c->address = mem_strdup(server);
     c->client = cli_client(c, server, token, login);
     return 0;
 }

@@ -8,55 +8,61 @@
 #include "base/log.h"
 #include "cli/verbs.h"
 
+#define MANY CLI_WORDS_MAX
+
 const struct cli_verb cli_verbs[] = {
-    {"setup", verb_setup, "setup LINK [--server URL] [--stdin]",
-     "use a one-time link: choose your password, sign in", true},
+    {"setup", verb_setup, "setup LINK [--server URL] [--name NAME] [--stdin]",
+     "use a one-time link: choose your password, sign in", 1, true},
     {"login", verb_login, "login [--server URL] [--name NAME] [--stdin]",
-     "sign in, and let git use it", true},
-    {"logout", verb_logout, "logout", "forget the stored token", false},
+     "sign in, and let git use it", 0, true},
+    {"logout", verb_logout, "logout", "forget the stored token", 0, false},
     {"user", verb_user,
      "user ls|add|reset|remove|grant|revoke [NAME] [--role ROLE] [-a APP] [-e ENV]",
-     "people and their roles", false},
-    {"app", verb_app, "app ls|create|show|remove [NAME]", "apps", false},
-    {"env", verb_env, "env ls|add|domains|certificate [NAME|DOMAIN...]", "environments and domains",
+     "people and their roles", 2, false},
+    {"app", verb_app, "app ls|create|show|remove [NAME] [--ref TRUNK]", "apps", 2, false},
+    {"env", verb_env, "env ls|add|domains|certificate [NAME|DOMAIN...]", "environments and domains", MANY,
      false},
-    {"branch", verb_branch, "branch ls|new|rm [NAME] [--from BRANCH] [--match TEXT]", "branches",
-     false},
-    {"tick", verb_tick, "tick BRANCH... -e ENV", "put branches into an env's set", false},
-    {"untick", verb_untick, "untick BRANCH... -e ENV", "take branches out of it", false},
-    {"plan", verb_plan, "plan [deploy|promote|rollback|stop] -e ENV", "print the steps, do nothing",
-     false},
-    {"build", verb_build, "build -e ENV", "build the ticked set without releasing it", false},
-    {"deploy", verb_deploy, "deploy [RELEASE] -e ENV [--strategy S] [--batches N] [--no-wait]",
-     "integrate, check, build, release", false},
-    {"promote", verb_promote, "promote FROM TO [--same-artifact|--latest]",
-     "carry what is live in one env to another", false},
-    {"rollback", verb_rollback, "rollback [RELEASE] -e ENV", "bring an earlier release back",
-     false},
-    {"stop", verb_stop, "stop -e ENV", "take an app out of service in an env", false},
-    {"cancel", verb_cancel, "cancel [build N|ROLLOUT] -e ENV", "undo and end what runs", false},
-    {"status", verb_status, "status [-e ENV] [-w]", "what runs where", false},
+    {"branch", verb_branch, "branch ls|new|rm [NAME] [--from BRANCH] [--match TEXT] [-n COUNT]",
+     "branches", 2, false},
+    {"tick", verb_tick, "tick BRANCH... -e ENV", "put branches into an env's set", MANY, false},
+    {"untick", verb_untick, "untick BRANCH... -e ENV", "take branches out of it", MANY, false},
+    {"plan", verb_plan, "plan [deploy|promote|rollback|stop] -e ENV [--from ENV] [--release N]",
+     "print the steps, do nothing", 1, false},
+    {"build", verb_build, "build -e ENV [--no-wait]", "build the ticked set without releasing it",
+     0, false},
+    {"deploy", verb_deploy,
+     "deploy [RELEASE] -e ENV [--strategy rolling|all-at-once] [--batches N] [--no-wait] "
+     "[--timeout S] [-v]",
+     "integrate, check, build, release", 1, false},
+    {"promote", verb_promote, "promote FROM TO [--same-artifact|--latest] [--no-wait]",
+     "carry what is live in one env to another", 2, false},
+    {"rollback", verb_rollback, "rollback [RELEASE] -e ENV [--no-wait]",
+     "bring an earlier release back", 1, false},
+    {"stop", verb_stop, "stop -e ENV [--no-wait]", "take an app out of service in an env", 0, false},
+    {"cancel", verb_cancel, "cancel [build N|ROLLOUT] -e ENV", "undo and end what runs", 2, false},
+    {"status", verb_status, "status [-e ENV] [-w]", "what runs where", 0, false},
     {"logs", verb_logs,
      "logs -e ENV [-f] [-n LINES] [--since 10m] [--grep TEXT] [--release N] [--instance I]",
-     "output of the instances; 'logs build N' of a build", false},
-    {"requests", verb_requests, "requests -e ENV [-f] [-n LINES] ...", "requests at the edge",
-     false},
-    {"top", verb_top, "top [-e ENV] [-w]", "requests, errors and time", false},
-    {"history", verb_history, "history [releases|rollouts|builds] -e ENV",
-     "what was released when, by whom", false},
+     "output of the instances; 'logs build N' of a build", 2, false},
+    {"requests", verb_requests, "requests -e ENV [-f] [-n LINES] [--since 10m] [--grep TEXT]",
+     "requests at the edge", 0, false},
+    {"top", verb_top, "top [-e ENV] [-w]", "requests, errors and time", 0, false},
+    {"history", verb_history, "history [releases|rollouts|builds] -e ENV [-n LINES]",
+     "what was released when, by whom", 1, false},
     {"config", verb_config, "config check [FILE] | config show [-e ENV] [--ref BRANCH]",
-     "slipway.yaml", false},
+     "slipway.yaml", 2, false},
     {"secret", verb_secret, "secret ls|set|rm [NAME] -e ENV [--kind file|env|build]",
-     "secrets (the value is read from stdin)", false},
+     "secrets (the value is read from stdin)", 2, false},
     {"token", verb_token, "token ls|new|rm [NAME] [--days N] [--read-only] [-a APP]", "API tokens",
-     false},
-    {"audit", verb_audit, "audit [verify] [-n LINES]", "the journal", false},
-    {"df", verb_df, "df", "disk in use", false},
-    {"doctor", verb_doctor, "doctor", "what is wrong, and how to mend it", true},
-    {"debug", verb_debug, "debug dump|faults|fault ROLE POINT [NTH]", "look inside", false},
-    {"git-credential", verb_git_credential, "git-credential get", "for git: name and token", true},
-    {"completion", verb_completion, "completion bash", "shell completion", true},
-    {"version", verb_version, "version", "program and server", true},
+     2, false},
+    {"audit", verb_audit, "audit [verify] [-n LINES]", "the journal", 1, false},
+    {"df", verb_df, "df", "disk in use", 0, false},
+    {"doctor", verb_doctor, "doctor", "what is wrong, and how to mend it", 0, true},
+    {"debug", verb_debug, "debug dump|faults|fault ROLE POINT [NTH]", "look inside", 4, false},
+    {"git-credential", verb_git_credential, "git-credential get", "for git: name and token", 1,
+     true},
+    {"completion", verb_completion, "completion bash", "shell completion", 1, true},
+    {"version", verb_version, "version", "program and server", 0, true},
 };
 const size_t cli_verb_count = ARRAY_SIZE(cli_verbs);
 
@@ -209,6 +215,8 @@ static int take_verb(struct cli *c, const struct cli_verb **ret_verb, struct err
     *ret_verb = find_verb(c->words[0]);
     if (!*ret_verb)
         return FAIL(err, E_USAGE, "unknown verb '%.60s': see 'slipway help'", c->words[0]);
+    if (c->word_count - 1 > (*ret_verb)->words_max)
+        return cli_usage((*ret_verb)->usage, err);
     c->word_count--;
     memmove(c->words, c->words + 1, c->word_count * sizeof(c->words[0]));
     return 0;
@@ -283,6 +291,7 @@ int cli_main(int argc, char **argv)
         argv[1] = mem_strdup("version");
     int result = run(&c, argc, argv, &err);
     http_client_free(c.client);
+    free(c.address);
     free(c.app_owned);
     int code = result < 0 ? finish(&c, &err) : 0;
     json_decref(c.detail);

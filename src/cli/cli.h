@@ -50,6 +50,7 @@ struct cli {
     bool told;            /* what was printed says the failure too: only the exit code is left */
     struct http_client *client;
     json_t *detail; /* of the server's last error; NULL: none */
+    char *address; /* of the server that was connected to, by TCP; owned */
     char *app_owned;
 };
 typedef int cli_verb_fn(struct cli *c, struct err *err);
@@ -58,7 +59,8 @@ struct cli_verb {
     cli_verb_fn *run;
     const char *usage; /* "deploy [RELEASE] -e ENV" */
     const char *summary;
-    bool offline; /* needs no server */
+    size_t words_max; /* after the verb */
+    bool offline;     /* needs no server */
 };
 extern const struct cli_verb cli_verbs[];
 extern const size_t cli_verb_count;
@@ -95,6 +97,8 @@ void cli_print_json(const json_t *value);
 /* Control characters are taken out; only SGR colours stay, and only on a terminal. */
 void cli_print_safe(const char *text);
 void cli_print_safe_to(FILE *to, const char *text);
+/* One word for a shell: as it is, or in quotes when the shell would make something of it. Heap. */
+char *cli_shell_word(const char *text);
 struct cli_column {
     const char *title;
     const char *key;

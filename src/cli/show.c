@@ -67,6 +67,20 @@ void cli_print_safe(const char *text)
     cli_print_safe_to(stdout, text);
 }
 
+char *cli_shell_word(const char *text)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._/:@%+=,";
+    struct buf out = BUF_INIT(0);
+    if (*text && text[strspn(text, plain)] == 0)
+        return mem_strdup(text);
+    (void)buf_add_char(&out, '\''); /* unlimited: cannot fail */
+    for (const char *at = text; *at; at++)
+        (void)(*at == '\'' ? buf_add_text(&out, "'\\''") : buf_add_char(&out, *at));
+    (void)buf_add_char(&out, '\'');
+    return buf_take(&out);
+}
+
 void cli_format_age(int64_t wall_ms, char text[24])
 {
     int64_t seconds = (clock_wall_ms(clock_system()) - wall_ms) / 1000;

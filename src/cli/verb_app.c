@@ -20,6 +20,14 @@ static int list_apps(struct cli *c, struct err *err)
     return 0;
 }
 
+static void say_push(const char *name, const char *git, const char *trunk)
+{
+    AUTO_FREE char *word = cli_shell_word(trunk);
+    (void)printf("created %s\npush an existing repository:  git push %s ", name, git);
+    cli_print_safe(word);
+    (void)printf("\n");
+}
+
 static int create_app(struct cli *c, const char *name, struct err *err)
 {
     AUTO_JSON *body = json_object();
@@ -32,8 +40,7 @@ static int create_app(struct cli *c, const char *name, struct err *err)
     if (c->json)
         cli_print_json(reply);
     else
-        (void)printf("created %s\npush an existing repository:  git push %s main\n", name,
-                     json_text_or(reply, "git", "?"));
+        say_push(name, json_text_or(reply, "git", "?"), json_text_or(reply, "trunk", "main"));
     return 0;
 }
 
@@ -148,8 +155,9 @@ static int new_branch(struct cli *c, const char *name, struct err *err)
     }
     (void)printf("created ");
     cli_print_safe(name);
+    AUTO_FREE char *word = cli_shell_word(name);
     (void)printf("\nwork on it:  git fetch && git checkout ");
-    cli_print_safe(name);
+    cli_print_safe(word);
     (void)printf("\n");
     return 0;
 }

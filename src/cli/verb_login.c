@@ -46,7 +46,11 @@ static int read_password(const struct cli *c, const char *prompt, char *line, si
 static const char *server_of(const struct cli *c)
 {
     const char *env = getenv("SLIPWAY_SERVER");
-    return c->server ? c->server : env && *env ? env : "http://127.0.0.1:7000";
+    if (c->server)
+        return c->server;
+    if (c->address)
+        return c->address; /* of the link */
+    return env && *env ? env : "http://127.0.0.1:7000";
 }
 
 static void connect_plain(struct cli *c)
@@ -120,13 +124,35 @@ static int post_sign_in(struct cli *c, const char *path, const json_t *body, str
     return signed_in(c, reply, err);
 }
 
-/* A link may be the whole address that was printed, or only its secret. */
+/* A link is the whole address that was printed, or only its secret. The address says which server
+ * is meant: the new password goes there and nowhere else, unless --server says otherwise. */
+static int read_link(struct cli *c, const char *link, const char **ret_secret, struct err *err)
+{
+    const char *scheme = strstr(link, "://");
+    const char *secret = strrchr(link, '/');
+    if (!secret) {
+        *ret_secret = link;
+        return 0;
+    }
+    const char *authority = scheme ? scheme + 3 : link;
+    size_t length = strcspn(authority, "/");
+    if (!(text_starts(link, "http://") || text_starts(link, "https://")) || length == 0 ||
+        secret < authority + length || memchr(authority, '@', length))
+        return FAIL(
+            err, E_USAGE,
+            "the link is none: give the whole of what was printed, http://HOST/setup/swl_...");
+    c->address = mem_strndup(link, (size_t)(authority - link) + length);
+    *ret_secret = secret + 1;
+    return 0;
+}
+
 int verb_setup(struct cli *c, struct err *err)
 {
-    const char *link = cli_word(c, 0);
-    if (!link)
-        return cli_usage("setup LINK [--name NAME] [--stdin]", err);
-    const char *hash = strrchr(link, '/');
+    const char *link = NULL;
+    if (!cli_word(c, 0))
+        return cli_usage("setup LINK [--server URL] [--name NAME] [--stdin]", err);
+    if (read_link(c, cli_word(c, 0), &link, err) < 0)
+        return -1;
     AUTO_SECRET secret = {0};
     char password[PASSWORD_MAX];
     if (read_password(c, "choose a password (8 characters or more): ", password, sizeof(password),
@@ -135,7 +161,7 @@ int verb_setup(struct cli *c, struct err *err)
     secret_set(&secret, password, strlen(password));
     explicit_bzero(password, sizeof(password));
     AUTO_JSON *body = json_object();
-    json_put_text(body, "link", hash ? hash + 1 : link);
+    json_put_text(body, "link", link);
     if (c->name)
         json_put_text(body, "name", c->name);
     json_put_str(body, "password", secret_str(&secret));

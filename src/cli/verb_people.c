@@ -4,12 +4,19 @@
 #include "base/str.h"
 #include "cli/verbs.h"
 
+/* The address that serves us serves the other one too; on the machine itself the server says one.
+ */
 static int show_link(const struct cli *c, const json_t *reply)
 {
+    const char *address = c->address ? c->address : json_text_or(reply, "address", "");
+    size_t length = strlen(address);
+    while (length && address[length - 1] == '/')
+        length--;
     if (c->json)
         cli_print_json(reply);
     else
-        (void)printf("%s signs in once with:  slipway setup %s\n", json_text_or(reply, "user", "?"),
+        (void)printf("%s signs in once with:  slipway setup %.*s/setup/%s\n",
+                     json_text_or(reply, "user", "?"), (int)length, address,
                      json_text_or(reply, "link", "?"));
     return 0;
 }
@@ -29,13 +36,39 @@ static int change_grant(struct cli *c, const char *method, const char *name, str
     return cli_call(c, method, "/grants", body, &reply, err);
 }
 
+/* "ops@shop.prod, viewer": where a role holds, when not everywhere. */
+static char *roles_text(const json_t *grants)
+{
+    struct buf out = BUF_INIT(0);
+    size_t i;
+    json_t *grant;
+    json_array_foreach(grants, i, grant)
+    {
+        const char *app = json_text(grant, "app"), *env = json_text(grant, "env");
+        (void)buf_add_format(&out, "%s%s%s%s%s%s", i ? ", " : "", json_text_or(grant, "role", "?"),
+                             app || env ? "@" : "",
+                             app   ? app
+                             : env ? "*"
+                                   : "",
+                             env ? "." : "", env ? env : ""); /* unlimited: cannot fail */
+    }
+    return buf_take(&out);
+}
+
 static int list_users(struct cli *c, struct err *err)
 {
     static const struct cli_column columns[] = {
-        {"NAME", "name", CLI_TEXT}, {"ROLES", "roles", CLI_LIST}, {"SINCE", "created_at", CLI_AGE}};
+        {"NAME", "name", CLI_TEXT}, {"ROLES", "roles", CLI_TEXT}, {"SINCE", "created_at", CLI_AGE}};
     AUTO_JSON *reply = NULL;
     if (cli_get(c, "/users", &reply, err) < 0)
         return -1;
+    size_t i;
+    json_t *row;
+    json_array_foreach(c->json ? NULL : json_list(reply, "items"), i, row)
+    {
+        AUTO_FREE char *roles = roles_text(json_list(row, "grants"));
+        json_put_text(row, "roles", roles);
+    }
     cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
     return 0;
 }

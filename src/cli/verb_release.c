@@ -119,6 +119,8 @@ int verb_plan(struct cli *c, struct err *err)
     AUTO_FREE char *path = NULL;
     AUTO_JSON *body = rollout_body(c, kind, c->release);
     AUTO_JSON *reply = NULL;
+    if (!text_is(kind, "deploy") && !text_is(kind, "promote") && !text_is(kind, "rollback"))
+        return cli_usage("plan [deploy|promote|rollback] -e ENV", err);
     if (cli_app_env_path(c, "/plan", &path, err) < 0 ||
         cli_call(c, "POST", path, body, &reply, err) < 0)
         return -1;
@@ -162,7 +164,10 @@ static int cancel_path(struct cli *c, char **ret_path, struct err *err)
     AUTO_FREE char *tail = NULL;
     AUTO_FREE char *state_path = NULL;
     AUTO_JSON *state = NULL;
-    if (text_is(cli_word(c, 0), "build") && cli_word(c, 1)) {
+    bool of_build = text_is(cli_word(c, 0), "build");
+    if (of_build != (cli_word(c, 1) != NULL))
+        return cli_usage("cancel [build N|ROLLOUT] -e ENV", err);
+    if (of_build) {
         AUTO_FREE char *number = cli_escape(cli_word(c, 1));
         tail = mem_format("/builds/%s/cancel", number);
         return cli_app_env_path(c, tail, ret_path, err);

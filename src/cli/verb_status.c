@@ -52,6 +52,25 @@ static json_t *overview_row(struct cli *c, const char *app, const char *env, str
     return row;
 }
 
+/* A row for each env of the app that we may see. */
+static int add_app_rows(struct cli *c, const char *name, json_t *rows, struct err *err)
+{
+    AUTO_FREE char *path = mem_format("/apps/%s", name);
+    AUTO_JSON *app = NULL;
+    if (cli_get(c, path, &app, err) < 0)
+        return -1;
+    size_t i;
+    json_t *env;
+    json_array_foreach(json_list(app, "envs"), i, env)
+    {
+        json_t *row = overview_row(c, name, json_string_value(env), err);
+        if (!row)
+            return -1;
+        json_push(rows, row);
+    }
+    return 0;
+}
+
 static int show_overview(struct cli *c, struct err *err)
 {
     static const struct cli_column columns[] = {
@@ -60,24 +79,16 @@ static int show_overview(struct cli *c, struct err *err)
         {"BRANCHES", "branches", CLI_LIST}, {"ROLLOUT", "rollout", CLI_TEXT},
         {"DOMAIN", "domain", CLI_TEXT}};
     AUTO_JSON *apps = NULL;
-    AUTO_JSON *envs = NULL;
     AUTO_JSON *rows = json_array();
-    if (cli_get(c, "/apps", &apps, err) < 0 || cli_get(c, "/envs", &envs, err) < 0)
+    if (cli_get(c, "/apps?limit=1000", &apps, err) < 0)
         return -1;
-    size_t i, k;
-    json_t *app, *env;
+    size_t i;
+    json_t *app;
     json_array_foreach(json_list(apps, "items"), i, app)
     {
         const char *name = json_text_or(app, "name", "?");
-        if (c->app && !text_is(c->app, name))
-            continue;
-        json_array_foreach(json_list(envs, "items"), k, env)
-        {
-            json_t *row = overview_row(c, name, json_text_or(env, "name", "?"), err);
-            if (!row)
-                return -1;
-            json_push(rows, row);
-        }
+        if ((!c->app || text_is(c->app, name)) && add_app_rows(c, name, rows, err) < 0)
+            return -1;
     }
     cli_show(c, rows, NULL, columns, ARRAY_SIZE(columns));
     return 0;
@@ -236,6 +247,8 @@ int verb_logs(struct cli *c, struct err *err)
 {
     if (text_is(cli_word(c, 0), "build") && cli_word(c, 1))
         return show_build_output(c, cli_word(c, 1), err);
+    if (cli_word(c, 0))
+        return cli_usage("logs [build N] -e ENV", err);
     return show_lines(c, "logs", print_log_line, err);
 }
 

@@ -1,4 +1,4 @@
-/* audit, df, debug, completion, version. */
+/* audit, df, debug, version. */
 #include <stdio.h>
 
 #include "base/str.h"
@@ -15,6 +15,9 @@ static int verify_audit(struct cli *c, struct err *err)
     else
         (void)printf("%lld rows, head %.12s: %s\n", (long long)json_int(reply, "rows", 0),
                      json_text_or(reply, "head", "?"), json_text_or(reply, "text", "?"));
+    if (!json_bool(reply, "ok", false) && json_is_null(json_object_get(reply, "first_bad")))
+        return FAIL(err, err_from_name(json_text_or(reply, "error", "internal")),
+                    "the journal could not be compared with what host keeps");
     if (!json_bool(reply, "ok", false))
         return FAIL(err, E_JOURNAL_BROKEN, "the journal is broken at row %lld",
                     (long long)json_int(reply, "first_bad", 0));
@@ -26,6 +29,8 @@ int verb_audit(struct cli *c, struct err *err)
     AUTO_JSON *reply = NULL;
     if (text_is(cli_word(c, 0), "verify"))
         return verify_audit(c, err);
+    if (cli_word(c, 0))
+        return cli_usage("audit [verify] [-n LINES]", err);
     AUTO_FREE char *path =
         mem_format("/audit?newest=1&limit=%lld", (long long)(c->lines ? c->lines : 50));
     if (cli_get(c, path, &reply, err) < 0)
@@ -96,32 +101,6 @@ int verb_debug(struct cli *c, struct err *err)
     if (cli_get(c, path, &reply, err) < 0)
         return -1;
     cli_print_json(reply);
-    return 0;
-}
-
-int verb_completion(struct cli *c, struct err *err)
-{
-    if (!text_is(cli_word(c, 0), "bash"))
-        return cli_usage("completion bash", err);
-    (void)printf(
-        "_slipway() {\n  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-        "  case $prev in\n"
-        "    -e|--env) COMPREPLY=($(compgen -W \"$(slipway env ls 2>/dev/null | awk 'NR>1{print "
-        "$1}')\" -- \"$cur\")); return;;\n"
-        "    -a|--app) COMPREPLY=($(compgen -W \"$(slipway app ls 2>/dev/null | awk 'NR>1{print "
-        "$1}')\" -- \"$cur\")); return;;\n"
-        "    -o) COMPREPLY=($(compgen -W 'json text' -- \"$cur\")); return;;\n  esac\n"
-        "  if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W '");
-    for (size_t i = 0; i < cli_verb_count; i++)
-        (void)printf("%s ", cli_verbs[i].name);
-    (void)printf("serve down help' -- \"$cur\")); return; fi\n"
-                 "  case ${COMP_WORDS[1]} in\n"
-                 "    tick|untick) COMPREPLY=($(compgen -W \"$(slipway branch ls 2>/dev/null | awk "
-                 "'NR>1{print $1}')\" -- \"$cur\"));;\n"
-                 "    promote) COMPREPLY=($(compgen -W \"$(slipway env ls 2>/dev/null | awk "
-                 "'NR>1{print $1}')\" -- \"$cur\"));;\n"
-                 "    *) COMPREPLY=($(compgen -f -- \"$cur\"));;\n  esac\n}\ncomplete -F _slipway "
-                 "slipway\n");
     return 0;
 }
 

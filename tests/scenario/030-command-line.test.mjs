@@ -1,0 +1,109 @@
+// What one types, and what is printed to be typed: links that are whole addresses, names that a shell would
+// run, lists that say when they were cut, wrong words that say how it is meant.
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readdirSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { dirname } from 'node:path';
+import { platform, program, run, until } from '../lib/index.mjs';
+
+const PASSWORD = 'a long enough password\n';
+let p, web;
+before(async () => {
+    p = await platform();
+    web = await p.app('web', 'server');
+});
+after(() => p?.stop());
+
+const server = () => `http://127.0.0.1:${p.ports.api}`;
+
+test('a link is the whole address: setup asks the server that the link names, on whatever port', async () => {
+    const added = await p.cli.ok('user', 'add', 'wang', '--role', 'developer');
+    const [link] = /http:\S+/.exec(added);
+    assert.match(link, new RegExp(`^${server()}/setup/swl_\\w+$`));
+    const home = { env: { HOME: mkdtempSync(`${p.dir}/wang-`) }, input: PASSWORD };
+    const signedIn = await p.cli('setup', link, '--stdin', home);
+    assert.equal(signedIn.code, 0, signedIn.err);
+    assert.match((await run(program('slipway'), ['token', 'ls'], { env: { ...home.env, SLIPWAY_TOKEN: 'sw_0' } })).err, /unauthenticated/);
+    const again = await p.cli.ok('user', 'reset', 'wang');
+    assert.match(again, new RegExp(`${server()}/setup/swl_`));
+    // --server is stronger than the link, and half a link is none
+    const [fresh] = /http:\S+/.exec(again);
+    const elsewhere = await p.cli('setup', fresh, '--server', 'http://127.0.0.1:9', '--stdin', home);
+    assert.match(elsewhere.err, /\(unavailable\)/);
+    for (const wrong of [fresh.replace('http://', ''), fresh.replace('http://', 'http://user@'), 'http://x'])
+        assert.equal((await p.cli('setup', wrong, '--stdin', home)).code, 2, wrong);
+    const bare = await p.cli('setup', fresh.split('/').pop(), '--server', server(), '--stdin', home);
+    assert.equal(bare.code, 0, bare.err);
+});
+
+test('completion offers branches that are commands as text, and runs none of them', async () => {
+    const dir = mkdtempSync(`${p.dir}/completion-`);
+    const touch = 'touch${IFS}RAN';
+    const names = [`$(${touch})`, `\`${touch}\``, `a;${touch}`, `x'"$(${touch})"'`];
+    for (const name of [...names, 'feature/plain'])
+        await p.api.post('/apps/web/branches', { name, from: 'main' });
+    const complete = async (...words) => {
+        const script = '. <(slipway completion bash); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _slipway; eval "printf \'%s\\n\' ${COMPREPLY[*]}"';
+        const env = { PATH: `${dirname(program('slipway'))}:/usr/bin:/bin`, SLIPWAY_SETTINGS: p.settingsFile, HOME: dir };
+        const done = await run('/usr/bin/bash', ['-c', script, 'bash', 'slipway', ...words], { env, cwd: dir });
+        assert.equal(done.err, '');
+        return done.out.trim().split('\n');
+    };
+    const offered = await complete('tick', '-a', 'web', '');
+    for (const name of [...names, 'feature/plain'])
+        assert.ok(offered.includes(name), `${name}: ${offered}`);
+    assert.deepEqual(await complete('tick', 'feature/p'), ['feature/plain']);
+    assert.deepEqual(await complete('tick', '\\$\\(t'), [names[0]]);
+    assert.deepEqual(await complete('branch', 'rm', '$(t'), [names[0]]);
+    assert.deepEqual(await complete('user', 're'), ['reset', 'remove', 'revoke']);
+    assert.deepEqual(await complete('deploy', '--st'), ['--strategy']);
+    assert.deepEqual(await complete('deploy', '--strategy', 'r'), ['rolling']);
+    assert.deepEqual(await complete('status', '-e', 'p'), ['pre', 'prod']);
+    assert.deepEqual(readdirSync(dir), []);
+    assert.equal(existsSync('/RAN'), false);
+});
+
+test('what is printed to be typed is quoted', async () => {
+    const made = await p.cli.ok('branch', 'new', "a;'b'", '-a', 'web');
+    assert.match(made, /git checkout 'a;'\\''b'\\'''\n/);
+    assert.match(await p.cli.ok('branch', 'new', 'feature/x', '-a', 'web'), /git checkout feature\/x\n/);
+    assert.match(await p.cli.ok('app', 'create', 'old', '--ref', 'master'), /git push \S+ master\n/);
+});
+
+test('wrong words: exit 2 and how it is meant', async () => {
+    for (const words of [['user', 'delete', 'x'], ['user', 'add'], ['app', 'list'], ['env', 'remove', 'dev'], ['branch', 'prune'], ['token', 'make', 'x'], ['secret', 'get', 'X', '-e', 'dev'], ['audit', 'check'],
+        ['plan', 'everything', '-e', 'dev'], ['history', 'commits', '-e', 'dev'], ['config', 'edit'], ['debug', 'core'], ['cancel', 'build', '-e', 'dev'], ['logs', 'build', '-e', 'dev', 'x', 'y'], ['logs', 'all', '-e', 'dev'],
+        ['df', 'all'], ['doctor', 'now'], ['status', 'web'], ['logout', 'wang'], ['completion', 'fish']]) {
+        const done = await p.cli(...words, '-a', 'web');
+        assert.equal(done.code, 2, `${words.join(' ')}: ${done.out}${done.err}`);
+        assert.match(done.err, /usage: slipway /, words.join(' '));
+    }
+});
+
+test('user ls shows who may what where', async () => {
+    await p.api.post('/users', { name: 'zhao', role: 'viewer' });
+    await p.api.post('/grants', { user: 'zhao', role: 'ops', app: 'web', env: 'prod' });
+    await p.api.post('/grants', { user: 'zhao', role: 'tester', app: 'web' });
+    assert.match(await p.cli.ok('user', 'ls'), /^zhao +ops@web\.prod, tester@web, viewer /m);
+});
+
+test('the journal names who pushed, who made and deleted branches, and who signed out', async () => {
+    const person = await p.person('li', 'ops');
+    assert.equal((await web.pushAs(person.token, ['main:refs/heads/of-li'])).code, 0);
+    await person.api.post('/apps/web/branches', { name: 'made-by-li' });
+    await person.api.delete('/apps/web/branches?name=made-by-li');
+    const { token } = await person.api.post('/tokens', { name: 'short' });
+    await p.as(token).post('/logout');
+    await person.api.post('/logout');
+    const rows = await until(async () => {
+        const { items } = await p.api.get('/audit?newest=1&limit=100');
+        return items.some((row) => row.kind === 'repo.pushed' && row.actor === 'user:li') && items;
+    }, 5000, 'the push is in the journal');
+    const find = (kind) => rows.find((row) => row.kind === kind && row.actor.includes('li')) ?? assert.fail(`no ${kind}`);
+    const tip = await web.repository.tip('main');
+    assert.deepEqual(find('repo.pushed').data, { refs: [{ ref: 'refs/heads/of-li', old: '0'.repeat(40), new: tip }], count: 1 });
+    assert.deepEqual(find('branch.created').data, { name: 'made-by-li', from: 'main', tip });
+    assert.deepEqual([find('branch.deleted').data, find('branch.deleted').subject], [{ name: 'made-by-li' }, 'web']);
+    assert.deepEqual([find('token.ended').actor, find('token.ended').data], ['token:li/short', { token: 'short' }]);
+    assert.equal(find('session.ended').subject, 'user:li');
+});
