@@ -60,24 +60,39 @@ int64_t http_content_length(const struct http_request *r)
     return r->content_length;
 }
 
+static void address_text(const struct sockaddr_storage *address, char ret_text[HTTP_ADDRESS_SIZE])
+{
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
+    if (address->ss_family == AF_INET)
+        (void)inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, ret_text,
+                        HTTP_ADDRESS_SIZE); /* the room is enough */
+    else if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
+        (void)inet_ntop(AF_INET, six->sin6_addr.s6_addr + 12, ret_text, HTTP_ADDRESS_SIZE);
+    else
+        (void)inet_ntop(AF_INET6, &six->sin6_addr, ret_text, HTTP_ADDRESS_SIZE);
+}
+
 static char *peer_name(struct http_connection *c)
 {
-    char text[INET6_ADDRSTRLEN] = "unknown";
+    char text[HTTP_ADDRESS_SIZE] = "unknown";
     struct sockaddr_storage address = {0};
     int length = sizeof(address);
     if (c->server->unix_socket)
         return mem_strdup("unix");
-    if (uv_tcp_getpeername(&c->socket.tcp, (struct sockaddr *)&address, &length) < 0)
-        return mem_strdup(text);
-    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
-    if (address.ss_family == AF_INET)
-        (void)inet_ntop(AF_INET, &((const struct sockaddr_in *)&address)->sin_addr, text,
-                        sizeof(text)); /* the room is enough */
-    else if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
-        (void)inet_ntop(AF_INET, six->sin6_addr.s6_addr + 12, text, sizeof(text));
-    else
-        (void)inet_ntop(AF_INET6, &six->sin6_addr, text, sizeof(text));
+    if (uv_tcp_getpeername(&c->socket.tcp, (struct sockaddr *)&address, &length) == 0)
+        address_text(&address, text);
     return mem_strdup(text);
+}
+
+bool http_local(const struct http_request *r, char ret_text[HTTP_ADDRESS_SIZE])
+{
+    struct sockaddr_storage address = {0};
+    int length = sizeof(address);
+    if (r->connection->server->unix_socket ||
+        uv_tcp_getsockname(&r->connection->socket.tcp, (struct sockaddr *)&address, &length) < 0)
+        return false;
+    address_text(&address, ret_text);
+    return true;
 }
 
 const char *http_peer(const struct http_request *r)

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#define HTTP_ADDRESS_SIZE 46 /* of an IPv6 address as text */
 struct http_limits {
     size_t header_max;       /* 0: 32 KiB, the whole block */
     size_t headers_max;      /* 0: 100 fields */
@@ -56,6 +57,8 @@ size_t http_header_count(const struct http_request *r);
 void http_header_at(const struct http_request *r, size_t index, struct str *ret_name,
                     struct str *ret_value);
 const char *http_peer(const struct http_request *r); /* "127.0.0.1" or "unix" */
+/* The address that the connection came to, as text of inet_ntop; false on a unix socket. */
+bool http_local(const struct http_request *r, char ret_text[HTTP_ADDRESS_SIZE]);
 uid_t http_peer_uid(
     const struct http_request *r); /* SO_PEERCRED of a unix socket; (uid_t)-1 on TCP */
 /* Decode one query parameter (form encoding) to the heap: NULL when absent; E_REQUEST_INVALID when

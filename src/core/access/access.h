@@ -87,6 +87,12 @@ void access_hash_password(const struct secret *password,
 void access_verify_password(struct core *core, const char *name, const struct secret *password,
                             void (*done)(void *context, bool good, int64_t person_id),
                             void *context);
+/* May this name be tried from this address once more? E_TOO_MANY_ATTEMPTS, with the time until
+ * then. A try counts until access_attempt_good says that the password was right. */
+int access_attempt(struct core *core, const char *name, const char *address, int64_t *ret_wait_ms,
+                   struct err *err) MUST_CHECK;
+void access_attempt_good(struct core *core, const char *name, const char *address);
+void access_attempts_forget(void); /* for tests */
 /* Is the link good (E_LINK_USED, E_SETUP_DONE)? Asked before the costly hash of a password. */
 int access_link_check(struct core *core, const char *secret, struct err *err) MUST_CHECK;
 /* {"user","token","expires"}; LINK_USED, SETUP_DONE. name: needed for set-up; otherwise NULL, or

@@ -176,6 +176,65 @@ TEST(root_may_do_everything)
     fixture_close(core);
 }
 
+/* ---- tries ---- */
+
+static int64_t tries(struct core *core, const char *name, const char *address)
+{
+    struct err err = ERR_INIT;
+    int64_t count = 0, wait = 0;
+    while (count < 1000 && access_attempt(core, name, address, &wait, &err) == 0)
+        count++;
+    IS_STR(err_name(err.kind), "too_many_attempts");
+    OK(wait > 0 && wait <= 30000);
+    return count;
+}
+
+TEST(a_name_is_tried_a_few_times_from_one_address)
+{
+    struct err err = ERR_INIT;
+    struct core *core = fixture_open();
+    int64_t wait = 0;
+    access_attempts_forget();
+    IS_INT(tries(core, "wang", "10.0.0.9"), 10);
+    IS_INT(tries(core, "wang", "10.0.0.7"), 10); /* elsewhere wang is not locked out */
+    fixture_now += 30000;
+    IS_INT(tries(core, "wang", "10.0.0.9"), 1);
+    fixture_now += 29999;
+    IS_REFUSED(access_attempt(core, "wang", "10.0.0.9", &wait, &err), E_TOO_MANY_ATTEMPTS);
+    IS_INT(wait, 1);
+    fixture_now += 3600000;
+    for (int i = 0; i < 100; i++) { /* who knows the password is never stopped */
+        FINE(access_attempt(core, "wang", "10.0.0.9", &wait, &err));
+        access_attempt_good(core, "wang", "10.0.0.9");
+    }
+    IS_INT(tries(core, "wang", "10.0.0.9"), 10);
+    fixture_close(core);
+}
+
+TEST(an_address_tries_few_names_and_fills_no_table)
+{
+    struct err err = ERR_INIT;
+    struct core *core = fixture_open();
+    int64_t wait = 0, count = 0;
+    access_attempts_forget();
+    IS_INT(tries(core, "li", "10.0.0.8"), 10);
+    for (int i = 0; i < 5000; i++) {
+        AUTO_FREE char *name = mem_format("n%d", i);
+        count += access_attempt(core, name, "2001:db8::1", &wait, &err) == 0;
+    }
+    IS_INT(count, 60);
+    /* the same machine under another address of its network */
+    IS_REFUSED(access_attempt(core, "other", "2001:db8::ffff:2", &wait, &err), E_TOO_MANY_ATTEMPTS);
+    for (int i = 0; i < 5000; i++) { /* many machines: the table is full, the worst stay known */
+        AUTO_FREE char *address = mem_format("10.1.%d.%d", i / 250, i % 250);
+        FINE(access_attempt(core, "wang", address, &wait, &err));
+    }
+    IS_REFUSED(access_attempt(core, "li", "10.0.0.8", &wait, &err), E_TOO_MANY_ATTEMPTS);
+    IS_REFUSED(access_attempt(core, "n", "2001:db8::1", &wait, &err), E_TOO_MANY_ATTEMPTS);
+    access_attempts_forget();
+    fixture_close(core);
+}
+
 /* ---- links ---- */
 
 /* Core was started again: what `up` printed is still good, until it expires. */

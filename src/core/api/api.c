@@ -3,6 +3,8 @@
  * leave when the turn is durable. */
 #include "core/api/api_priv.h"
 
+#include <arpa/inet.h>
+
 #include "base/check.h"
 #include "base/log.h"
 #include "core/tick/tick.h"
@@ -60,6 +62,28 @@ static void send_json(struct api_call *call)
     http_respond(call->http, call->status, json_headers, str_of(line));
 }
 
+/* Nobody that we know: not signed in, or not even listened to. */
+static bool is_stranger(const struct api_call *call)
+{
+    return call->who.anonymous || (call->who.id == 0 && !call->who.admin);
+}
+
+static void send_retry_after(struct api_call *call, const struct err *error)
+{
+    AUTO_FREE char *seconds = mem_format("%lld", (long long)call->retry_after_s);
+    const char *const headers[] = {"Content-Type",
+                                   "application/json",
+                                   "Cache-Control",
+                                   "no-store",
+                                   "Retry-After",
+                                   seconds,
+                                   NULL};
+    AUTO_JSON *reply = json_from_err(error);
+    AUTO_FREE char *text = json_print(reply);
+    AUTO_FREE char *line = mem_format("%s\n", text);
+    http_respond(call->http, err_status(error->kind), headers, str_of(line));
+}
+
 static void send_error(struct api_call *call, const struct err *error)
 {
     if (!call->http || http_responded(call->http))
@@ -67,7 +91,12 @@ static void send_error(struct api_call *call, const struct err *error)
     if (err_status(error->kind) >= 500)
         log_error("a request failed", F_STR("route", call->route ? call->route->path : "-"),
                   F_ERR(error));
-    http_respond_error(call->http, error);
+    if (is_stranger(call))
+        refused_count(error->kind);
+    if (call->retry_after_s)
+        send_retry_after(call, error);
+    else
+        http_respond_error(call->http, error);
 }
 
 static void reply_durable(void *context, const struct err *error)
@@ -255,17 +284,53 @@ static int find_route(struct api_call *call, struct err *err)
 
 /* ---- who asks, from where ---- */
 
-/* A page of another site must not reach us by a name that points here (DNS rebinding). */
-static bool host_is_ours(const struct core *core, struct str host)
+/* "10.0.0.5:7000", "[fd00::5]:7000": the address in it, as the system writes it; false: a name. */
+static bool host_address(struct str host, char ret_text[INET6_ADDRSTRLEN])
 {
-    struct str name = host;
-    if (name.length && name.data[0] == '[')
-        return str_is(name, "[::1]") || str_starts(name, "[::1]:");
-    name = str_cut(&name, ':');
-    AUTO_FREE char *own = mem_format("slipway.%s", core->settings->base_domain);
-    struct str listen = str_of(core->settings->api_listen);
-    return str_equal_nocase(name, "localhost") || str_is(name, "127.0.0.1") ||
-           str_equal_nocase(name, own) || str_equal(name, str_cut(&listen, ':'));
+    struct in6_addr bytes;
+    bool six = host.length && host.data[0] == '[';
+    if (six)
+        host = (struct str){host.data + 1, host.length - 1};
+    AUTO_FREE char *text = str_dup(str_cut(&host, six ? ']' : ':'));
+    int family = six ? AF_INET6 : AF_INET;
+    if (six && (!host.data || (host.length && host.data[0] != ':')))
+        return false;
+    return inet_pton(family, text, &bytes) == 1 &&
+           inet_ntop(family, &bytes, ret_text, INET6_ADDRSTRLEN) != NULL;
+}
+
+/* A page of another site must not reach us by a name that points here (DNS rebinding). An address
+ * is no name: the one that the connection came to is ours. */
+static bool host_is_ours(const struct api_call *call, struct str host)
+{
+    const struct settings *settings = call->core->settings;
+    char address[INET6_ADDRSTRLEN], local[INET6_ADDRSTRLEN];
+    if (host_address(host, address))
+        return text_is(address, "127.0.0.1") || text_is(address, "::1") ||
+               (http_local(call->http, local) && text_is(address, local));
+    struct str name = str_cut(&host, ':');
+    AUTO_FREE char *own = mem_format("slipway.%s", settings->base_domain);
+    return str_equal_nocase(name, "localhost") || str_equal_nocase(name, own);
+}
+
+/* The edge puts who it was in place of what the asker said; a proxy before us adds it at the end.
+ * Others than proxies of this machine are not believed. */
+char *api_address(const struct api_call *call)
+{
+    const char *peer = http_peer(call->http);
+    struct str given = http_header(call->http, "x-forwarded-for");
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr bytes;
+    if (!given.data || !(text_starts(peer, "127.") || text_is(peer, "::1")))
+        return mem_strdup(peer);
+    while (memchr(given.data, ',', given.length))
+        (void)str_cut(&given, ',');
+    AUTO_FREE char *last = str_dup(str_trim(given));
+    if (inet_pton(AF_INET, last, &bytes) == 1)
+        return mem_strdup(last);
+    if (inet_pton(AF_INET6, last, &bytes) != 1)
+        return mem_strdup(peer);
+    return mem_strdup(inet_ntop(AF_INET6, &bytes, text, sizeof(text)) ? text : peer);
 }
 
 static int check_origin(const struct api_call *call, struct err *err)
@@ -274,7 +339,7 @@ static int check_origin(const struct api_call *call, struct err *err)
     struct str origin = http_header(call->http, "origin");
     if (http_peer_uid(call->http) != (uid_t)-1)
         return 0; /* a unix socket has no browser behind it */
-    if (!host.data || !host_is_ours(call->core, host))
+    if (!host.data || !host_is_ours(call, host))
         return FAIL(err, E_HOST_UNKNOWN, "this server does not answer to that host name");
     if (!origin.data)
         return 0;
@@ -503,11 +568,13 @@ int api_start(struct core *core, int unix_fd, int tcp_fd, struct err *err)
     servers[0] = http_server_new(unix_fd, &limits, &callbacks);
     if (tcp_fd >= 0)
         servers[1] = http_server_new(tcp_fd, &limits, &callbacks);
+    refused_start();
     return 0;
 }
 
 void api_stop(void)
 {
+    refused_stop();
     for (size_t i = 0; i < ARRAY_SIZE(servers); i++) {
         if (servers[i])
             http_server_free(servers[i]);

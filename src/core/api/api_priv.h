@@ -1,6 +1,7 @@
 /* Inside the API: a call, its route, and how handlers answer. */
 #pragma once
 #include <jansson.h>
+#include "base/buf.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/access/access.h"
@@ -54,7 +55,8 @@ struct api_call {
     json_t *body;  /* an object, checked; NULL without a body */
     json_t *reply; /* what a handler gives; owned */
     int status;
-    void *stream; /* of the handler that streams */
+    int64_t retry_after_s; /* 0: nothing to say */
+    void *stream;          /* of the handler that streams */
     void (*on_gone)(struct api_call *call);
 };
 struct api_call *api_ref(struct api_call *call);
@@ -66,6 +68,8 @@ void api_fail(struct api_call *call, const struct err *error);
 void api_fail_detail(struct api_call *call, const struct err *error, const json_t *detail);
 const char *api_param(const struct api_call *call,
                       const char *name); /* decoded; asserts that the route has it */
+/* Where the asker is: behind the edge, or another proxy on this machine, as that says. Heap. */
+char *api_address(const struct api_call *call);
 /* A number in the path: E_NOT_FOUND when it is none. */
 int api_param_int(const struct api_call *call, const char *name, int64_t *ret_value,
                   struct err *err) MUST_CHECK;
@@ -89,5 +93,12 @@ void api_finish_input(struct api_call *call,
 void api_stream_begin(struct api_call *call);
 /* One event; false when the asker is gone. */
 bool api_stream_send(struct api_call *call, int64_t id, const char *event, const json_t *data);
+
+/* ---- refused.c: what strangers were refused, by kind ---- */
+void refused_count(enum err_kind kind);
+json_t *refused_counts(void);        /* {"unauthenticated": 12}, since the start */
+bool refused_news(struct buf *text); /* what came since the last call; false: nothing */
+void refused_start(void);
+void refused_stop(void);
 
 #define API_HANDLER(name) int name(struct api_call *call, struct err *err)

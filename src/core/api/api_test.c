@@ -10,13 +10,14 @@
 static struct core *core;
 static struct fake_host host;
 static int tcp_port;
-static char *token; /* of an admin */
+static in_addr_t reach = INADDR_LOOPBACK; /* where the client connects to */
+static char *token;                       /* of an admin */
 
 /* ---- a whole core with its API ---- */
 
 static int listen_tcp(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
     socklen_t length = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     OK(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
@@ -92,7 +93,7 @@ static int connect_to(const struct exchange *x)
 {
     struct sockaddr_un near = {.sun_family = AF_UNIX};
     struct sockaddr_in far = {.sin_family = AF_INET,
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                              .sin_addr.s_addr = htonl(reach),
                               .sin_port = htons((uint16_t)tcp_port)};
     int fd = socket(x->unix_path ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (x->unix_path)
@@ -418,6 +419,78 @@ TEST(a_journal_that_was_not_compared_is_not_called_whole)
     OK(!json_bool(a.body, "ok", true) && !json_bool(a.body, "heads_compared", true));
     OK(json_is_null(json_object_get(a.body, "first_bad")));
     IS_STR(json_text(a.body, "error"), "role_down");
+    close_api();
+}
+
+/* ---- strangers ---- */
+
+static struct answer login_from(const char *address, const char *name)
+{
+    AUTO_FREE char *head = mem_format("Host: localhost\r\nContent-Type: application/json\r\n"
+                                      "X-Forwarded-For: 1.2.3.4, %s\r\n",
+                                      address);
+    AUTO_FREE char *body = mem_format("{\"name\":\"%s\",\"password\":\"wrong one\"}", name);
+    return raw("POST", "/api/v1/login", head, body);
+}
+
+TEST(guesses_are_slowed_down)
+{
+    open_api();
+    access_attempts_forget();
+    for (int i = 0; i < 10; i++)
+        ANSWERS(login_from("10.0.0.9", "wang"), 401, "unauthenticated");
+    ANSWERS(login_from("10.0.0.9", "wang"), 429, "too_many_attempts");
+    ANSWERS(login_from("10.0.0.9", "li"), 401, "unauthenticated");
+    ANSWERS(login_from("10.0.0.8", "wang"), 401, "unauthenticated");
+    struct exchange x = {
+        .request =
+            mem_strdup("POST /api/v1/login HTTP/1.1\r\nConnection: close\r\nHost: localhost\r\n"
+                       "Content-Type: application/json\r\nX-Forwarded-For: 10.0.0.9\r\n"
+                       "Content-Length: 35\r\n\r\n{\"name\":\"wang\",\"password\":\"wrong1\"}")};
+    exchange(&x);
+    OK(strstr(x.answer.data, "HTTP/1.1 429") && strstr(x.answer.data, "\r\nRetry-After: "));
+    buf_done(&x.answer);
+    free(x.request);
+    access_attempts_forget();
+    close_api();
+}
+
+TEST(what_strangers_were_refused_is_counted)
+{
+    AUTO_BUF before = BUF_INIT(0), news = BUF_INIT(0), none = BUF_INIT(0);
+    open_api();
+    (void)refused_news(&before);
+    ANSWERS(call_as(NULL, "GET", "/me", ""), 401, "unauthenticated");
+    ANSWERS(call_as("nothing", "GET", "/me", ""), 401, "unauthenticated");
+    ANSWERS(raw("GET", "/api/v1/me", "Host: evil.example\r\n", ""), 421, "host_unknown");
+    ANSWERS(call("GET", "/users/x", ""), 405, "method_not_allowed"); /* not a stranger */
+    OK(refused_news(&news));
+    IS_STR(news.data, "host_unknown 1, unauthenticated 2");
+    OK(!refused_news(&none));
+    AUTO_ANSWER dump = call("GET", "/debug/dump", "");
+    OK(json_int(json_dict(dump.body, "refused"), "host_unknown", 0) >= 1);
+    close_api();
+}
+
+/* Beyond loopback: the address that was connected to is ours, others and other names are not. */
+TEST(the_address_that_was_reached_is_no_foreign_host)
+{
+    static const char *const ours[] = {"127.0.0.2", "127.0.0.2:7000", "127.0.0.1", "localhost",
+                                       "[::1]:80"};
+    static const char *const foreign[] = {"127.0.0.3",          "10.0.0.1:7000",    "evil.example",
+                                          "127.0.0.2.evil.com", "0.0.0.0",          "[::2]",
+                                          "[::1]evil.com",      "[::ffff:1.2.3.4]", "2130706434"};
+    open_api();
+    reach = 0x7f000002;
+    for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
+        AUTO_FREE char *head = mem_format("Host: %s\r\n", ours[i]);
+        ANSWERS(raw("GET", "/api/v1/version", head, ""), 200, "-");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
+        AUTO_FREE char *head = mem_format("Host: %s\r\n", foreign[i]);
+        ANSWERS(raw("GET", "/api/v1/version", head, ""), 421, "host_unknown");
+    }
+    reach = INADDR_LOOPBACK;
     close_api();
 }
 

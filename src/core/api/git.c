@@ -69,6 +69,9 @@ void api_git_authorize(void *context, struct message *m)
     struct err err = ERR_INIT;
     struct person who;
     if (authorize(core, m->args, &who, &err) < 0) {
+        /* git asks without a token first: that is no try */
+        if (err.kind == E_UNAUTHENTICATED && *json_text_or(m->args, "secret", ""))
+            refused_count(err.kind);
         message_fail(m, &err);
         return;
     }

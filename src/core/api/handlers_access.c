@@ -76,6 +76,9 @@ static void on_verified(void *context, bool good, int64_t person_id)
     struct api_call *call = context;
     struct err err = ERR_INIT;
     if (good) {
+        AUTO_FREE char *address = call->http ? api_address(call) : NULL;
+        if (address)
+            access_attempt_good(call->core, json_text_or(call->body, "name", ""), address);
         api_finish_input(call, run_login, &person_id);
         return;
     }
@@ -86,11 +89,16 @@ static void on_verified(void *context, bool good, int64_t person_id)
 API_HANDLER(api_login)
 {
     AUTO_SECRET password = {0};
+    AUTO_FREE char *address = api_address(call);
     const char *text = json_text_or(call->body, "password", "");
-    (void)err;
+    const char *name = json_text_or(call->body, "name", "");
+    int64_t wait_ms = 0;
+    if (access_attempt(call->core, name, address, &wait_ms, err) < 0) {
+        call->retry_after_s = (wait_ms + 999) / 1000;
+        return -1;
+    }
     secret_set(&password, text, strlen(text));
-    access_verify_password(call->core, json_text_or(call->body, "name", ""), &password, on_verified,
-                           api_ref(call));
+    access_verify_password(call->core, name, &password, on_verified, api_ref(call));
     return API_LATER;
 }
 

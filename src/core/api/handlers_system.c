@@ -245,6 +245,7 @@ API_HANDLER(api_dump)
     struct gather *g = gather_new(call);
     (void)err;
     dump_core(call->core, g->reply);
+    json_put(g->reply, "refused", refused_counts());
     ask(g, "host", call->core->host, "dump");
     ask(g, "courier", call->core->courier, "dump");
     ask(g, "signals", call->core->signals, "dump");
