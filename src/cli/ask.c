@@ -153,6 +153,46 @@ int cli_get(struct cli *c, const char *path, json_t **ret_reply, struct err *err
     return cli_call(c, "GET", path, NULL, ret_reply, err);
 }
 
+#define PAGE_MAX 1000
+#define LIST_DEFAULT 1000
+
+static int get_page(struct cli *c, const char *path, int64_t limit, const char *after,
+                    json_t **ret_reply, struct err *err)
+{
+    AUTO_FREE char *escaped = cli_escape(after);
+    AUTO_FREE char *full = mem_format("%s%climit=%lld%s%s", path, strchr(path, '?') ? '&' : '?',
+                                      (long long)limit, *after ? "&after=" : "", escaped);
+    return cli_get(c, full, ret_reply, err);
+}
+
+int cli_list(struct cli *c, const char *path, json_t **ret_reply, struct err *err)
+{
+    int64_t wanted = c->lines ? c->lines : LIST_DEFAULT;
+    AUTO_JSON *whole = NULL;
+    AUTO_FREE char *after = mem_strdup("");
+    while (after && wanted > 0) {
+        AUTO_JSON *page = NULL;
+        if (get_page(c, path, wanted < PAGE_MAX ? wanted : PAGE_MAX, after, &page, err) < 0)
+            return -1;
+        size_t count = json_array_size(json_list(page, "items"));
+        const char *next = count ? json_text(page, "next") : NULL;
+        wanted -= (int64_t)count;
+        free(after);
+        after = next ? mem_strdup(next) : NULL;
+        if (!whole) {
+            whole = json_incref(page);
+            continue;
+        }
+        size_t i;
+        json_t *row;
+        json_array_foreach(json_list(page, "items"), i, row)
+            json_push(json_object_get(whole, "items"), json_incref(row));
+        json_put_text(whole, "next", after);
+    }
+    *ret_reply = TAKE(whole);
+    return 0;
+}
+
 struct stream {
     bool (*on_data)(void *context, const char *event, const json_t *data);
     void *context;

@@ -32,6 +32,7 @@ struct cli {
     const char *since;    /* --since 10m */
     const char *match;    /* --match */
     const char *ref;      /* --ref */
+    const char *like;     /* --like */
     int64_t lines;        /* -n */
     int64_t timeout_s;    /* --timeout */
     int64_t release;      /* --release */
@@ -72,6 +73,8 @@ int cli_main(int argc, char **argv);
 int cli_call(struct cli *c, const char *method, const char *path, const json_t *body,
              json_t **ret_reply, struct err *err) MUST_CHECK;
 int cli_get(struct cli *c, const char *path, json_t **ret_reply, struct err *err) MUST_CHECK;
+/* All pages of a list, -n rows at most (1000): {"items", ..., "next": null when that was all}. */
+int cli_list(struct cli *c, const char *path, json_t **ret_reply, struct err *err) MUST_CHECK;
 /* Lines of an event stream's data, parsed; on_data returns false to stop. */
 int cli_stream(struct cli *c, const char *path,
                bool (*on_data)(void *context, const char *event, const json_t *data), void *context,
@@ -105,7 +108,8 @@ struct cli_column {
     enum { CLI_TEXT, CLI_AGE, CLI_SHORT, CLI_DIGEST, CLI_BOOL, CLI_LIST } form;
 };
 void cli_print_table(const json_t *rows, const struct cli_column *columns, size_t count);
-/* Either the reply as JSON, or the table of its items. */
+/* Either the reply as JSON, or the table of its items, with a note on stderr when there are more.
+ */
 void cli_show(const struct cli *c, const json_t *reply, const char *items,
               const struct cli_column *columns, size_t count);
 void cli_format_age(int64_t wall_ms, char text[24]);

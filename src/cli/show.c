@@ -187,4 +187,9 @@ void cli_show(const struct cli *c, const json_t *reply, const char *items,
         cli_print_json(reply);
     else
         cli_print_table(items ? json_list(reply, items) : reply, columns, count);
+    const json_t *next = json_object_get(reply, "next");
+    if (next && !json_is_null(next)) {
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "there are more: -n COUNT shows so many\n");
+    }
 }

@@ -14,7 +14,7 @@ static int list_apps(struct cli *c, struct err *err)
                                                 {"TRUNK", "trunk", CLI_TEXT},
                                                 {"CREATED", "created_at", CLI_AGE}};
     AUTO_JSON *reply = NULL;
-    if (cli_get(c, "/apps", &reply, err) < 0)
+    if (cli_list(c, "/apps", &reply, err) < 0)
         return -1;
     cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
     return 0;
@@ -107,13 +107,15 @@ int verb_env(struct cli *c, struct err *err)
     if (text_is(what, "add") && cli_word(c, 1)) {
         AUTO_JSON *body = json_object();
         json_put_text(body, "name", cli_word(c, 1));
+        if (c->like)
+            json_put_text(body, "like", c->like);
         return cli_call(c, "POST", "/envs", body, &reply, err);
     }
     if (!text_is(what, "ls"))
-        return cli_usage("env ls | env add NAME | env domains [DOMAIN...] -e ENV | "
+        return cli_usage("env ls | env add NAME [--like ENV] | env domains [DOMAIN...] -e ENV | "
                          "env certificate DOMAIN -e ENV",
                          err);
-    if (cli_get(c, "/envs", &reply, err) < 0)
+    if (cli_list(c, "/envs", &reply, err) < 0)
         return -1;
     cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
     return 0;
@@ -128,11 +130,10 @@ static int list_branches(struct cli *c, struct err *err)
         {"AGE", "at", CLI_AGE},       {"AHEAD", "ahead", CLI_TEXT}, {"BEHIND", "behind", CLI_TEXT},
         {"ENVS", "envs", CLI_LIST}};
     AUTO_FREE char *match = cli_escape(c->match ? c->match : "");
-    AUTO_FREE char *tail =
-        mem_format("/branches?match=%s&limit=%lld", match, (long long)(c->lines ? c->lines : 100));
+    AUTO_FREE char *tail = mem_format("/branches?match=%s", match);
     AUTO_FREE char *path = NULL;
     AUTO_JSON *reply = NULL;
-    if (cli_app_path(c, tail, &path, err) < 0 || cli_get(c, path, &reply, err) < 0)
+    if (cli_app_path(c, tail, &path, err) < 0 || cli_list(c, path, &reply, err) < 0)
         return -1;
     cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
     return 0;
@@ -273,7 +274,7 @@ static int list_secrets(struct cli *c, struct err *err)
                                                 {"SET", "at", CLI_AGE}};
     AUTO_FREE char *path = NULL;
     AUTO_JSON *reply = NULL;
-    if (cli_app_env_path(c, "/secrets", &path, err) < 0 || cli_get(c, path, &reply, err) < 0)
+    if (cli_app_env_path(c, "/secrets", &path, err) < 0 || cli_list(c, path, &reply, err) < 0)
         return -1;
     cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
     return 0;

@@ -1,4 +1,4 @@
-/* user and token. */
+/* user, role and token. */
 #include <stdio.h>
 
 #include "base/str.h"
@@ -26,7 +26,7 @@ static int change_grant(struct cli *c, const char *method, const char *name, str
     AUTO_JSON *body = json_object();
     AUTO_JSON *reply = NULL;
     if (!c->role)
-        return FAIL(err, E_USAGE, "which role? say --role viewer|developer|tester|ops|admin");
+        return FAIL(err, E_USAGE, "which role? say --role ROLE; 'slipway role ls' lists them");
     json_put_text(body, "user", name);
     json_put_text(body, "role", c->role);
     if (c->app)
@@ -60,7 +60,7 @@ static int list_users(struct cli *c, struct err *err)
     static const struct cli_column columns[] = {
         {"NAME", "name", CLI_TEXT}, {"ROLES", "roles", CLI_TEXT}, {"SINCE", "created_at", CLI_AGE}};
     AUTO_JSON *reply = NULL;
-    if (cli_get(c, "/users", &reply, err) < 0)
+    if (cli_list(c, "/users", &reply, err) < 0)
         return -1;
     size_t i;
     json_t *row;
@@ -116,6 +116,67 @@ int verb_user(struct cli *c, struct err *err)
     return cli_usage("user ls|add|reset|remove|grant|revoke", err);
 }
 
+/* ---- role ---- */
+
+static int list_roles(struct cli *c, struct err *err)
+{
+    static const struct cli_column columns[] = {
+        {"ROLE", "role", CLI_TEXT}, {"ENV", "env", CLI_TEXT}, {"MAY", "rights", CLI_LIST}};
+    AUTO_JSON *reply = NULL;
+    AUTO_JSON *rows = json_array();
+    const char *role, *env;
+    json_t *envs, *rights;
+    if (cli_get(c, "/grants", &reply, err) < 0)
+        return -1;
+    if (c->json) {
+        cli_print_json(json_dict(reply, "roles"));
+        return 0;
+    }
+    json_object_foreach(json_object_get(reply, "roles"), role, envs)
+    {
+        json_object_foreach(envs, env, rights)
+        {
+            json_t *row = json_object();
+            json_put_text(row, "role", role);
+            json_put_text(row, "env", env);
+            json_put(row, "rights", json_incref(rights));
+            json_push(rows, row);
+        }
+    }
+    cli_print_table(rows, columns, ARRAY_SIZE(columns));
+    return 0;
+}
+
+static int change_rights(struct cli *c, const char *method, struct err *err)
+{
+    AUTO_FREE char *role = cli_escape(cli_word(c, 1));
+    AUTO_FREE char *path = mem_format("/roles/%s/rights", role);
+    for (size_t i = 2; i < c->word_count; i++) {
+        AUTO_JSON *body = json_object();
+        AUTO_JSON *reply = NULL;
+        json_put_text(body, "permission", c->words[i]);
+        if (c->env)
+            json_put_text(body, "env", c->env);
+        if (cli_call(c, method, path, body, &reply, err) < 0)
+            return err_wrap(err, "%.40s", c->words[i]);
+    }
+    return 0;
+}
+
+int verb_role(struct cli *c, struct err *err)
+{
+    const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
+    if (text_is(what, "ls") && !cli_word(c, 1))
+        return list_roles(c, err);
+    if (text_is(what, "allow") && cli_word(c, 2))
+        return change_rights(c, "PUT", err);
+    if (text_is(what, "deny") && cli_word(c, 2))
+        return change_rights(c, "DELETE", err);
+    return cli_usage("role ls | role allow|deny ROLE RIGHT... [-e ENV]", err);
+}
+
+/* ---- token ---- */
+
 static int list_tokens(struct cli *c, struct err *err)
 {
     static const struct cli_column columns[] = {{"NAME", "name", CLI_TEXT},
@@ -124,7 +185,7 @@ static int list_tokens(struct cli *c, struct err *err)
                                                 {"CREATED", "created_at", CLI_AGE},
                                                 {"USED", "used_at", CLI_AGE}};
     AUTO_JSON *reply = NULL;
-    if (cli_get(c, "/tokens", &reply, err) < 0)
+    if (cli_list(c, "/tokens", &reply, err) < 0)
         return -1;
     cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
     return 0;

@@ -80,7 +80,7 @@ static int show_overview(struct cli *c, struct err *err)
         {"DOMAIN", "domain", CLI_TEXT}};
     AUTO_JSON *apps = NULL;
     AUTO_JSON *rows = json_array();
-    if (cli_get(c, "/apps?limit=1000", &apps, err) < 0)
+    if (cli_list(c, "/apps", &apps, err) < 0)
         return -1;
     size_t i;
     json_t *app;

@@ -3,7 +3,7 @@
 #include "cli/cli.h"
 
 cli_verb_fn verb_setup, verb_login, verb_logout, verb_git_credential;
-cli_verb_fn verb_user, verb_app, verb_env, verb_branch, verb_tick, verb_untick;
+cli_verb_fn verb_user, verb_role, verb_app, verb_env, verb_branch, verb_tick, verb_untick;
 cli_verb_fn verb_plan, verb_build, verb_deploy, verb_promote, verb_rollback, verb_stop, verb_cancel;
 cli_verb_fn verb_status, verb_logs, verb_requests, verb_top, verb_history;
 cli_verb_fn verb_config, verb_secret, verb_token, verb_audit, verb_df, verb_doctor, verb_debug;

@@ -341,6 +341,31 @@ TEST(upkeep_joins_packs_and_keeps_what_is_needed)
     git_store_done(&store);
 }
 
+/* All pages; no branch stands on two of them. */
+static size_t count_by_pages(const char *app, int limit)
+{
+    struct map seen;
+    size_t i, repeated = 0;
+    json_t *row;
+    AUTO_FREE char *after = mem_strdup("");
+    map_init(&seen);
+    while (after) {
+        AUTO_JSON *page = ask("branch.list", json_pack("{s:s, s:s, s:i, s:s}", "app", app, "trunk",
+                                                       "main", "limit", limit, "after", after));
+        json_array_foreach(json_list(page, "branches"), i, row)
+        {
+            repeated += map_get(&seen, json_text_or(row, "name", "")) != NULL;
+            map_put(&seen, json_text_or(row, "name", ""), &seen);
+        }
+        free(after);
+        after = json_text(page, "next") ? mem_strdup(json_text(page, "next")) : NULL;
+    }
+    IS_INT(repeated, 0);
+    size_t count = seen.count;
+    map_done(&seen);
+    return count;
+}
+
 TEST(many_refs_at_once)
 {
     make_app("many");
@@ -356,6 +381,11 @@ TEST(many_refs_at_once)
         "branch.list", json_pack("{s:s, s:s, s:i}", "app", "many", "trunk", "main", "limit", 100));
     IS_INT(json_array_size(json_list(list, "branches")), 100);
     OK(json_bool(list, "more", false));
+    IS_INT(count_by_pages("many", 1), 901);
+    IS_INT(count_by_pages("many", 250), 901);
+    IS_INT(ask_kind("branch.list", json_pack("{s:s, s:s, s:s}", "app", "many", "trunk", "main",
+                                             "after", "feature/x")),
+           E_FIELD_INVALID);
     AUTO_FREE char *from = url("dev", "many");
     free(GIT_TEXT(".", "clone", "-q", "--bare", from, "many-2")); /* large requests: gzip */
     free(GIT_TEXT(".", "-c", "protocol.version=0", "clone", "-q", "--bare", from, "many-0"));

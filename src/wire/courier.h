@@ -11,11 +11,11 @@ WIRE_TABLE courier_hello[] = {WIRE_INT("protocol", 1, 1000), WIRE_INT("epoch", 1
 WIRE_TABLE courier_repo_create[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200)};
 WIRE_TABLE courier_repo_delete[] = {WIRE_TEXT("app", 40)};
 /* branch.list: reply {"trunk": commit or null, "branches": [{"name","tip","author","email","at"
- * (ms),"subject", "ahead","behind"}], "more": bool}; trunk first, then newest first; at most
- * `limit`. */
-WIRE_TABLE courier_branch_list[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200),
-                                    WIRE_INT_OPTIONAL("limit", 1, 5000),
-                                    WIRE_TEXT_OPTIONAL("match", 200)};
+ * (ms),"subject", "ahead","behind"}], "more": bool, "next": text or null}; trunk first, then newest
+ * first; at most `limit`, those behind `after` (a "next"). */
+WIRE_TABLE courier_branch_list[] = {
+    WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200), WIRE_INT_OPTIONAL("limit", 1, 5000),
+    WIRE_TEXT_OPTIONAL("match", 200), WIRE_TEXT_OPTIONAL("after", 250)};
 /* branch.tips: reply {"tips": {"name": commit or null}} */
 WIRE_TABLE courier_branch_tips[] = {WIRE_TEXT("app", 40), WIRE_LIST("names", 1000)};
 /* branch.create: from a branch or a commit. reply {"tip"}; exists, branch_unknown, ref_invalid */

@@ -73,11 +73,28 @@ test('what is printed to be typed is quoted', async () => {
 test('wrong words: exit 2 and how it is meant', async () => {
     for (const words of [['user', 'delete', 'x'], ['user', 'add'], ['app', 'list'], ['env', 'remove', 'dev'], ['branch', 'prune'], ['token', 'make', 'x'], ['secret', 'get', 'X', '-e', 'dev'], ['audit', 'check'],
         ['plan', 'everything', '-e', 'dev'], ['history', 'commits', '-e', 'dev'], ['config', 'edit'], ['debug', 'core'], ['cancel', 'build', '-e', 'dev'], ['logs', 'build', '-e', 'dev', 'x', 'y'], ['logs', 'all', '-e', 'dev'],
-        ['df', 'all'], ['doctor', 'now'], ['status', 'web'], ['logout', 'wang'], ['completion', 'fish']]) {
+        ['role', 'allow', 'ops'], ['role', 'make', 'ops'], ['df', 'all'], ['doctor', 'now'], ['status', 'web'], ['logout', 'wang'], ['completion', 'fish']]) {
         const done = await p.cli(...words, '-a', 'web');
         assert.equal(done.code, 2, `${words.join(' ')}: ${done.out}${done.err}`);
         assert.match(done.err, /usage: slipway /, words.join(' '));
     }
+});
+
+test('a list that is cut says so, and pages lead through all of it', async () => {
+    const all = (await p.api.get('/apps/web/branches')).items.map((row) => row.name);
+    assert.ok(all.length > 5);
+    for (const limit of [1, 2, 100]) {
+        const found = [];
+        for await (const row of p.api.pages(`/apps/web/branches?limit=${limit}`))
+            found.push(row.name);
+        assert.deepEqual(found, all, `by ${limit}`);
+    }
+    const some = await p.cli('branch', 'ls', '-a', 'web', '-n', '2');
+    assert.equal(some.out.trim().split('\n').length, 3);
+    assert.match(some.err, /there are more: -n/);
+    const every = await p.cli('branch', 'ls', '-a', 'web');
+    assert.deepEqual([every.out.trim().split('\n').length, every.err], [all.length + 1, '']);
+    assert.equal((await p.api.call('GET', '/apps/web/branches?after=nothing')).json.error, 'field_invalid');
 });
 
 test('user ls shows who may what where', async () => {
@@ -85,6 +102,25 @@ test('user ls shows who may what where', async () => {
     await p.api.post('/grants', { user: 'zhao', role: 'ops', app: 'web', env: 'prod' });
     await p.api.post('/grants', { user: 'zhao', role: 'tester', app: 'web' });
     assert.match(await p.cli.ok('user', 'ls'), /^zhao +ops@web\.prod, tester@web, viewer /m);
+});
+
+test('a new env is like another, and roles are changed at the command line', async () => {
+    const person = await p.person('sun', 'developer', { app: 'web' });
+    const deploys = async (env) => (await person.api.call('POST', `/apps/web/envs/${env}/ticks`, { set: [] })).status;
+    assert.equal((await p.cli('env', 'add', 'odd', '--like', 'none')).code, 12);
+    await p.cli.ok('env', 'add', 'qa', '--like', 'test');
+    assert.match(await p.cli.ok('role', 'ls'), /^developer +qa +deploy,tick$/m);
+    await p.cli.ok('env', 'add', 'stage');
+    assert.deepEqual([await deploys('qa'), await deploys('stage')], [200, 403]);
+    await p.cli.ok('role', 'allow', 'developer', 'tick', 'deploy', '-e', 'stage');
+    assert.equal(await deploys('stage'), 200);
+    await p.cli.ok('role', 'deny', 'developer', 'tick', '-e', 'stage');
+    assert.equal(await deploys('stage'), 403);
+    assert.match((await p.cli('role', 'deny', 'admin', 'admin')).err, /nobody who may administer.*\(state_conflict\)/);
+    assert.equal((await person.api.call('PUT', '/roles/developer/rights', { permission: 'admin' })).status, 403);
+    const { items } = await p.api.get('/audit?newest=1&limit=20');
+    assert.deepEqual(items.filter((row) => row.subject === 'role:developer').map((row) => [row.kind, row.actor, row.data.permission, row.data.env]),
+        [['role.denied', 'root', 'tick', 'stage'], ['role.allowed', 'root', 'deploy', 'stage'], ['role.allowed', 'root', 'tick', 'stage']]);
 });
 
 test('the journal names who pushed, who made and deleted branches, and who signed out', async () => {

@@ -25,7 +25,7 @@ function routes() {
 const PROBE = { no_such_field: 1 };
 const body = ({ method, path }) => method === 'GET' || method === 'DELETE' && !path.endsWith('/grants') ? undefined
     : path.endsWith('/rollouts') ? { kind: 'deploy', from: 'dev' } : PROBE;
-const fill = (path, app, env) => path.replace('{app}', app).replace('{env}', env).replace('{user}', 'nobody-here').replace('{token}', 'none').replace('{secret}', 'NONE').replace(/\{(build|release|rollout)\}/, '999');
+const fill = (path, app, env) => path.replace('{app}', app).replace('{env}', env).replace('{user}', 'nobody-here').replace('{role}', 'none').replace('{token}', 'none').replace('{secret}', 'NONE').replace(/\{(build|release|rollout)\}/, '999');
 const skip = ({ method, path }) => path === '/events' || path === '/setup' || path === '/login' || (method === 'POST' && path === '/logout');
 
 let p, o, web, people, outsider, insider, table;

@@ -218,8 +218,7 @@ static int access_level(struct core *core, const struct person *p, enum permissi
                : 0;
 }
 
-/* "developer, tester", from a query of one column. */
-static int join_names(struct query *q, struct buf *names, struct err *err)
+int access_join_names(struct query *q, struct buf *names, struct err *err)
 {
     int more;
     while ((more = query_next(q, err)) > 0) {
@@ -241,7 +240,7 @@ static int roles_held(struct core *core, const struct person *p, int64_t app_id,
                     " app_id=$2) ORDER BY role",
                     "ii", p->id, app_id) < 0)
         return -1;
-    return join_names(&q, names, err);
+    return access_join_names(&q, names, err);
 }
 
 static int roles_wanted(struct core *core, enum permission permission, int64_t env_id,
@@ -253,7 +252,7 @@ static int roles_wanted(struct core *core, enum permission permission, int64_t e
                     " $2=0 OR env=(SELECT name FROM env WHERE id=$2)) ORDER BY role",
                     "ti", permission_name(permission), env_id) < 0)
         return -1;
-    return join_names(&q, names, err);
+    return access_join_names(&q, names, err);
 }
 
 static int deny(struct core *core, const struct person *p, enum permission permission,

@@ -124,8 +124,8 @@ int access_person_remove(struct core *core, const struct person *by, const char 
                          struct err *err) MUST_CHECK;
 /* [{"name","created_at","invited": bool,"grants": [{"role","app","env"}]}]: never a link. */
 int access_person_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
-/* role: viewer developer tester ops admin; app_id 0: all apps; env name NULL: as the role's matrix
- * says in every env. */
+/* role: viewer developer tester ops admin, and what was made by access_role_allow; app_id 0: all
+ * apps; env name NULL: as the role's matrix says in every env. */
 int access_grant(struct core *core, const struct person *by, const char *name, const char *role,
                  int64_t app_id, int64_t env_id, struct err *err) MUST_CHECK;
 int access_revoke(struct core *core, const struct person *by, const char *name, const char *role,
@@ -133,5 +133,15 @@ int access_revoke(struct core *core, const struct person *by, const char *name, 
 /* {"permissions": [..], "envs": [..], "roles": {"ops": {"*": [permissions]}}, "grants":
  * [{"user","role","app","env"}]} (app, env null: all) */
 int access_matrix(struct core *core, json_t **ret_reply, struct err *err) MUST_CHECK;
+/* What a role may do in an env ("*": in every one). allow makes the role when it is new, and does
+ * nothing when it has the right; deny: E_NOT_FOUND when it has not, E_STATE_CONFLICT when nobody
+ * would be left who may administer. */
+int access_role_allow(struct core *core, const struct person *by, const char *role, const char *env,
+                      const char *permission, struct err *err) MUST_CHECK;
+int access_role_deny(struct core *core, const struct person *by, const char *role, const char *env,
+                     const char *permission, struct err *err) MUST_CHECK;
+/* Roles may do in `env`, which is new, what they may do in `like` by name. */
+int access_rights_like(struct core *core, const char *like, const char *env, int64_t *ret_count,
+                       struct err *err) MUST_CHECK;
 /* The app is gone: so are grants and tokens for it, before its id is given to another. */
 int access_forget_app(struct core *core, int64_t app_id, struct err *err) MUST_CHECK;

@@ -8,13 +8,18 @@
 int access_role_check(struct core *core, const char *role, struct err *err)
 {
     int64_t count = 0;
+    AUTO_QUERY q = {0};
+    AUTO_BUF names = BUF_INIT(200);
     if (role && store_one_int(core->store, &count, err,
                               "SELECT count(*) FROM role_right WHERE role=$1", "t", role) < 0)
         return -1;
-    if (count == 0)
-        return FAIL(err, E_FIELD_INVALID,
-                    "no such role: it is one of viewer, developer, tester, ops, admin");
-    return 0;
+    if (count > 0)
+        return 0;
+    if (store_query(core->store, &q, err, "SELECT DISTINCT role FROM role_right ORDER BY role",
+                    "") < 0 ||
+        access_join_names(&q, &names, err) < 0)
+        return -1;
+    return FAIL(err, E_FIELD_INVALID, "no such role: it is one of %s", names.data);
 }
 
 int access_grant_put(struct core *core, int64_t person_id, const char *role, int64_t app_id,
@@ -32,9 +37,12 @@ int access_grant_put(struct core *core, int64_t person_id, const char *role, int
 
 int access_keep_admin(struct core *core, const struct person *by, struct err *err)
 {
+    return by->id == 0 ? 0 : access_admin_left(core, err);
+}
+
+int access_admin_left(struct core *core, struct err *err)
+{
     int64_t admins = 0;
-    if (by->id == 0)
-        return 0;
     if (store_one_int(core->store, &admins, err,
                       "SELECT count(*) FROM person_grant g JOIN role_right r ON r.role=g.role"
                       " JOIN person p ON p.id=g.person_id WHERE g.app_id=0 AND g.env_id=0"
@@ -77,14 +85,17 @@ int access_revoke(struct core *core, const struct person *by, const char *name, 
                   int64_t app_id, int64_t env_id, struct err *err)
 {
     int64_t id;
-    if (access_person_find(core, name, &id, err) < 0 || access_role_check(core, role, err) < 0 ||
+    if (access_person_find(core, name, &id, err) < 0 ||
         store_run(core->store, err,
                   "DELETE FROM person_grant WHERE person_id=$1 AND role=$2 AND app_id=$3"
                   " AND env_id=$4",
                   "itii", id, role, app_id, env_id) < 0)
         return -1;
-    if (store_changes(core->store) == 0)
-        return FAIL(err, E_NOT_FOUND, "'%s' has no such grant", name);
+    if (store_changes(core->store) ==
+        0) /* a role that lost its last right can still be taken away */
+        return access_role_check(core, role, err) < 0
+                   ? -1
+                   : FAIL(err, E_NOT_FOUND, "'%s' has no such grant", name);
     if (access_keep_admin(core, by, err) < 0)
         return -1;
     return note_grant(core, by, "grant.removed", name, role, app_id, env_id, err);

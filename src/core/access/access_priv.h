@@ -1,5 +1,6 @@
 /* Inside core/access: random secrets, and people by name. */
 #pragma once
+#include "base/buf.h"
 #include "base/sha.h"
 #include "core/access/access.h"
 
@@ -24,7 +25,11 @@ int access_grant_put(struct core *core, int64_t person_id, const char *role, int
                      int64_t env_id, const char *by, bool *ret_new, struct err *err) MUST_CHECK;
 /* E_STATE_CONFLICT when nobody is left who may administer; root may do even that. */
 int access_keep_admin(struct core *core, const struct person *by, struct err *err) MUST_CHECK;
+/* The same for what root may not do either. */
+int access_admin_left(struct core *core, struct err *err) MUST_CHECK;
 int access_role_check(struct core *core, const char *role, struct err *err) MUST_CHECK;
+/* "developer, tester", from a query of one column; "none". */
+int access_join_names(struct query *q, struct buf *names, struct err *err) MUST_CHECK;
 /* journal_append with subject "user:NAME". */
 int access_note(struct core *core, const char *actor, const char *kind, const char *name,
                 const json_t *data, struct err *err) MUST_CHECK;

@@ -30,6 +30,11 @@ static void set_up(struct core *core, const char *name, struct person *ret_perso
     FINE(access_authenticate(core, str_of(json_text(reply, "token")), ret_person, &err));
 }
 
+static void ignore_commit(void *context, const struct err *error)
+{
+    (void)context, (void)error;
+}
+
 /* A person with a session and perhaps one grant. */
 static void make_person(struct core *core, const char *name, const char *role, int64_t app_id,
                         int64_t env_id, struct person *ret_person)
@@ -173,6 +178,81 @@ TEST(root_may_do_everything)
     OK(access_still_valid(core, &root));
     IS_STR(root.actor, "root");
     IS_STR(rights(core, &zero, APP_SHOP, ENV_PROD), "nnnnnnnnn"); /* a forgotten person is nobody */
+    fixture_close(core);
+}
+
+/* ---- roles ---- */
+
+TEST(a_role_is_changed_and_those_who_hold_it_feel_it)
+{
+    struct err err = ERR_INIT;
+    struct core *core = fixture_open();
+    struct person wang, li;
+    set_up(core, "wang", &wang);
+    make_person(core, "li", "developer", 0, 0, &li);
+    IS_REFUSED(access_check(core, &li, PERMISSION_ROLLBACK, APP_SHOP, ENV_TEST, true, &err),
+               E_DENIED);
+    FINE(access_role_allow(core, &wang, "developer", "test", "rollback", &err));
+    FINE(access_role_allow(core, &wang, "developer", "test", "rollback", &err));
+    FINE(access_check(core, &li, PERMISSION_ROLLBACK, APP_SHOP, ENV_TEST, true, &err));
+    IS_REFUSED(access_check(core, &li, PERMISSION_ROLLBACK, APP_SHOP, ENV_PRE, true, &err),
+               E_DENIED);
+    FINE(access_role_deny(core, &wang, "developer", "test", "rollback", &err));
+    IS_REFUSED(access_role_deny(core, &wang, "developer", "test", "rollback", &err), E_NOT_FOUND);
+    IS_REFUSED(access_check(core, &li, PERMISSION_ROLLBACK, APP_SHOP, ENV_TEST, true, &err),
+               E_DENIED);
+    IS_INT(fixture_count(core, "SELECT count(*) FROM journal WHERE subject='role:developer'"), 2);
+    fixture_run_loop();
+    fixture_close(core);
+}
+
+TEST(roles_are_made_and_given)
+{
+    struct err err = ERR_INIT;
+    struct core *core = fixture_open();
+    struct person wang, li;
+    set_up(core, "wang", &wang);
+    make_person(core, "li", NULL, 0, 0, &li);
+    IS_REFUSED(access_grant(core, &wang, "li", "reviewer", APP_SHOP, 0, &err), E_FIELD_INVALID);
+    OK(strstr(err.text, "admin, developer, ops, tester, viewer"));
+    FINE(access_role_allow(core, &wang, "reviewer", "*", "view", &err));
+    FINE(access_grant(core, &wang, "li", "reviewer", APP_SHOP, 0, &err));
+    FINE(access_check(core, &li, PERMISSION_VIEW, APP_SHOP, ENV_PROD, false, &err));
+    FINE(access_role_deny(core, &wang, "reviewer", "*", "view", &err)); /* its last right */
+    IS_REFUSED(access_check(core, &li, PERMISSION_VIEW, APP_SHOP, ENV_PROD, false, &err),
+               E_NOT_FOUND);
+    FINE(access_revoke(core, &wang, "li", "reviewer", APP_SHOP, 0, &err));
+    IS_REFUSED(access_role_allow(core, &wang, "A b", "*", "view", &err), E_NAME_INVALID);
+    IS_REFUSED(access_role_allow(core, &wang, "reviewer", "*", "person", &err), E_FIELD_INVALID);
+    IS_REFUSED(access_role_allow(core, &wang, "reviewer", "*", "all", &err), E_FIELD_INVALID);
+    IS_REFUSED(access_role_allow(core, &wang, "reviewer", "stage", "view", &err), E_FIELD_INVALID);
+    IS_REFUSED(access_role_allow(core, &wang, "reviewer", "dev", "admin", &err), E_FIELD_INVALID);
+    fixture_run_loop();
+    fixture_close(core);
+}
+
+TEST(somebody_may_always_administer)
+{
+    struct err err = ERR_INIT;
+    struct core *core = fixture_open();
+    struct person wang, root;
+    set_up(core, "wang", &wang);
+    person_root(&root);
+    FINE(store_begin(core->store, &err));
+    FINE(store_savepoint(core->store, &err));
+    IS_REFUSED(access_role_deny(core, &wang, "admin", "*", "admin", &err), E_STATE_CONFLICT);
+    IS_REFUSED(access_role_deny(core, &root, "admin", "*", "admin", &err), E_NOT_FOUND);
+    store_savepoint_end(core->store, false); /* as a turn does with what fails */
+    FINE(store_savepoint(core->store, &err));
+    IS_REFUSED(access_role_deny(core, &root, "admin", "*", "admin", &err), E_STATE_CONFLICT);
+    store_savepoint_end(core->store, false);
+    FINE(access_check(core, &wang, PERMISSION_ADMIN, 0, 0, true, &err));
+    FINE(access_role_allow(core, &wang, "ops", "*", "admin", &err));
+    FINE(access_grant(core, &root, "wang", "ops", 0, 0, &err));
+    FINE(access_role_deny(core, &wang, "admin", "*", "admin", &err)); /* another role has it */
+    FINE(access_check(core, &wang, PERMISSION_ADMIN, 0, 0, true, &err));
+    store_commit(core->store, ignore_commit, NULL);
+    fixture_run_loop();
     fixture_close(core);
 }
 

@@ -209,6 +209,48 @@ json_t *api_page(json_t *rows, const char *key, int64_t limit)
     return page;
 }
 
+static char *row_name(const json_t *row, const char *owner)
+{
+    const char *name = json_text_or(row, "name", "");
+    return owner ? mem_format("%s/%s", json_text_or(row, owner, ""), name) : mem_strdup(name);
+}
+
+/* The first row behind the named one; that may be gone from a list in the order of names. */
+static size_t row_behind(const json_t *rows, const char *owner, const char *after)
+{
+    size_t i, behind = json_array_size(rows);
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        AUTO_FREE char *name = row_name(row, owner);
+        if (text_is(name, after))
+            return i + 1;
+        if (strcmp(name, after) > 0 && i < behind)
+            behind = i;
+    }
+    return behind;
+}
+
+int api_page_by_name(struct api_call *call, json_t *rows, const char *owner, struct err *err)
+{
+    AUTO_JSON *all = rows;
+    AUTO_FREE char *after = NULL;
+    int64_t limit = 0;
+    if (api_query_text(call, "after", &after, err) < 0 ||
+        api_query_int(call, "limit", 1, 1000, 100, &limit, err) < 0)
+        return -1;
+    json_t *items = json_array();
+    size_t count = json_array_size(all);
+    size_t i = after && *after ? row_behind(all, owner, after) : 0;
+    for (; i < count && json_array_size(items) < (size_t)limit; i++)
+        json_push(items, json_incref(json_array_get(all, i)));
+    AUTO_FREE char *next = i < count ? row_name(json_array_get(all, i - 1), owner) : NULL;
+    call->reply = json_object();
+    json_put(call->reply, "items", items);
+    json_put_text(call->reply, "next", next);
+    return 0;
+}
+
 /* ---- matching ---- */
 
 /* One pattern segment against one raw segment: a literal must be equal byte for byte; a parameter

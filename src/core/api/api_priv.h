@@ -83,6 +83,11 @@ int api_query_page(const struct api_call *call, int64_t *ret_after, int64_t *ret
                    struct err *err) MUST_CHECK;
 /* {"items": rows, "next": key of the last row or null}; takes rows. */
 json_t *api_page(json_t *rows, const char *key, int64_t limit);
+/* The same of a list that is whole and has names: the rows behind the one that `after` of the query
+ * names, `limit` of them. owner (NULL: none): a row is named "OWNER/NAME". Sets the reply; takes
+ * rows. */
+int api_page_by_name(struct api_call *call, json_t *rows, const char *owner,
+                     struct err *err) MUST_CHECK;
 /* Run fn within an input and answer with call->reply (or the error): for handlers that asked
  * another role first. Drops the caller's reference. */
 void api_finish_input(struct api_call *call,

@@ -15,6 +15,8 @@ API_HANDLER(api_user_remove);
 API_HANDLER(api_grants);
 API_HANDLER(api_grant_add);
 API_HANDLER(api_grant_remove);
+API_HANDLER(api_role_allow);
+API_HANDLER(api_role_deny);
 API_HANDLER(api_tokens);
 API_HANDLER(api_token_add);
 API_HANDLER(api_token_remove);

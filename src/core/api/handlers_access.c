@@ -127,8 +127,7 @@ API_HANDLER(api_users)
     json_t *rows = NULL;
     if (access_person_list(call->core, &rows, err) < 0)
         return -1;
-    call->reply = api_page(rows, "name", 100000);
-    return 0;
+    return api_page_by_name(call, rows, NULL, err);
 }
 
 /* Where others reach this API: by its name at the edge, once the installation has a domain. */
@@ -217,6 +216,24 @@ API_HANDLER(api_grant_remove)
                          json_text(call->body, "role"), app_id, env_id, err);
 }
 
+/* ---- roles ---- */
+
+API_HANDLER(api_role_allow)
+{
+    call->reply = json_object();
+    return access_role_allow(call->core, &call->who, api_param(call, "role"),
+                             json_text_or(call->body, "env", "*"),
+                             json_text(call->body, "permission"), err);
+}
+
+API_HANDLER(api_role_deny)
+{
+    call->reply = json_object();
+    return access_role_deny(call->core, &call->who, api_param(call, "role"),
+                            json_text_or(call->body, "env", "*"),
+                            json_text(call->body, "permission"), err);
+}
+
 /* ---- tokens ---- */
 
 API_HANDLER(api_tokens)
@@ -224,8 +241,7 @@ API_HANDLER(api_tokens)
     json_t *rows = NULL;
     if (access_token_list(call->core, &call->who, &rows, err) < 0)
         return -1;
-    call->reply = api_page(rows, "name", 100000);
-    return 0;
+    return api_page_by_name(call, rows, "user", err);
 }
 
 API_HANDLER(api_token_add)

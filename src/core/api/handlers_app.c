@@ -18,15 +18,14 @@ API_HANDLER(api_envs)
     json_t *rows = NULL;
     if (env_list(call->core, &rows, err) < 0)
         return -1;
-    call->reply = api_page(rows, "name", 100000);
-    return 0;
+    return api_page_by_name(call, rows, NULL, err);
 }
 
 API_HANDLER(api_env_add)
 {
     call->reply = json_object();
     return env_create(call->core, &call->who, json_text(call->body, "name"),
-                      json_int(call->body, "position", 50), err);
+                      json_int(call->body, "position", 50), json_text(call->body, "like"), err);
 }
 
 static bool may_view(struct api_call *call, int64_t app_id, int64_t env_id)
@@ -50,8 +49,7 @@ API_HANDLER(api_apps)
         if (may_view(call, json_int(row, "id", 0), 0))
             json_push(visible, json_incref(row));
     }
-    call->reply = api_page(visible, "name", 100000);
-    return 0;
+    return api_page_by_name(call, visible, NULL, err);
 }
 
 static json_t *app_json(const struct api_call *call, const struct app *app)
@@ -176,23 +174,29 @@ static void on_branches(void *context, json_t *ok, const struct err *error)
     json_put_text(reply, "trunk", call->app.trunk);
     json_put(reply, "items", items);
     json_put_bool(reply, "more", json_bool(ok, "more", false));
+    json_put_text(reply, "next", json_text(ok, "next"));
     api_reply(call, 200, reply);
 }
 
 API_HANDLER(api_branches)
 {
     AUTO_FREE char *match = NULL;
-    int64_t after = 0;
+    AUTO_FREE char *after = NULL;
     int64_t limit = 0;
     if (api_query_text(call, "match", &match, err) < 0 ||
-        api_query_page(call, &after, &limit, err) < 0)
+        api_query_text(call, "after", &after, err) < 0 ||
+        api_query_int(call, "limit", 1, 1000, 100, &limit, err) < 0)
         return -1;
+    if (after && strlen(after) > 250)
+        return FAIL(err, E_FIELD_INVALID, "'after' is not the 'next' of a page");
     json_t *args = json_object();
     json_put_text(args, "app", call->app.name);
     json_put_text(args, "trunk", call->app.trunk);
     json_put_int(args, "limit", limit);
     if (match && *match)
         json_put_text(args, "match", match);
+    if (after)
+        json_put_text(args, "after", after);
     link_call(call->core->courier, "branch.list", args, COURIER_MS, on_branches, api_ref(call));
     return API_LATER;
 }
@@ -469,8 +473,7 @@ API_HANDLER(api_secrets)
     json_t *rows = NULL;
     if (secret_list(call->core, call->ae.id, &rows, err) < 0)
         return -1;
-    call->reply = api_page(rows, "name", 100000);
-    return 0;
+    return api_page_by_name(call, rows, NULL, err);
 }
 
 static int secret_kind_of(const char *text, enum secret_kind *ret_kind, struct err *err)

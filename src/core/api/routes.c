@@ -20,7 +20,10 @@ static const struct json_field token_fields[] = {
     WIRE_TEXT("name", 100), WIRE_INT_OPTIONAL("days", 1, 3650), WIRE_BOOL_OPTIONAL("read_only"),
     WIRE_TEXT_OPTIONAL("app", 100)};
 static const struct json_field env_fields[] = {WIRE_TEXT("name", 300),
-                                               WIRE_INT_OPTIONAL("position", 0, 100000)};
+                                               WIRE_INT_OPTIONAL("position", 0, 100000),
+                                               WIRE_TEXT_OPTIONAL("like", 100)};
+static const struct json_field right_fields[] = {WIRE_TEXT("permission", 40),
+                                                 WIRE_TEXT_OPTIONAL("env", 100)};
 static const struct json_field app_fields[] = {{"name", JSON_FIELD_STRING, true, 0, 4096},
                                                WIRE_TEXT_OPTIONAL("trunk", 1000)};
 static const struct json_field branch_fields[] = {WIRE_TEXT("name", 1000),
@@ -71,6 +74,10 @@ const struct api_route api_routes[] = {
      "give a role"},
     {"DELETE", "/grants", PERMISSION_ADMIN, API_WRITE, api_grant_remove, BODY(grant_fields), 200,
      "take a role away"},
+    {"PUT", "/roles/{role}/rights", PERMISSION_ADMIN, API_WRITE, api_role_allow, BODY(right_fields),
+     200, "a role may do this, in an env or in every one"},
+    {"DELETE", "/roles/{role}/rights", PERMISSION_ADMIN, API_WRITE, api_role_deny,
+     BODY(right_fields), 200, "it may no longer"},
     {"GET", "/tokens", PERMISSION_PERSON, API_READ, api_tokens, NO_BODY_FIELDS, 200, "my tokens"},
     {"POST", "/tokens", PERMISSION_PERSON, API_WRITE, api_token_add, BODY(token_fields), 201,
      "a new token, shown once"},

@@ -236,9 +236,26 @@ int app_list(struct core *core, json_t **ret_rows, struct err *err)
                       "SELECT id, name, trunk, created_at FROM app ORDER BY name", "");
 }
 
-int env_create(struct core *core, const struct person *by, const char *name, int64_t position,
-               struct err *err)
+static int copy_rights(struct core *core, const char *like, const char *name, json_t *data,
+                       struct err *err)
 {
+    int64_t like_id = 0, count = 0;
+    if (!like)
+        return 0;
+    if (env_load(core, like, &like_id, err) < 0)
+        return FAIL(err, E_NOT_FOUND,
+                    "there is no env '%.40s' to be like: 'slipway env ls' lists them", like);
+    if (access_rights_like(core, like, name, &count, err) < 0)
+        return -1;
+    json_put_text(data, "like", like);
+    json_put_int(data, "rights", count);
+    return 0;
+}
+
+int env_create(struct core *core, const struct person *by, const char *name, int64_t position,
+               const char *like, struct err *err)
+{
+    AUTO_JSON *data = json_object();
     if (check_name("env", name, err) < 0)
         return -1;
     int64_t id = 0;
@@ -248,9 +265,9 @@ int env_create(struct core *core, const struct person *by, const char *name, int
         return err_wrap(err, "env '%s'", name);
     if (store_run(core->store, err, "INSERT INTO app_env(app_id, env_id) SELECT id, $1 FROM app",
                   "i", id) < 0 ||
-        refuse_beyond_ranges(core, err) < 0)
+        refuse_beyond_ranges(core, err) < 0 || copy_rights(core, like, name, data, err) < 0)
         return -1;
-    return journal_append(core, by->actor, "env.created", name, 0, NULL, err);
+    return journal_append(core, by->actor, "env.created", name, 0, data, err);
 }
 
 int env_list(struct core *core, json_t **ret_rows, struct err *err)

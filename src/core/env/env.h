@@ -50,8 +50,9 @@ void env_forget_gone(struct core *core);
 /* E_STATE_CONFLICT while the repository of a removed app of that name is still to be deleted. */
 int app_refuse_gone(struct core *core, const char *name, struct err *err) MUST_CHECK;
 int app_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
+/* like (NULL: none): an env of which the rights that name it are copied. */
 int env_create(struct core *core, const struct person *by, const char *name, int64_t position,
-               struct err *err) MUST_CHECK;
+               const char *like, struct err *err) MUST_CHECK;
 int env_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
 
 /* The ticked set, in order: [{"branch","tip","by","at"}]; tip is what was integrated last (null:

@@ -42,7 +42,7 @@ TEST(an_app_has_an_app_env_in_every_env)
     IS_STR(ae.live_slot, "");
     FINE(app_env_load(core, ae.id, &again, &err));
     IS_STR(again.env, "dev");
-    FINE(env_create(core, &root, "stage", 25, &err));
+    FINE(env_create(core, &root, "stage", 25, NULL, &err));
     FINE(app_env_find(core, "shop", "stage", &ae, &err));
     AUTO_JSON *envs = NULL;
     FINE(env_list(core, &envs, &err));
@@ -60,12 +60,12 @@ TEST(names_follow_the_rule)
     struct app app;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         IS_REFUSED(app_create(core, &root, bad[i], "main", &app, &err), E_NAME_INVALID);
-        IS_REFUSED(env_create(core, &root, bad[i], 1, &err), E_NAME_INVALID);
+        IS_REFUSED(env_create(core, &root, bad[i], 1, NULL, &err), E_NAME_INVALID);
     }
     IS_REFUSED(app_create(core, &root, "shop", "--upload-pack=x", &app, &err), E_REF_INVALID);
     new_app(core, "shop", &app);
     IS_REFUSED(app_create(core, &root, "shop", "main", &app, &err), E_EXISTS);
-    IS_REFUSED(env_create(core, &root, "dev", 1, &err), E_EXISTS);
+    IS_REFUSED(env_create(core, &root, "dev", 1, NULL, &err), E_EXISTS);
     fixture_close(core);
 }
 

@@ -22,6 +22,11 @@ struct branch {
     struct distance distance;
     bool known;
 };
+/* Where the last page ended: "SECONDS:NAME". It holds when that branch is gone, too. */
+struct cursor {
+    int64_t seconds;
+    struct str name; /* data NULL: from the start */
+};
 struct listing {
     const char *dir;
     const char *trunk; /* name */
@@ -30,6 +35,7 @@ struct listing {
     struct branch *branches;
     size_t count;
     bool more;
+    struct cursor after;
 };
 
 void git_cache_clear(struct map *cache)
@@ -85,6 +91,53 @@ static bool name_matches(struct str name, const char *match)
     return !match || !*match || memmem(name.data, name.length, match, strlen(match));
 }
 
+/* A commit without a readable date is shown as very old. */
+static int64_t branch_seconds(const struct branch *b)
+{
+    struct err ignored = ERR_INIT;
+    int64_t seconds = 0;
+    return str_to_int(b->at, 0, INT64_MAX / 1000, "date", &seconds, &ignored) < 0 ? 0 : seconds;
+}
+
+static int cursor_read(struct listing *l, const char *text, struct err *err)
+{
+    struct str rest = str_of(text ? text : "");
+    if (rest.length == 0)
+        return 0;
+    struct str seconds = str_cut(&rest, ':');
+    struct err ignored = ERR_INIT;
+    if (!rest.data ||
+        str_to_int(seconds, 0, INT64_MAX / 1000, "after", &l->after.seconds, &ignored) < 0)
+        return FAIL(err, E_FIELD_INVALID, "'after' is not the 'next' of a page");
+    l->after.name = rest;
+    return 0;
+}
+
+static char *cursor_text(const struct branch *b)
+{
+    return mem_format("%lld:%.*s", (long long)branch_seconds(b), (int)b->name.length, b->name.data);
+}
+
+static int name_order(struct str a, struct str b)
+{
+    int order = memcmp(a.data, b.data, a.length < b.length ? a.length : b.length);
+    return order ? order : (a.length > b.length) - (a.length < b.length);
+}
+
+/* Trunk stands on the first page, wherever its date would put it. */
+static bool is_behind_cursor(const struct listing *l, const struct branch *b)
+{
+    int64_t seconds = branch_seconds(b);
+    if (!l->after.name.data)
+        return true;
+    if (str_is(b->name, l->trunk))
+        return false;
+    if (str_is(l->after.name, l->trunk))
+        return true;
+    return seconds < l->after.seconds ||
+           (seconds == l->after.seconds && name_order(b->name, l->after.name) > 0);
+}
+
 static void listing_add(struct listing *l, const struct branch *b, size_t limit)
 {
     bool is_trunk = str_is(b->name, l->trunk);
@@ -112,7 +165,7 @@ static void listing_parse(struct listing *l, const char *match, size_t limit)
     while (text.length > 0 && branch_parse(&text, &b)) {
         if (str_is(b.name, l->trunk))
             l->trunk_tip = str_dup(b.tip);
-        if (name_matches(b.name, match))
+        if (name_matches(b.name, match) && is_behind_cursor(l, &b))
             listing_add(l, &b, limit);
     }
 }
@@ -238,16 +291,12 @@ static int distances(struct listing *l, const struct git_ask *ask, struct err *e
 
 static json_t *branch_json(const struct branch *b)
 {
-    struct err ignored = ERR_INIT;
-    int64_t seconds = 0;
-    if (str_to_int(b->at, 0, INT64_MAX / 1000, "date", &seconds, &ignored) < 0)
-        seconds = 0; /* a commit without a readable date is shown as very old */
     json_t *row = json_object();
     json_put_str(row, "name", b->name);
     json_put_str(row, "tip", b->tip);
     json_put_str(row, "author", b->author);
     json_put_str(row, "email", b->email);
-    json_put_int(row, "at", seconds * 1000);
+    json_put_int(row, "at", branch_seconds(b) * 1000);
     json_put_str(row, "subject", b->subject);
     json_put_int(row, "ahead", b->distance.ahead);
     json_put_int(row, "behind", b->distance.behind);
@@ -263,6 +312,8 @@ static json_t *listing_json(const struct listing *l)
         json_push(rows, branch_json(&l->branches[i]));
     json_put(reply, "branches", rows);
     json_put_bool(reply, "more", l->more);
+    AUTO_FREE char *next = l->more ? cursor_text(&l->branches[l->count - 1]) : NULL;
+    json_put_text(reply, "next", next);
     return reply;
 }
 
@@ -270,7 +321,8 @@ int git_branch_list(const struct git_ask *ask, json_t **ret_reply, struct err *e
 {
     AUTO_FREE char *dir = NULL;
     struct listing l = {.trunk = json_text(ask->args, "trunk"), .text = BUF_INIT(LIST_TEXT_MAX)};
-    if (repo_open(ask, &dir, err) < 0 || repo_check_branch(l.trunk, err) < 0)
+    if (repo_open(ask, &dir, err) < 0 || repo_check_branch(l.trunk, err) < 0 ||
+        cursor_read(&l, json_text(ask->args, "after"), err) < 0)
         return -1;
     l.dir = dir;
     int result = listing_read(&l, err);
