@@ -53,6 +53,40 @@ static void say_address(struct cli *c)
                      (long long)port);
 }
 
+/* The build that a rollout begins with, when its source was built before. Nice to know: what cannot
+ * be had is left out. */
+static int64_t same_source(struct cli *c, const json_t *rollout)
+{
+    size_t i;
+    json_t *step;
+    json_array_foreach(json_list(rollout, "steps"), i, step)
+    {
+        struct err ignored = ERR_INIT;
+        AUTO_FREE char *path = NULL;
+        AUTO_JSON *build = NULL;
+        AUTO_FREE char *tail =
+            mem_format("/builds/%lld", (long long)json_int(json_dict(step, "args"), "build", 0));
+        if (!text_is(json_text(step, "kind"), "build"))
+            continue;
+        return cli_app_env_path(c, tail, &path, &ignored) == 0 &&
+                       cli_get(c, path, &build, &ignored) == 0
+                   ? json_int(build, "same_as", 0)
+                   : 0;
+    }
+    return 0;
+}
+
+static void say_start(struct cli *c, const char *kind, const json_t *rollout)
+{
+    int64_t same = same_source(c, rollout);
+    (void)printf("%s of r%lld to %s (rollout %lld)", kind,
+                 (long long)json_int(rollout, "release", 0), c->env,
+                 (long long)json_int(rollout, "id", 0));
+    if (same)
+        (void)printf(" (same source as build %lld)", (long long)same);
+    (void)printf("\n");
+}
+
 static int start_rollout(struct cli *c, const char *kind, int64_t release, struct err *err)
 {
     AUTO_FREE char *path = NULL;
@@ -73,8 +107,7 @@ static int start_rollout(struct cli *c, const char *kind, int64_t release, struc
         return 0;
     }
     if (!c->json)
-        (void)printf("%s of r%lld to %s (rollout %lld)\n", kind,
-                     (long long)json_int(rollout, "release", 0), c->env, (long long)id);
+        say_start(c, kind, rollout);
     if (cli_follow_rollout(c, id, err) < 0)
         return -1;
     say_address(c);

@@ -54,6 +54,36 @@ int verb_audit(struct cli *c, struct err *err)
     return 0;
 }
 
+static void add_row(json_t *rows, const char *what, int64_t bytes)
+{
+    json_t *row = json_object();
+    json_put_text(row, "what", what);
+    json_put_int(row, "bytes", bytes);
+    json_push(rows, row);
+}
+
+/* What host counts, and beside it what the others keep. A role that is away says so. */
+static json_t *df_rows(const json_t *reply)
+{
+    json_t *rows = json_deep_copy(json_list(json_dict(reply, "host"), "volumes"));
+    size_t i;
+    json_t *repository;
+    add_row(rows, "store", json_int(reply, "store_bytes", 0));
+    json_array_foreach(json_list(json_dict(reply, "courier"), "repositories"), i, repository)
+    {
+        AUTO_FREE char *what = mem_format("repository %s", json_text_or(repository, "app", "?"));
+        add_row(rows, what, json_int(repository, "bytes", 0));
+    }
+    return rows;
+}
+
+static void say_absent(const json_t *reply, const char *role)
+{
+    const json_t *part = json_dict(reply, role);
+    if (json_text(part, "error"))
+        (void)fprintf(stderr, "%s is left out: %s\n", role, json_text_or(part, "text", "?"));
+}
+
 int verb_df(struct cli *c, struct err *err)
 {
     static const struct cli_column columns[] = {{"WHAT", "what", CLI_TEXT},
@@ -68,9 +98,18 @@ int verb_df(struct cli *c, struct err *err)
         return 0;
     }
     const json_t *host = json_dict(reply, "host");
-    cli_print_table(json_list(host, "volumes"), columns, ARRAY_SIZE(columns));
-    (void)printf("free %lld MB of %lld MB\n", (long long)json_int(host, "free", 0) >> 20,
-                 (long long)json_int(host, "total", 0) >> 20);
+    const json_t *limits = json_dict(reply, "limits");
+    AUTO_JSON *rows = df_rows(reply);
+    cli_print_table(rows, columns, ARRAY_SIZE(columns));
+    if (json_int(host, "total", 0))
+        (void)printf("free %lld MB of %lld MB\n", (long long)json_int(host, "free", 0) >> 20,
+                     (long long)json_int(host, "total", 0) >> 20);
+    (void)printf("builds are refused below %lld MB free; each has a volume of %lld MB at most\n",
+                 (long long)json_int(limits, "disk_reserve", 0) >> 20,
+                 (long long)json_int(limits, "build_volume", 0) >> 20);
+    (void)fflush(stdout);
+    say_absent(reply, "host");
+    say_absent(reply, "courier");
     return 0;
 }
 

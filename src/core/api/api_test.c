@@ -422,6 +422,61 @@ TEST(a_journal_that_was_not_compared_is_not_called_whole)
     close_api();
 }
 
+static void page_of_envs(const char *query, const char *names, const char *next)
+{
+    AUTO_FREE char *path = mem_format("/envs?%s", query);
+    AUTO_ANSWER a = call("GET", path, "");
+    AUTO_BUF found = BUF_INIT(0);
+    size_t i;
+    json_t *row;
+    (void)buf_add_text(&found, "");
+    json_array_foreach(json_list(a.body, "items"), i, row)(void)
+        buf_add_format(&found, "%s ", json_text_or(row, "name", "?"));
+    IS_STR(found.length ? found.data : "", names);
+    IS_STR(json_text_or(a.body, "next", "-"), next);
+}
+
+/* In the order of the list, which is not that of the names. */
+TEST(lists_of_names_have_pages)
+{
+    open_api();
+    page_of_envs("", "dev test pre prod ", "-");
+    page_of_envs("limit=2", "dev test ", "test");
+    page_of_envs("limit=2&after=test", "pre prod ", "-");
+    page_of_envs("after=prod", "", "-");
+    ANSWERS(call("GET", "/users?limit=0", ""), 422, "out_of_range");
+    ANSWERS(call("POST", "/users", "{\"name\":\"ann\"}"), 201, "-");
+    AUTO_ANSWER first = call("GET", "/users?limit=1", ""),
+                second = call("GET", "/users?limit=1&after=ann", ""),
+                gone = call("GET", "/users?after=bob", "");
+    IS_STR(json_text(first.body, "next"), "ann");
+    IS_STR(json_text(json_array_get(json_list(second.body, "items"), 0), "name"), "wang");
+    OK(json_is_null(json_object_get(second.body, "next")));
+    IS_INT(json_array_size(json_list(gone.body, "items")), 1);
+    ANSWERS(call("POST", "/tokens", "{\"name\":\"ci\"}"), 201, "-");
+    AUTO_ANSWER tokens = call("GET", "/tokens?limit=1", ""),
+                rest = call("GET", "/tokens?limit=5&after=wang/ci", "");
+    IS_STR(json_text(tokens.body, "next"), "wang/ci");
+    IS_INT(json_array_size(json_list(rest.body, "items")), 1);
+    close_api();
+}
+
+#ifdef SLIPWAY_FAILPOINTS
+/* Nobody's fault is armed here in another's place. */
+TEST(a_fault_is_armed_in_the_role_that_is_named)
+{
+    open_api();
+    ANSWERS(call("POST", "/debug/fault", "{\"role\":\"courier\",\"point\":\"x\"}"), 422,
+            "field_invalid");
+    ANSWERS(
+        call("POST", "/debug/fault", "{\"role\":\"signals\",\"point\":\"store.commit.before\"}"),
+        422, "field_invalid");
+    ANSWERS(call("POST", "/debug/fault", "{\"role\":\"core\",\"point\":\"x\",\"nth\":0}"), 200,
+            "-");
+    close_api();
+}
+#endif
+
 /* ---- strangers ---- */
 
 static struct answer login_from(const char *address, const char *name)

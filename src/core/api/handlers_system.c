@@ -10,6 +10,7 @@
 #include "core/journal/journal.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
+#include "wire/settings.h"
 
 #define HOST_MS 30000
 #define DOCTOR_MS 8000 /* who waits for it wants to know why */
@@ -153,6 +154,10 @@ API_HANDLER(api_df)
 {
     struct gather *g = gather_new(call);
     (void)err;
+    json_t *limits = json_object();
+    json_put_int(limits, "disk_reserve", call->core->settings->disk_reserve);
+    json_put_int(limits, "build_volume", call->core->settings->build_volume);
+    json_put(g->reply, "limits", limits);
     json_put_int(g->reply, "store_bytes", store_size(call->core->store));
     ask(g, "host", call->core->host, "df");
     ask(g, "courier", call->core->courier, "df");
@@ -259,8 +264,12 @@ API_HANDLER(api_fault)
 {
 #ifdef SLIPWAY_FAILPOINTS
     const char *point = json_text(call->body, "point");
+    const char *role = json_text_or(call->body, "role", "");
     int64_t nth = json_int(call->body, "nth", 1);
-    if (text_is(json_text(call->body, "role"), "host")) {
+    if (!text_is(role, "core") && !text_is(role, "host"))
+        return FAIL(err, E_FIELD_INVALID,
+                    "'role' is core or host: start the others with SLIPWAY_FAULT instead");
+    if (text_is(role, "host")) {
         json_t *args = json_object();
         json_put_text(args, "point", point);
         json_put_int(args, "nth", nth);

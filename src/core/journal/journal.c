@@ -177,23 +177,35 @@ int journal_append(struct core *core, const char *actor, const char *kind, const
     return 0;
 }
 
-int journal_list(struct core *core, int64_t after, int64_t limit, bool newest,
-                 const char *subject_prefix, json_t **ret_rows, struct err *err)
+/* Texts compare by their bytes: what begins with "shop." lies between "shop." and "shop/". */
+static void bounds_below(const char *subject, char **ret_low, char **ret_high)
 {
-    AUTO_FREE char *low = mem_strdup(subject_prefix ? subject_prefix : "");
-    AUTO_FREE char *high = mem_format("%s\x7f", low);
+    size_t length = strlen(subject);
+    bool open = length && (subject[length - 1] == ':' || subject[length - 1] == '.');
+    char *low = open ? mem_strdup(subject) : mem_format("%s.", subject);
+    char *high = mem_strdup(low);
+    high[strlen(high) - 1]++;
+    *ret_low = low;
+    *ret_high = high;
+}
+
+int journal_list(struct core *core, int64_t after, int64_t limit, bool newest, const char *subject,
+                 json_t **ret_rows, struct err *err)
+{
+    AUTO_FREE char *low = NULL, *high = NULL;
+    const char *wanted = subject ? subject : "";
+    bounds_below(wanted, &low, &high);
 #define COLUMNS                                                                                    \
     "SELECT seq, at, actor, kind, subject, app_env_id, data AS data_json, hash FROM journal "
+#define OF_SUBJECT "AND ($3='' OR subject=$3 OR (subject>=$4 AND subject<$5)) "
     if (newest)
         return store_rows(core->store, ret_rows, err,
-                          COLUMNS "WHERE ($1 = 0 OR seq < $1) AND ($3 = '' OR (subject >= $3 AND "
-                                  "subject < $4)) ORDER BY seq DESC LIMIT $2",
-                          "iitt", after, limit, low, high);
-    return store_rows(
-        core->store, ret_rows, err,
-        COLUMNS
-        "WHERE seq > $1 AND ($3 = '' OR (subject >= $3 AND subject < $4)) ORDER BY seq LIMIT $2",
-        "iitt", after, limit, low, high);
+                          COLUMNS "WHERE ($1=0 OR seq<$1) " OF_SUBJECT "ORDER BY seq DESC LIMIT $2",
+                          "iittt", after, limit, wanted, low, high);
+    return store_rows(core->store, ret_rows, err,
+                      COLUMNS "WHERE seq>$1 " OF_SUBJECT "ORDER BY seq LIMIT $2", "iittt", after,
+                      limit, wanted, low, high);
+#undef OF_SUBJECT
 #undef COLUMNS
 }
 

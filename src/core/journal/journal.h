@@ -16,9 +16,10 @@ int journal_append(struct core *core, const char *actor, const char *kind, const
 /* Send the head to host again: it was away and may have missed the last ones. */
 void journal_tell_head(struct core *core);
 /* Rows after `after`, at most `limit`; newest first when `newest`.
- * {"seq","at","actor","kind","subject","data","hash"} */
-int journal_list(struct core *core, int64_t after, int64_t limit, bool newest,
-                 const char *subject_prefix, json_t **ret_rows, struct err *err) MUST_CHECK;
+ * {"seq","at","actor","kind","subject","data","hash"}. subject (NULL: all): that one and what lies
+ * below it: "shop" is shop and shop.prod, not shop2; "user:" is everybody. */
+int journal_list(struct core *core, int64_t after, int64_t limit, bool newest, const char *subject,
+                 json_t **ret_rows, struct err *err) MUST_CHECK;
 /* Walk the whole chain against all heads that host keeps: `heads_fd` is a file of lines "SEQ HASH"
  * (-1: none to compare). Reply {"ok", "rows", "head", "heads": how many were compared, "first_bad":
  * seq or null, "text"}. */

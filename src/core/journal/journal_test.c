@@ -105,6 +105,47 @@ TEST(rows_are_listed_and_verified)
     fixture_close(core);
 }
 
+struct naming {
+    struct core *core;
+    const char *subject;
+};
+
+static int append_subject(void *context, struct err *err)
+{
+    const struct naming *n = context;
+    return journal_append(n->core, "root", "thing.named", n->subject, 0, NULL, err);
+}
+
+static int64_t count_of(struct core *core, const char *subject, bool newest)
+{
+    struct err err = ERR_INIT;
+    AUTO_JSON *rows = NULL;
+    FINE(journal_list(core, 0, 100, newest, subject, &rows, &err));
+    return (int64_t)json_array_size(rows);
+}
+
+TEST(a_subject_is_itself_and_what_lies_below_it)
+{
+    static const char *const subjects[] = {"shop",      "shop.dev", "shop.店",   "shop2",
+                                           "shop-blog", "shop店",   "user:wang", "user:wang2"};
+    struct err err = ERR_INIT;
+    struct core *core = fixture_open();
+    for (size_t i = 0; i < ARRAY_SIZE(subjects); i++)
+        FINE(tick_input(core->tick, "test", append_subject, &(struct naming){core, subjects[i]},
+                        &err));
+    for (int newest = 0; newest < 2; newest++) {
+        IS_INT(count_of(core, "shop", newest), 3);
+        IS_INT(count_of(core, "shop.", newest), 2);
+        IS_INT(count_of(core, "shop.dev", newest), 1);
+        IS_INT(count_of(core, "user:", newest), 2);
+        IS_INT(count_of(core, "user:wang", newest), 1);
+        IS_INT(count_of(core, "sho", newest), 0);
+        IS_INT(count_of(core, "", newest), 8);
+        IS_INT(count_of(core, NULL, newest), 8);
+    }
+    fixture_close(core);
+}
+
 TEST(an_empty_journal_is_good)
 {
     struct core *core = fixture_open();
