@@ -123,6 +123,14 @@ test('a new env is like another, and roles are changed at the command line', asy
         [['role.denied', 'root', 'tick', 'stage'], ['role.allowed', 'root', 'deploy', 'stage'], ['role.allowed', 'root', 'tick', 'stage']]);
 });
 
+test('deploy and promote say when their source was built before; df says what fills the disk', async () => {
+    assert.doesNotMatch(await p.cli.ok('deploy', '-a', 'web', '-e', 'dev'), /same source/);
+    assert.match(await p.cli.ok('deploy', '-a', 'web', '-e', 'dev'), /^deploy of r2 to dev \(rollout \d+\) \(same source as build 1\)$/m);
+    const df = await p.cli.ok('df');
+    for (const row of [/^store +\d{4,} /m, /^repository web +\d{3,} /m, /^free \d+ MB of \d+ MB$/m, /^builds are refused below 256 MB free; each has a volume of 1024 MB at most$/m])
+        assert.match(df, row);
+});
+
 test('the journal names who pushed, who made and deleted branches, and who signed out', async () => {
     const person = await p.person('li', 'ops');
     assert.equal((await web.pushAs(person.token, ['main:refs/heads/of-li'])).code, 0);
