@@ -156,6 +156,7 @@ struct http_connection {
     int64_t last_write_ms;
 };
 #define HTTP_OUTPUT_LOW (256u << 10)
+#define HTTP_EVENTS_LOW (64u << 10) /* of event streams */
 
 enum http_sink { SINK_NONE, SINK_COLLECT, SINK_STREAM, SINK_DISCARD };
 enum http_answer_state { ANSWER_NONE, ANSWER_STREAMING, ANSWER_ENDED };

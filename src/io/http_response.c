@@ -95,11 +95,16 @@ size_t http_queued(const struct http_connection *c)
     return uv_stream_get_write_queue_size(&c->socket.stream);
 }
 
+static size_t low_mark(const struct http_request *r)
+{
+    return r->events ? HTTP_EVENTS_LOW : HTTP_OUTPUT_LOW;
+}
+
 /* The owner may write again; it may also break everything, but frees nothing. */
 static void tell_drained(struct http_connection *c)
 {
     struct http_request *r = c->request;
-    if (!r || !r->above || http_queued(c) > HTTP_OUTPUT_LOW)
+    if (!r || !r->above || http_queued(c) > low_mark(r))
         return;
     r->above = false;
     if (r->on_drain && r->answer == ANSWER_STREAMING)
@@ -146,7 +151,7 @@ static void send_rest(struct http_connection *c, const uv_buf_t *parts, unsigned
     if (uv_write(&w->request, &c->socket.stream, &rest, 1, written) < 0) {
         free(w);
         break_soon(c);
-    } else if (c->request && http_queued(c) > HTTP_OUTPUT_LOW) {
+    } else if (c->request && http_queued(c) > low_mark(c->request)) {
         c->request->above = true;
     }
 }

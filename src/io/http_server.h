@@ -93,11 +93,11 @@ enum http_begin_flags { HTTP_BEGIN_CHUNKED = 0, HTTP_BEGIN_LENGTH = 1, HTTP_BEGI
 /* Streamed: LENGTH uses `length`; EVENTS is a text/event-stream that is pinged every 15 s. */
 void http_begin(struct http_request *r, int status, const char *const *headers,
                 enum http_begin_flags flags, int64_t length);
-/* Queue bytes (copied). Returns the bytes queued now: above 1 MiB a polite caller waits for
- * on_drain; past 64 MiB the connection is broken. */
+/* Queue bytes (copied). Returns the bytes queued now: above 1 MiB (events: 128 KiB) a polite caller
+ * waits for on_drain; past 64 MiB (events: stream_queue_max) the connection is broken. */
 size_t http_write(struct http_request *r, struct str data);
 void http_on_drain(struct http_request *r,
-                   void (*fn)(struct http_request *r)); /* below 256 KiB again */
+                   void (*fn)(struct http_request *r)); /* below 256 KiB again (events: 64 KiB) */
 void http_end(struct http_request *r);
 /* Break the connection (soon, on_close follows): a streamed response that cannot be completed. */
 void http_abort(struct http_request *r);

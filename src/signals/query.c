@@ -1,8 +1,9 @@
 /* See query.h.
  *
- * A follower is a cursor (the number of the last line it got): whenever its app-env got something,
- * it is sent what the ring holds beyond it. So a slow reader costs nothing but the lines that left
- * the ring meanwhile, whose number it is told. */
+ * A follower is a cursor (the number and the place of the last line it got) and the word of its
+ * asker that it has room. It is sent one batch of what the ring holds beyond the cursor, oldest
+ * first, and the next one when the asker wants more. So a slow reader costs nothing but the lines
+ * that left the ring meanwhile, whose number it is told. */
 #include "signals/query.h"
 #include "base/buf.h"
 #include "base/check.h"
@@ -19,8 +20,10 @@
 #define REPLY_BYTES (4u << 20)
 #define SECONDS_MOST 7000 /* of one message, over all app-envs */
 #define FLUSH_MS 30
-#define QUEUED_MOST (2u << 20)
+#define FOLLOW_LINES 2000 /* of one batch of a follower */
+#define FOLLOW_BYTES (256u << 10)
 #define FOLLOWERS_MAX 1000
+#define WAIT_MS 2000 /* that long a burst waits for its follower */
 
 enum query_kind { QUERY_LINES, QUERY_REQUESTS };
 struct query {
@@ -31,6 +34,7 @@ struct query {
     int64_t release; /* 0: any */
     int64_t since_ms;
     int64_t after;
+    int64_t before; /* 0: up to the newest */
     size_t limit;
 };
 struct follower {
@@ -38,6 +42,11 @@ struct follower {
     struct channel *channel;
     struct ticket *ticket;
     int64_t number; /* the asker's */
+    int64_t
+        place;  /* in its ring, of the entry after the last that was looked at; -1: no ring yet */
+    bool wants; /* the asker has room for a batch */
+    int64_t behind_ms; /* since when it is far behind; 0: it is not */
+    bool missed;       /* an unknown number of lines went before it began */
     struct query query;
 };
 static struct follower *followers;
@@ -61,7 +70,8 @@ static void query_init(struct query *q, enum query_kind kind, const json_t *args
     q->release = json_int(args, "release", 0);
     q->since_ms = json_int(args, "since", 0);
     q->after = json_int(args, "after", 0);
-    q->limit = (size_t)(limit > most ? most : limit);
+    q->before = json_int(args, "before", 0);
+    q->limit = (size_t)(limit > most && !json_int(args, "follow", 0) ? most : limit);
 }
 
 static void query_done(struct query *q)
@@ -158,7 +168,7 @@ static void found_walk(struct found *f, const struct query *q, const struct ring
 {
     const struct ring_entry *e;
     struct ring_cursor cursor = ring_seek(ring, q->after);
-    while ((e = ring_next(ring, &cursor))) {
+    while ((e = ring_next(ring, &cursor)) && (!q->before || e->seq < q->before)) {
         f->last_seq = e->seq;
         if (query_matches(q, e))
             f->entries[f->count++ % f->capacity] = e;
@@ -181,7 +191,7 @@ static size_t found_fitting(const struct found *f)
     return fit;
 }
 
-/* {"lines", "next"} of what stands beyond q->after. */
+/* {"lines", "next", "more"} of what stands beyond q->after; more: older ones were left out. */
 static json_t *query_run(const struct query *q)
 {
     json_t *answer = json_object();
@@ -192,11 +202,13 @@ static json_t *query_run(const struct query *q)
     if (ring)
         found_walk(&f, q, ring);
     size_t have = f.count > f.capacity ? f.capacity : f.count;
-    for (size_t i = have - found_fitting(&f); i < have; i++)
+    size_t fitting = found_fitting(&f);
+    for (size_t i = have - fitting; i < have; i++)
         json_push(lines, line_json(q, found_at(&f, i)));
     free(f.entries);
     json_put(answer, "lines", lines);
     json_put_int(answer, "next", f.last_seq);
+    json_put_bool(answer, "more", f.count > fitting);
     return answer;
 }
 
@@ -213,6 +225,29 @@ size_t query_follower_count(void)
     for (const struct follower *f = followers; f; f = f->next)
         count++;
     return count;
+}
+
+/* Half a ring or more stands before its cursor. */
+static bool follower_is_far(const struct follower *f, const struct ring *ring)
+{
+    return f->place >= 0 && ring->bytes > ring->ceiling / 2 &&
+           (ring->added - f->place) * 2 > ring->added - ring->dropped;
+}
+
+bool query_is_behind(const struct app_env *a)
+{
+    int64_t now_ms = clock_mono_ms(clock_system());
+    bool behind = false;
+    for (struct follower *f = followers; f; f = f->next) {
+        if (query_ring(&f->query) != &a->lines)
+            continue;
+        if (!follower_is_far(f, &a->lines))
+            f->behind_ms = 0;
+        else if (!f->behind_ms)
+            f->behind_ms = now_ms;
+        behind |= f->behind_ms && now_ms - f->behind_ms < WAIT_MS;
+    }
+    return behind;
 }
 
 static void follower_free(struct follower *f)
@@ -237,18 +272,72 @@ static void followers_end(const struct channel *channel, int64_t number)
     }
 }
 
+/* The cursor of a new follower: after the number it names, or before the newest `limit` lines. */
+static void follower_place(struct follower *f, const struct ring *ring)
+{
+    struct query *q = &f->query;
+    f->missed = q->after && ring_seq_is_ours(q->after) && q->after < ring->dropped_seq;
+    if (!q->after) {
+        struct found found = {.capacity = q->limit ? q->limit : 1, .last_seq = 0};
+        found.entries = mem_array(found.capacity, sizeof(struct ring_entry *));
+        found_walk(&found, q, ring);
+        q->after = found.count ? found_at(&found, 0)->seq - 1 : found.last_seq;
+        free(found.entries);
+    }
+    struct ring_cursor cursor = ring_seek(ring, q->after);
+    f->place = ring->added;
+    while (ring_next(ring, &cursor))
+        f->place--;
+}
+
+/* How many lines went unseen; the cursor moves over them. */
+static int64_t follower_lost(struct follower *f, const struct ring *ring)
+{
+    int64_t lost = ring->dropped > f->place ? ring->dropped - f->place : 0;
+    f->place += lost;
+    return lost;
+}
+
+/* The next lines, oldest first; the cursor moves over all that was looked at. */
+static json_t *follower_lines(struct follower *f, const struct ring *ring)
+{
+    const struct ring_entry *e;
+    json_t *lines = json_array();
+    size_t bytes = 0;
+    struct ring_cursor cursor = ring_seek(ring, f->query.after);
+    while (json_array_size(lines) < FOLLOW_LINES && bytes < FOLLOW_BYTES &&
+           (e = ring_next(ring, &cursor))) {
+        f->query.after = e->seq;
+        f->place++;
+        if (!query_matches(&f->query, e))
+            continue;
+        bytes += e->size;
+        json_push(lines, line_json(&f->query, e));
+    }
+    return lines;
+}
+
 static void follower_serve(struct follower *f)
 {
     const struct ring *ring = query_ring(&f->query);
-    if (!ring || ring->last_seq <= f->query.after || channel_queued(f->channel) > QUEUED_MOST)
+    if (!ring || !f->wants)
         return;
-    json_t *answer = query_run(&f->query);
-    f->query.after = json_int(answer, "next", f->query.after);
-    f->query.limit = f->query.kind == QUERY_LINES ? LINES_MOST : REQUESTS_MOST;
-    if (json_array_size(json_list(answer, "lines")) > 0)
-        ticket_event(f->ticket, "lines", answer);
-    else
-        json_decref(answer);
+    if (f->place < 0)
+        follower_place(f, ring);
+    int64_t lost = follower_lost(f, ring);
+    json_t *lines = follower_lines(f, ring);
+    if (json_array_size(lines) == 0 && !lost && !f->missed) {
+        json_decref(lines);
+        return;
+    }
+    json_t *batch = json_object();
+    json_put(batch, "lines", lines);
+    if (f->missed)
+        json_put(batch, "lost", json_null()); /* there is no telling how many */
+    else if (lost)
+        json_put_int(batch, "lost", lost);
+    f->missed = f->wants = false;
+    ticket_event(f->ticket, "lines", batch);
 }
 
 static void flush_now(void *context)
@@ -279,7 +368,10 @@ static void follow_start(struct message *m, struct query *q, int64_t number)
         return;
     }
     struct follower *f = mem_alloc(sizeof(*f));
-    *f = (struct follower){.next = followers, .channel = m->channel, .number = number, .query = *q};
+    *f = (struct follower){.next = followers, .channel = m->channel, .number = number};
+    f->query = *q;
+    f->place = -1;
+    f->wants = true;
     f->ticket = message_ticket(m);
     followers = f;
     follower_serve(f);
@@ -309,6 +401,20 @@ void query_verb_requests(void *context, struct message *m)
 {
     (void)context;
     query_ask(m, QUERY_REQUESTS);
+}
+
+/* The asker has room for one batch more. */
+void query_verb_more(void *context, struct message *m)
+{
+    int64_t number = json_int(m->args, "follow", 0);
+    (void)context;
+    message_ok(m, NULL);
+    for (struct follower *f = followers; f; f = f->next) {
+        if (f->channel != m->channel || f->number != number)
+            continue;
+        f->wants = true;
+        follower_serve(f);
+    }
 }
 
 void query_verb_cancel(void *context, struct message *m)
@@ -368,13 +474,27 @@ static json_t *releases_json(const struct app_env *a, int64_t from_s, int64_t to
     return releases;
 }
 
+static json_t *sum_json(const struct series *s, int64_t from_s, int64_t to_s)
+{
+    json_t *value = json_object();
+    struct series_second sum = series_sum(s, from_s, to_s);
+    json_put_int(value, "requests", sum.requests);
+    json_put_int(value, "errors", sum.errors);
+    json_put_int(value, "us_sum", (int64_t)sum.us_sum);
+    json_put_int(value, "us_max", sum.us_max);
+    return value;
+}
+
+/* The sums are of the whole time; of the single seconds the newest, as many as a message holds. */
 static json_t *top_json(const struct app_env *a, int64_t from_s, int64_t to_s, size_t most)
 {
     json_t *value = json_object();
-    if (to_s - from_s >= (int64_t)most) /* the newest count */
-        from_s = to_s - (int64_t)most + 1;
-    json_put(value, "seconds", seconds_json(&a->series, from_s, to_s, most));
+    json_put(value, "sum", sum_json(&a->series, from_s, to_s));
     json_put(value, "releases", releases_json(a, from_s, to_s));
+    if (to_s - from_s >= (int64_t)most)
+        from_s = to_s - (int64_t)most + 1;
+    json_put_int(value, "seconds_from", from_s);
+    json_put(value, "seconds", seconds_json(&a->series, from_s, to_s, most));
     return value;
 }
 

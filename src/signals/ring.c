@@ -14,6 +14,7 @@ struct ring_chunk {
 static struct ring *rings; /* with at least one chunk */
 static size_t all_bytes;
 static int64_t seq;
+static int64_t seq_first; /* where this process began */
 
 void ring_init(struct ring *r, size_t ceiling)
 {
@@ -38,6 +39,7 @@ static void chunk_drop(struct ring *r)
     r->bytes -= RING_CHUNK;
     all_bytes -= RING_CHUNK;
     r->dropped += chunk->count;
+    r->dropped_seq = chunk->last_seq;
     free(chunk);
     if (r->first)
         return;
@@ -84,8 +86,13 @@ static struct ring_chunk *chunk_new(struct ring *r)
 int64_t ring_seq_now(void)
 {
     if (!seq)
-        seq = clock_wall_ms(clock_system()) * 1000;
+        seq = seq_first = clock_wall_ms(clock_system()) * 1000;
     return seq;
+}
+
+bool ring_seq_is_ours(int64_t number)
+{
+    return seq_first > 0 && number >= seq_first;
 }
 
 static size_t cut(size_t length, size_t most)
@@ -115,6 +122,7 @@ void ring_add(struct ring *r, const struct ring_new *entry)
         memcpy(e->bytes + name, entry->text.data, text);
     chunk->used += size;
     chunk->count++;
+    r->added++;
     r->last_seq = chunk->last_seq = seq = e->seq;
 }
 

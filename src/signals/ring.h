@@ -29,7 +29,9 @@ struct ring {
     size_t bytes; /* of its chunks */
     size_t ceiling;
     int64_t last_seq;
-    int64_t dropped; /* entries that went */
+    int64_t added;       /* entries that ever came: the place of the next one */
+    int64_t dropped;     /* entries that went: the place of the first that is left */
+    int64_t dropped_seq; /* the number of the last that went */
 };
 void ring_init(struct ring *r, size_t ceiling);
 void ring_done(struct ring *r);
@@ -61,3 +63,5 @@ static inline struct str ring_text(const struct ring_entry *e)
 size_t ring_all_bytes(void);
 /* Numbers go on upwards over restarts: they begin at the wall clock's microseconds. */
 int64_t ring_seq_now(void);
+/* Was that number given by this process? Not those of one before it. */
+bool ring_seq_is_ours(int64_t number);

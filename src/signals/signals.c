@@ -85,6 +85,7 @@ static const struct message_verb verbs[] = {
     {WIRE("log.close", signals_log_close), .handle = verb_log_close},
     {WIRE("logs", signals_logs), .handle = query_verb_logs},
     {WIRE("requests", signals_requests), .handle = query_verb_requests},
+    {WIRE("more", signals_more), .handle = query_verb_more},
     {WIRE("cancel", signals_cancel), .handle = query_verb_cancel},
     {WIRE("logs.cancel", signals_cancel), .handle = query_verb_cancel},
     {WIRE("requests.cancel", signals_cancel), .handle = query_verb_cancel},
@@ -128,7 +129,7 @@ static int signals_run(const struct settings *settings, struct err *err)
     if (settings_uid(settings->user_core, &core, &group, err) < 0)
         return -1;
     (void)loop_get();
-    source_start(query_fresh, query_is_followed);
+    source_start(&(struct source_listener){query_fresh, query_is_followed, query_is_behind});
     request_start(ROLE_FD_SECOND, query_fresh);
     struct channel_listener *listener =
         channel_listen(ROLE_FD_LISTENER, &core, 1, &handlers, channel_opened);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -85,6 +86,9 @@ struct answer {
     json_t *ok;
     size_t events;
     size_t lines;
+    int64_t lost;
+    int64_t last; /* the number in the text of the last line */
+    bool disorder;
 };
 
 static void answered(void *context, json_t *ok, const struct err *error)
@@ -102,6 +106,28 @@ static void got_event(void *context, const char *event, json_t *args)
     OK(text_is(event, "lines"));
     a->events++;
     a->lines += json_array_size(json_list(args, "lines"));
+    a->lost += json_int(args, "lost", 0);
+    size_t i;
+    json_t *line;
+    json_array_foreach(json_list(args, "lines"), i, line)
+    {
+        int64_t number = strtoll(json_text_or(line, "text", ""), NULL, 10);
+        a->disorder |= number && number <= a->last;
+        a->last = number;
+    }
+}
+
+/* Read what a follower is sent, asking for the next batch after each, until it has the line with
+ * that number. */
+static void follow_until(struct role *r, struct answer *a, int64_t number)
+{
+    size_t events = 0;
+    while (a->last < number) {
+        if (a->events > events)
+            channel_notify(r->channel, "more", json_pack("{s:i}", "follow", 9), NULL, 0);
+        events = a->events;
+        (void)uv_run(loop_get(), UV_RUN_ONCE);
+    }
 }
 
 static void ask(struct role *r, const char *verb, json_t *args, int fd, struct answer *a)
@@ -241,6 +267,7 @@ TEST(answers_and_follows_lines)
     ask(&r, "logs", json_pack("{s:s,s:i}", "app_env", "shop.dev", "follow", 9), -1, &follow);
     while (follow.lines < 2)
         (void)uv_run(loop_get(), UV_RUN_ONCE);
+    AUTO_JSON *more = call(&r, "more", json_pack("{s:i}", "follow", 9), -1);
     int64_t start = clock_mono_ms(clock_system());
     dprintf(fd, "2026-11-20T16:50:16.1Z stdout F thr\xff"
                 "ee\n");
@@ -267,6 +294,90 @@ TEST(answers_and_follows_lines)
     json_decref(follow.ok);
     AUTO_JSON *dump = call(&r, "dump", json_object(), -1);
     IS_INT(json_int(json_dict(dump, "dump"), "followers", -1), 0);
+    role_end(&r);
+}
+
+static void write_numbers(int fd, int64_t first, int64_t last)
+{
+    AUTO_BUF text = BUF_INIT(0);
+    for (int64_t i = first; i <= last; i++)
+        (void)buf_add_format(&text, "2026-11-20T16:50:14.1Z stdout F %lld\n", (long long)i);
+    OK(write(fd, text.data, text.length) == (ssize_t)text.length);
+}
+
+TEST(a_burst_reaches_a_follower_whole_and_a_slow_one_is_told_its_loss)
+{
+    struct role r;
+    struct answer follow;
+    role_start(&r);
+    AUTO_FREE char *path = mem_format("%s/burst", tap_dir());
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    AUTO_JSON *opened = call(&r, "log.open",
+                             json_pack("{s:s,s:s,s:i}", "instance", "shop.dev.r42.1", "app_env",
+                                       "shop.dev", "release", 42),
+                             fd);
+    ask(&r, "logs", json_pack("{s:s,s:i}", "app_env", "shop.dev", "follow", 9), -1, &follow);
+    write_numbers(fd, 1, 60000); /* more than the ring holds */
+    follow_until(&r, &follow, 60000);
+    IS_INT(follow.lines, 60000);
+    IS_INT(follow.lost, 0);
+    OK(!follow.disorder);
+    printf("# in %zu batches\n", follow.events);
+    write_numbers(fd, 60001, 200000); /* nobody asks for more: the ring moves on */
+    AUTO_JSON *newest = json_object();
+    while (json_int(newest, "next", 0) == 0 ||
+           !text_is(json_text_or(json_array_get(json_list(newest, "lines"), 0), "text", ""),
+                    "200000")) {
+        json_decref(newest);
+        newest = call(&r, "logs", json_pack("{s:s,s:i}", "app_env", "shop.dev", "limit", 1), -1);
+    }
+    OK(json_bool(newest, "more", false));
+    follow_until(&r, &follow, 200000);
+    OK(follow.lost > 0);
+    IS_INT((int64_t)follow.lines + follow.lost, 200000);
+    OK(!follow.disorder);
+    AUTO_JSON *cancel = call(&r, "cancel", json_pack("{s:i}", "follow", 9), -1);
+    while (!follow.done)
+        (void)uv_run(loop_get(), UV_RUN_ONCE);
+    json_decref(follow.ok);
+    role_end(&r);
+}
+
+TEST(a_follower_resumes_after_a_number)
+{
+    struct role r;
+    struct answer first, second;
+    role_start(&r);
+    AUTO_FREE char *path = mem_format("%s/resume", tap_dir());
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    write_numbers(fd, 1, 3000);
+    AUTO_JSON *opened = call(&r, "log.open",
+                             json_pack("{s:s,s:s,s:i}", "instance", "shop.dev.r42.1", "app_env",
+                                       "shop.dev", "release", 42),
+                             fd);
+    ask(&r, "logs", json_pack("{s:s,s:i,s:i}", "app_env", "shop.dev", "follow", 9, "limit", 2900),
+        -1, &first);
+    follow_until(&r, &first, 3000);
+    IS_INT(first.lines, 2900);
+    AUTO_JSON *page =
+        call(&r, "logs", json_pack("{s:s,s:i}", "app_env", "shop.dev", "limit", 1000), -1);
+    int64_t seq = json_int(json_array_get(json_list(page, "lines"), 0), "seq", 0);
+    AUTO_JSON *older = call(
+        &r, "logs",
+        json_pack("{s:s,s:i,s:I}", "app_env", "shop.dev", "limit", 5, "before", (json_int_t)seq),
+        -1);
+    IS_STR(json_text(json_array_get(json_list(older, "lines"), 4), "text"), "2000");
+    AUTO_JSON *cancel = call(&r, "cancel", json_pack("{s:i}", "follow", 9), -1);
+    ask(&r, "logs",
+        json_pack("{s:s,s:i,s:I}", "app_env", "shop.dev", "follow", 9, "after", (json_int_t)seq),
+        -1, &second);
+    follow_until(&r, &second, 3000);
+    IS_INT(second.lines, 999); /* all of them, whatever the limit */
+    AUTO_JSON *again = call(&r, "cancel", json_pack("{s:i}", "follow", 9), -1);
+    while (!first.done || !second.done)
+        (void)uv_run(loop_get(), UV_RUN_ONCE);
+    json_decref(first.ok);
+    json_decref(second.ok);
     role_end(&r);
 }
 

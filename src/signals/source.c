@@ -10,9 +10,10 @@
 #include "io/loop.h"
 
 #define CHUNK ((size_t)64 << 10)
-#define FILES_MAX 4                /* of one instance: rotated ones that are not read to the end */
-#define TURN_MAX ((size_t)2 << 20) /* bytes of one file in a turn */
+#define FILES_MAX 4 /* of one instance: rotated ones that are not read to the end */
+#define TURN_MAX ((size_t)512 << 10)   /* bytes of one file in a turn: well below a ring */
 #define TAIL_MAX (2 * APP_ENV_LOG_MAX) /* older output would not stay anyway */
+#define BEHIND_MS 10                   /* there is more to read already */
 #define FOLLOWED_MS 100
 #define BUSY_MS 200
 #define QUIET_MS 1000
@@ -39,6 +40,8 @@ static struct {
     struct timer *timer;
     void (*on_fresh)(void);
     bool (*is_followed)(void);
+    bool (*must_wait)(const struct app_env *a);
+    bool behind;      /* a file holds more than was taken in this turn */
     int64_t grown_ms; /* mono */
     char *chunk;
 } self;
@@ -208,19 +211,27 @@ static bool file_look(struct source *s, struct source_file *f)
     struct stat now;
     if (fstat(f->fd, &now) < 0 || now.st_size == f->size)
         return false;
+    if (self.must_wait(s->app_env)) {
+        self.behind = true;
+        return true; /* it has grown, and is read later */
+    }
     if (now.st_size < f->offset) /* somebody emptied it */
         f->offset = 0;
     size_t taken = file_read_on(s, f);
     f->size = taken < TURN_MAX ? now.st_size : f->offset;
+    self.behind |= taken >= TURN_MAX;
     return taken > 0;
 }
 
-/* An older file is done when a newer one is there and nothing is left of it. */
+/* An older file is done when a newer one is there and nothing is left of it; the newer one is read
+ * only then, so that lines keep their order. */
 static bool source_look(struct source *s)
 {
     bool grown = false;
-    for (size_t i = 0; i < s->file_count; i++)
-        grown |= file_look(s, &s->files[i]);
+    for (size_t i = 0; i < s->file_count && !grown; i++) {
+        grown = file_look(s, &s->files[i]);
+        self.behind |= grown && i + 1 < s->file_count;
+    }
     while (s->file_count > 1 && !grown) {
         (void)close(s->files[0].fd);
         s->file_count--;
@@ -240,6 +251,8 @@ static void look_soon(int64_t delay_ms)
 
 static int64_t look_delay(void)
 {
+    if (self.behind)
+        return BEHIND_MS;
     if (self.is_followed())
         return FOLLOWED_MS;
     return clock_mono_ms(clock_system()) - self.grown_ms < QUIET_AFTER_MS ? BUSY_MS : QUIET_MS;
@@ -249,6 +262,7 @@ static void look_all(void *context)
 {
     bool grown = false;
     (void)context;
+    self.behind = false;
     for (size_t i = 0; i < self.sources.count; i++)
         grown |= source_look(self.sources.entries[i].value);
     if (grown) {
@@ -356,10 +370,11 @@ void source_close(const char *instance)
     self.on_fresh();
 }
 
-void source_start(void (*on_fresh)(void), bool (*is_followed)(void))
+void source_start(const struct source_listener *listener)
 {
-    self.on_fresh = on_fresh;
-    self.is_followed = is_followed;
+    self.on_fresh = listener->on_fresh;
+    self.is_followed = listener->is_followed;
+    self.must_wait = listener->must_wait;
     self.chunk = mem_alloc(CHUNK);
     map_init(&self.sources);
 }

@@ -19,7 +19,12 @@ struct source_new {
 /* A file that is followed already is not read again. E_TOO_MANY. */
 int source_open(const struct source_new *n, struct err *err) MUST_CHECK;
 void source_close(const char *instance); /* what is there is read first */
-void source_start(void (*on_fresh)(void), bool (*is_followed)(void));
+struct source_listener {                 /* all are asked; none is NULL */
+    void (*on_fresh)(void);
+    bool (*is_followed)(void);
+    bool (*must_wait)(const struct app_env *a); /* leave what is in its files there for now? */
+};
+void source_start(const struct source_listener *listener);
 void source_stop(void);
 void source_hurry(void); /* somebody begins to follow */
 size_t source_count(void);

@@ -74,10 +74,16 @@ TEST(reads_lines_of_conmon)
     OK(!source_scan(STR(""), &line));
 }
 
+static bool waits(const struct app_env *a)
+{
+    (void)a;
+    return false;
+}
+
 TEST(follows_a_file_and_joins_parts)
 {
     AUTO_CLOSE int fd = file_make("log");
-    source_start(fresh, followed);
+    source_start(&(struct source_listener){fresh, followed, waits});
     put(fd, "2026-11-20T16:50:14.1Z stdout F one\n2026-11-20T16:50:14.1Z stdout P tw");
     OK(follow("shop.dev.r42.1", fd));
     OK(str_is(ring_text(wait_lines(1)), "one"));
@@ -100,7 +106,7 @@ TEST(goes_on_with_the_next_file)
 {
     AUTO_CLOSE int first = file_make("first");
     AUTO_CLOSE int second = file_make("second");
-    source_start(fresh, followed);
+    source_start(&(struct source_listener){fresh, followed, waits});
     put(first, "2026-11-20T16:50:14.1Z stdout F a\n");
     put(second, "2026-11-20T16:50:16.1Z stdout F c\n");
     OK(follow("shop.dev.r42.1", first));
@@ -119,7 +125,7 @@ TEST(bounds_a_long_line_and_keeps_strange_bytes)
     AUTO_CLOSE int fd = file_make("log");
     AUTO_FREE char *part = mem_alloc(8193);
     memset(part, 'z', 8192);
-    source_start(fresh, followed);
+    source_start(&(struct source_listener){fresh, followed, waits});
     for (int i = 0; i < 1300; i++) { /* 10 MB without an end */
         put(fd, "2026-11-20T16:50:14.1Z stdout P ");
         put(fd, part);

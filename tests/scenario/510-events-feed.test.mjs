@@ -70,6 +70,67 @@ test('when the right is taken away the stream tells nothing more', async () => {
     assert.equal(seen.some((event) => event?.env === 'test'), false);
 });
 
+test('an administrator who is none any more learns nothing more of the installation', async () => {
+    const second = await p.person('second', 'admin');
+    const stream = await second.api.events('/events');
+    const reading = stream[Symbol.asyncIterator]();
+    const seen = [];
+    const told = async (fits) => {
+        do
+            seen.push((await reading.next()).value.json);
+        while (!fits(seen.at(-1)));
+    };
+    await p.root.post('/envs', { name: 'early', position: 60 });
+    await told((event) => event.topic === 'journal' && JSON.stringify(event).includes('early'));
+    await p.root.post('/grants', { user: 'second', role: 'viewer', app: 'web' });
+    await p.root.delete('/grants', { user: 'second', role: 'admin' });
+    await p.root.post('/envs', { name: 'late', position: 61 });
+    await web.domains('dev', 'own.example');
+    await told((event) => event.app === 'web');
+    stream.close();
+    assert.equal(JSON.stringify(seen).includes('late'), false);
+});
+
+test('an env without its app is refused, not ignored', async () => {
+    const refused = await p.api.call('GET', '/events?env=dev&limit=1');
+    assert.equal(refused.status, 422);
+    assert.match(refused.text, /goes with 'app'/);
+});
+
+test('the feed is read in pages, too', async () => {
+    const ids = [];
+    for await (const event of p.api.pages('/events?app=web&limit=7')) {
+        assert.equal(event.topic === 'gap' || event.app === 'web', true);
+        ids.push(event.id);
+    }
+    assert.ok(ids.length > 7);
+    assert.deepEqual(ids, [...new Set(ids)].sort((a, b) => a - b));
+    const reply = await p.api.call('GET', '/events', undefined, { headers: { accept: 'application/json' } });
+    assert.match(reply.headers['content-type'], /json/);
+    const { last } = reply.json;
+    assert.deepEqual(await p.api.get(`/events?after=${last}&limit=5`), { items: [], next: null, last });
+});
+
+test('much that is kept reaches who resumes, whole', async () => {
+    const chatty = await p.app('chatty', 'server', { yaml: (text) => text.replace('  steps:\n', '  steps:\n    - {name: talk, run: seq 1000000 1300000}\n') });
+    const { last } = await p.api.get('/events?limit=1');
+    await chatty.build('dev');
+    const pages = [];
+    for await (const event of p.api.pages(`/events?app=chatty&after=${last}&limit=50`))
+        pages.push(event.id);
+    const stream = await p.root.events(`/events?app=chatty&after=${last}`);
+    const seen = [];
+    let text = '';
+    await first(stream, (event) => {
+        seen.push(event.json.id);
+        text += event.json.topic === 'output' ? event.json.data.text ?? '' : '';
+        return event.json.id === pages.at(-1);
+    }, 20_000, 'all that is kept comes');
+    stream.close();
+    assert.deepEqual(seen, pages);
+    assert.ok(text.length > 1_000_000, `${text.length} bytes of output`);
+});
+
 test('nobody without a token gets the feed', async () => {
     assert.equal((await p.anonymous().call('GET', '/events')).status, 401);
 });

@@ -13,6 +13,8 @@
 
 #define API_PREFIX "/api/v1"
 #define RECHECK_MS 3000
+#define STREAM_QUEUED (128u << 10)   /* a stream waits for its asker above this */
+#define STREAM_QUEUED_MAX (8u << 20) /* cannot be: one event is far smaller */
 
 static struct http_server *servers[2];
 
@@ -565,18 +567,30 @@ struct recheck {
     struct timer *timer;
 };
 
+bool api_still_allowed(struct api_call *call)
+{
+    struct err ignored = ERR_INIT;
+    return access_still_valid(call->core, &call->who) && check_gate(call, &ignored) == 0;
+}
+
 static void recheck_now(void *context)
 {
     struct recheck *r = context;
     struct api_call *call = r->call;
-    struct err err = ERR_INIT;
-    if (call->http && access_still_valid(call->core, &call->who) && check_gate(call, &err) == 0)
+    if (call->http && api_still_allowed(call))
         return;
     timer_free(&r->timer);
     if (call->http)
         http_end(call->http);
     api_unref(call);
     free(r);
+}
+
+static void drained(struct http_request *request)
+{
+    struct api_call *call = http_context(request);
+    if (call->on_room)
+        call->on_room(call);
 }
 
 void api_stream_begin(struct api_call *call)
@@ -586,18 +600,25 @@ void api_stream_begin(struct api_call *call)
     struct recheck *r = mem_alloc(sizeof(*r));
     r->call = api_ref(call);
     http_begin(call->http, 200, headers, HTTP_BEGIN_EVENTS, 0);
+    http_on_drain(call->http, drained);
     timer_start(&r->timer, RECHECK_MS, RECHECK_MS, recheck_now, r);
 }
 
-bool api_stream_send(struct api_call *call, int64_t id, const char *event, const json_t *data)
+void api_stream_put(struct buf *out, int64_t id, const char *event, const json_t *data)
+{
+    AUTO_FREE char *text = json_print(data);
+    (void)buf_add_format(out, "id: %lld\nevent: %s\ndata: ", (long long)id, event); /* unlimited */
+    (void)buf_add_text(out, text);
+    (void)buf_add_text(out, "\n\n");
+}
+
+bool api_stream_send(struct api_call *call, struct buf *out)
 {
     if (!call->http)
         return false;
-    AUTO_FREE char *text = json_print(data);
-    AUTO_FREE char *message =
-        mem_format("id: %lld\nevent: %s\ndata: %s\n\n", (long long)id, event, text);
-    (void)http_write(call->http, str_of(message)); /* the server drops a client that falls behind */
-    return true;
+    size_t queued = http_write(call->http, buf_str(out));
+    buf_clear(out);
+    return queued <= STREAM_QUEUED;
 }
 
 /* ---- start ---- */
@@ -605,7 +626,7 @@ bool api_stream_send(struct api_call *call, int64_t id, const char *event, const
 int api_start(struct core *core, int unix_fd, int tcp_fd, struct err *err)
 {
     struct http_server_callbacks callbacks = {on_request, core};
-    struct http_limits limits = {0};
+    struct http_limits limits = {.stream_queue_max = STREAM_QUEUED_MAX};
     (void)err;
     servers[0] = http_server_new(unix_fd, &limits, &callbacks);
     if (tcp_fd >= 0)

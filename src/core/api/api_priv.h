@@ -58,6 +58,7 @@ struct api_call {
     int64_t retry_after_s; /* 0: nothing to say */
     void *stream;          /* of the handler that streams */
     void (*on_gone)(struct api_call *call);
+    void (*on_room)(struct api_call *call); /* the asker takes more again */
 };
 struct api_call *api_ref(struct api_call *call);
 void api_unref(struct api_call *call);
@@ -96,8 +97,14 @@ void api_finish_input(struct api_call *call,
 /* An event stream that re-checks the person's rights every few seconds and closes when they are
  * gone. */
 void api_stream_begin(struct api_call *call);
-/* One event; false when the asker is gone. */
-bool api_stream_send(struct api_call *call, int64_t id, const char *event, const json_t *data);
+/* May the asker still use this route for these objects? */
+bool api_still_allowed(struct api_call *call);
+/* One event more to what is to be sent. */
+#define API_STREAM_PIECE (32u << 10) /* send when there is that much */
+void api_stream_put(struct buf *out, int64_t id, const char *event, const json_t *data);
+/* Send and empty it. False: the asker is gone or has enough for now (then call->on_room comes):
+ * what is not sent stays where it is kept, and the reader's cursor stays with it. */
+bool api_stream_send(struct api_call *call, struct buf *out);
 
 /* ---- refused.c: what strangers were refused, by kind ---- */
 void refused_count(enum err_kind kind);

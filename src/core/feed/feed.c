@@ -13,7 +13,7 @@
 
 struct feed_subscriber {
     struct feed_subscriber *next;
-    void (*on_event)(void *context, const struct feed_event *event);
+    void (*on_news)(void *context);
     void *context;
     bool gone;
 };
@@ -21,8 +21,10 @@ struct feed {
     struct feed_event kept[FEED_KEPT]; /* event id % FEED_KEPT */
     size_t weights[FEED_KEPT];         /* bytes of each, roughly */
     size_t weight;                     /* of all */
+    int64_t begin_id;                  /* the first of this run of core */
     int64_t first_id;                  /* the oldest that can be in the ring */
     int64_t last_id;
+    json_t *gap; /* the data of the gap told last */
     struct feed_subscriber *subscribers;
     int publishing;
 };
@@ -30,7 +32,7 @@ struct feed {
 struct feed *feed_new(int64_t first_id)
 {
     struct feed *f = mem_alloc(sizeof(*f));
-    f->first_id = first_id;
+    f->begin_id = f->first_id = first_id;
     f->last_id = first_id - 1;
     return f;
 }
@@ -46,12 +48,18 @@ void feed_free(struct feed *f)
         return;
     for (size_t i = 0; i < FEED_KEPT; i++)
         json_decref(f->kept[i].data);
+    json_decref(f->gap);
     while (f->subscribers) {
         struct feed_subscriber *s = f->subscribers;
         f->subscribers = s->next;
         free(s);
     }
     free(f);
+}
+
+int64_t feed_first_id(const struct feed *f)
+{
+    return f->first_id;
 }
 
 int64_t feed_last_id(const struct feed *f)
@@ -107,54 +115,48 @@ void feed_publish(struct feed *f, const char *topic, int64_t app_env_id, json_t 
     f->weight += weight;
     *event =
         (struct feed_event){f->last_id, clock_wall_ms(clock_system()), topic, app_env_id, data};
-    struct feed_event copy = *event; /* a subscriber may publish, which may reuse the slot */
-    json_incref(copy.data);
     f->publishing++;
     for (struct feed_subscriber *s = f->subscribers; s; s = s->next) {
         if (!s->gone)
-            s->on_event(s->context, &copy);
+            s->on_news(s->context);
     }
     f->publishing--;
-    json_decref(copy.data);
     if (!f->publishing)
         sweep(f);
 }
 
-static void tell_gap(struct feed *f, struct feed_subscriber *s)
+/* Its id is the one before what follows, for whoever resumes right after it. */
+static struct feed_event gap_event(struct feed *f, int64_t after)
 {
-    AUTO_JSON *data = json_object();
-    json_put_int(data, "from", f->first_id);
-    /* its id is the one before what follows, for whoever resumes right after it */
-    struct feed_event gap = {f->first_id - 1, clock_wall_ms(clock_system()), "gap", 0, data};
-    s->on_event(s->context, &gap);
+    bool counted = after >= f->begin_id - 1 && after <= f->last_id;
+    json_decref(f->gap);
+    f->gap = json_object();
+    json_put_int(f->gap, "from", f->first_id);
+    if (counted)
+        json_put_int(f->gap, "lost", f->first_id - 1 - after);
+    else
+        json_put(f->gap, "lost", json_null()); /* of another run of core */
+    return (struct feed_event){f->first_id - 1, clock_wall_ms(clock_system()), "gap", 0, f->gap};
 }
 
-static void replay(struct feed *f, struct feed_subscriber *s, int64_t id)
+int feed_next(struct feed *f, int64_t *after, struct feed_event *ret_event)
 {
-    struct feed_event copy = *slot(f, id); /* as in feed_publish */
-    if (id < f->first_id)
-        return;
-    json_incref(copy.data);
-    s->on_event(s->context, &copy);
-    json_decref(copy.data);
+    if (*after == f->last_id)
+        return FEED_END;
+    if (*after + 1 < f->first_id || *after > f->last_id)
+        *ret_event = gap_event(f, *after);
+    else
+        *ret_event = *slot(f, *after + 1);
+    *after = ret_event->id;
+    return 0;
 }
 
-struct feed_subscriber *
-feed_subscribe(struct feed *f, int64_t after,
-               void (*on_event)(void *context, const struct feed_event *event), void *context)
+struct feed_subscriber *feed_subscribe(struct feed *f, void (*on_news)(void *context),
+                                       void *context)
 {
     struct feed_subscriber *s = mem_alloc(sizeof(*s));
-    *s = (struct feed_subscriber){f->subscribers, on_event, context, false};
+    *s = (struct feed_subscriber){f->subscribers, on_news, context, false};
     f->subscribers = s;
-    if (after < 0)
-        return s;
-    f->publishing++; /* so that an unsubscribe inside on_event only marks */
-    if (after + 1 < f->first_id || after > f->last_id)
-        tell_gap(f, s);
-    int64_t from = after + 1 > f->first_id ? after + 1 : f->first_id;
-    for (int64_t id = after > f->last_id ? f->first_id : from; id <= f->last_id && !s->gone; id++)
-        replay(f, s, id);
-    f->publishing--;
     return s;
 }
 
