@@ -99,6 +99,15 @@ int buf_add_format(struct buf *b, const char *format, ...)
     return result;
 }
 
+void buf_add_json_escape(struct buf *b, uint32_t character)
+{
+    if (character >= 0x10000) {
+        (void)buf_add_format(b, "\\u%04x", 0xd800 + ((character - 0x10000) >> 10));
+        character = 0xdc00 + (character & 0x3ff);
+    }
+    (void)buf_add_format(b, "\\u%04x", character); /* past the ceiling: `failed` stays set */
+}
+
 /* One character (`step` bytes, 0 for a byte that is no UTF-8) as it stands in a JSON string. */
 static void buf_add_json_char(struct buf *b, const char *bytes, size_t step)
 {
@@ -111,10 +120,8 @@ static void buf_add_json_char(struct buf *b, const char *bytes, size_t step)
         (void)buf_add(b, (const char[]){'\\', bytes[0]}, 2);
     else if (c < 0x20 && names[c])
         (void)buf_add_text(b, names[c]);
-    else if (c < 0x20 || c == 0x7f)
-        (void)buf_add_format(b, "\\u%04x", c);
-    else if (c == 0xc2 && (unsigned char)bytes[1] < 0xa0) /* C1: terminals obey these too */
-        (void)buf_add_format(b, "\\u%04x", (unsigned char)bytes[1]);
+    else if (str_hidden_step((struct str){bytes, step})) /* terminals obey these */
+        buf_add_json_escape(b, str_character((struct str){bytes, step}, step));
     else
         (void)buf_add(b, bytes, step);
 }

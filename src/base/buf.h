@@ -28,8 +28,9 @@ int buf_add_str(struct buf *b, struct str s);
 int buf_add_char(struct buf *b, char c);
 int buf_add_format(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int buf_add_json_string(struct buf *b,
-                        struct str s);          /* quoted and escaped; bad UTF-8 becomes U+FFFD */
-void buf_consume(struct buf *b, size_t length); /* drop from the front */
+                        struct str s); /* quoted and escaped; bad UTF-8 becomes U+FFFD */
+void buf_add_json_escape(struct buf *b, uint32_t character); /* as it stands within a string */
+void buf_consume(struct buf *b, size_t length);              /* drop from the front */
 char *buf_take(struct buf *b); /* heap string, caller frees; the buf is empty after; never NULL */
 struct str buf_str(const struct buf *b);
 static inline void buf_donep(struct buf *b)

@@ -104,12 +104,39 @@ int json_parse(struct str text, json_t **ret_value, struct err *err)
     return 0;
 }
 
+/* Printed JSON with each hidden character as its escape, which reads back as the same. NULL when
+ * there is none. */
+static char *json_escape_hidden(const char *text)
+{
+    struct buf out = BUF_INIT(0); /* unlimited: cannot fail */
+    struct str rest = str_of(text);
+    const char *kept = text;
+    while (rest.length > 0) {
+        size_t hidden = str_hidden_step(rest);
+        size_t step = hidden ? hidden : 1;
+        if (hidden) {
+            (void)buf_add(&out, kept, (size_t)(rest.data - kept));
+            buf_add_json_escape(&out, str_character(rest, hidden));
+            kept = rest.data + step;
+        }
+        rest = (struct str){rest.data + step, rest.length - step};
+    }
+    if (kept == text)
+        return NULL;
+    (void)buf_add(&out, kept, (size_t)(rest.data - kept));
+    return buf_take(&out);
+}
+
 char *json_print(const json_t *value)
 {
     char *text = json_dumps(value, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
     if (!text)
         PANIC("cannot print JSON");
-    return text;
+    char *escaped = json_escape_hidden(text);
+    if (!escaped)
+        return text;
+    free(text);
+    return escaped;
 }
 
 /* Shapes. */

@@ -19,7 +19,9 @@
 
 int json_parse(struct str text, json_t **ret_value,
                struct err *err) MUST_CHECK; /* object or array */
-char *json_print(const json_t *value);      /* compact, keys in insertion order, heap */
+/* Compact, keys in insertion order, heap. Controls and invisible marks (str_hidden_step) stand as
+ * escapes: JSON of ours steers no terminal that it is shown on. */
+char *json_print(const json_t *value);
 
 enum json_kind {
     JSON_FIELD_STRING,

@@ -218,4 +218,17 @@ TEST(carries_errors)
     IS_INT(back.kind, E_INTERNAL);
 }
 
+TEST(what_is_hidden_is_printed_as_its_escape)
+{
+    AUTO_JSON *o = json_object();
+    json_put_text(o, "c1\xc2\x9b", "2J\x7f bidi\u202e tag\U000e0041 \u4e2d\u6587 caf\u00e9");
+    AUTO_FREE char *text = json_print(o);
+    IS_STR(text,
+           "{\"c1\\u009b\":\"2J\\u007f bidi\\u202e tag\\udb40\\udc41 \u4e2d\u6587 caf\u00e9\"}");
+    AUTO_JSON *back = NULL;
+    struct err err = ERR_INIT;
+    IS_INT(json_parse(str_of(text), &back, &err), 0);
+    OK(json_equal(back, o));
+}
+
 TAP_MAIN()

@@ -52,12 +52,18 @@ char *mem_strndup(const char *text, size_t length)
     return copy;
 }
 
+char *mem_format_list(const char *format, va_list arguments)
+{
+    char *text = NULL;
+    int length = vasprintf(&text, format, arguments);
+    return mem_or_panic(length < 0 ? NULL : text);
+}
+
 char *mem_format(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    char *text = NULL;
-    int length = vasprintf(&text, format, arguments);
+    char *text = mem_format_list(format, arguments);
     va_end(arguments);
-    return mem_or_panic(length < 0 ? NULL : text);
+    return text;
 }

@@ -5,6 +5,7 @@
  * AUTO_* variables release themselves at the end of the scope; TAKE moves ownership out. Any
  * thread. */
 #pragma once
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@ char *mem_strdup(const char *text)
 char *mem_strndup(const char *text, size_t length) __attribute__((malloc, returns_nonnull));
 char *mem_format(const char *format, ...)
     __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
+char *mem_format_list(const char *format, va_list arguments)
+    __attribute__((malloc, returns_nonnull, format(printf, 1, 0)));
 
 static inline void mem_freep(void *pointer)
 {

@@ -228,6 +228,38 @@ bool str_is_utf8(struct str text)
     return true;
 }
 
+uint32_t str_character(struct str text, size_t length)
+{
+    const unsigned char *bytes = (const unsigned char *)text.data;
+    uint32_t number = length == 1 ? bytes[0] : bytes[0] & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++)
+        number = number << 6 | (bytes[i] & 0x3f);
+    return number;
+}
+
+static bool is_hidden(uint32_t character)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0x00, 0x1f},     {0x7f, 0x9f},     {0xad, 0xad},       {0x61c, 0x61c},
+        {0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e},   {0x2060, 0x206f},
+        {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
+    };
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+        if (character >= ranges[i].first && character <= ranges[i].last)
+            return true;
+    return false;
+}
+
+size_t str_hidden_step(struct str text)
+{
+    if (text.length > 0 && text.data[0] >= ' ' && text.data[0] <= '~')
+        return 0; /* nearly all of it */
+    size_t length = str_utf8_step(text);
+    return length > 0 && is_hidden(str_character(text, length)) ? length : 0;
+}
+
 bool str_has_control(struct str text)
 {
     for (size_t i = 0; i < text.length; i++)

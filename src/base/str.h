@@ -48,6 +48,12 @@ int str_to_ms(struct str text, const char *what, int64_t *ret_ms, struct err *er
 bool str_is_utf8(struct str text); /* well-formed, no surrogates, no overlong forms */
 /* Length of the well-formed UTF-8 sequence that `text` starts with; 0 when there is none. */
 size_t str_utf8_step(struct str text);
+/* The number of the character that `text` starts with; `step` is what str_utf8_step said. */
+uint32_t str_character(struct str text, size_t step);
+/* Length of the character that `text` starts with when it shows nothing but does something: C0 (tab
+ * and newline too), DEL and C1 controls, bidirectional, joining and other invisible marks; else 0.
+ */
+size_t str_hidden_step(struct str text);
 bool str_has_control(struct str text); /* any byte < 0x20 or 0x7f */
 /* The name rule of apps, envs, users, tokens: ^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$ */
 bool str_is_name(struct str text);

@@ -212,4 +212,19 @@ TEST(knows_environment_names)
     OK(!str_is_env_name(STR("A=B")) && !str_is_env_name(STR("\xc3\xa9")));
 }
 
+TEST(hidden_characters_are_found)
+{
+    static const char *const hidden[] = {"\x01",   "\n",     "\x1b[2J", "\x7f",   "\xc2\x9bx",
+                                         "\u00ad", "\u061c", "\u200b",  "\u200f", "\u202a",
+                                         "\u202e", "\u2028", "\u2066",  "\ufeff", "\U000e0041"};
+    static const char *const shown[] = {" ",      "~",          "\u00a0", "\u4e2d", "\u2010",
+                                        "\u2030", "\U0001f600", "\x9b",   "\xc2",   ""};
+    for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
+        OK(str_hidden_step(str_of(hidden[i])) > 0);
+    for (size_t i = 0; i < ARRAY_SIZE(shown); i++)
+        OK(str_hidden_step(str_of(shown[i])) == 0);
+    IS_INT(str_hidden_step(STR("\u202ex")), 3);
+    IS_INT(str_character(STR("\U0001f600"), 4), 0x1f600);
+}
+
 TAP_MAIN()

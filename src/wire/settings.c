@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/url.h"
 
 #define SETTINGS_FILE_MAX ((size_t)64 * 1024)
 #define RUN_DIR_MAX 60
@@ -151,19 +152,6 @@ static bool setting_is_user(struct str text)
     return true;
 }
 
-/* http or https; everybody may read this file, so a password has no place in it. */
-static bool setting_is_url(struct str text)
-{
-    if (text.length == 0)
-        return true;
-    if ((!str_starts(text, "http://") && !str_starts(text, "https://")) || text.length > 1000)
-        return false;
-    for (size_t i = 0; i < text.length; i++)
-        if (text.data[i] <= ' ' || text.data[i] > '~' || strchr("@\"'\\<>`{}|", text.data[i]))
-            return false;
-    return true;
-}
-
 static bool setting_is_yes(struct str text)
 {
     return str_is(text, "yes") || str_is(text, "true") || str_is(text, "on");
@@ -205,15 +193,14 @@ static const char *setting_wanted(const struct setting *setting, struct str text
         return setting_is_subnet(text, setting) ? NULL : "an IPv4 network such as 10.213.0.0/16";
     case SETTING_USER:
         return setting_is_user(text) ? NULL : "the name of a user";
-    case SETTING_URL:
-        return setting_is_url(text) ? NULL : "an http or https URL without a password, or nothing";
     case SETTING_LEVEL:
         return setting_is_level(text) ? NULL : "error, warn, info or debug";
     case SETTING_BOOL:
         return setting_is_yes(text) || setting_is_no(text) ? NULL : "yes or no";
+    case SETTING_URL:
     case SETTING_INT:
     case SETTING_BYTES:
-        break; /* checked while parsing */
+        break; /* by a check with an error of its own */
     }
     return NULL;
 }
@@ -240,6 +227,9 @@ static int setting_set(struct settings *s, const struct setting *setting, struct
     const char *wanted = setting_wanted(setting, text);
     if (wanted)
         return FAIL(err, E_CONFIG_INVALID, "%s must be %s", setting->key, wanted);
+    if (setting->kind == SETTING_URL && text.length > 0 && url_check(text, err) < 0)
+        return err_wrap(err, "%s must be an http or https URL without a password, or nothing",
+                        setting->key);
     switch (setting->kind) {
     case SETTING_INT:
     case SETTING_BYTES:

@@ -106,6 +106,13 @@ TEST(every_kind_of_bad_value_is_refused)
         "ca_bundle = x.pem",
         "npm_registry = ftp://x",
         "http_proxy = http://me:word@proxy:3128",
+        "npm_registry = https:///x",
+        "http_proxy = http://-x",
+        "http_proxy = http://proxy:0",
+        "debian_mirror = http://[::1]%lo",
+        "base_domain = -oProxyCommand=x",
+        "api_listen = [::1]%lo:70",
+        "api_listen = [::1%lo]:70",
         "build_memory = 1k",
         "build_memory = 2 GiB",
         "build_memory = 9999999999g",
@@ -117,6 +124,19 @@ TEST(every_kind_of_bad_value_is_refused)
             IS_STR(bad[i], "");
     IS_STR(refusal("run_dir = /tmp/0123456789012345678901234567890123456789012345678901234567"),
            ":1: run_dir must be a path of at most 60 bytes");
+}
+
+TEST(an_url_is_refused_with_the_reason)
+{
+    IS_STR(refusal("npm_registry = https:///evil/x"),
+           ":1: npm_registry must be an http or https URL without a password, or nothing: the host "
+           "of the URL is neither a name nor an IP address");
+    IS_STR(refusal("http_proxy = ext::sh"),
+           ":1: http_proxy must be an http or https URL without a password, or nothing: the URL "
+           "begins with neither http:// nor https://");
+    const char *text = refusal("http_proxy = http://me:word@proxy:3128");
+    OK(text && !strstr(text, "word@"));
+    OK(refusal("npm_registry = https://registry.example:4873/npm/\nhttp_proxy =\n") == NULL);
 }
 
 TEST(the_api_beyond_loopback_needs_a_word)
