@@ -83,9 +83,11 @@ void access_hash_password(const struct secret *password,
                           void (*done)(void *context, const char *hash, const struct err *error),
                           void *context);
 /* Verify against the stored hash of `name` (or against a dummy when there is none): same time
- * either way. Not good, at once, when 100 wait already. */
+ * either way. Calls back on the loop, later, with the person (0: the name or the password is wrong)
+ * or with why there is no verdict (E_TOO_MANY when 100 wait already, E_UNAVAILABLE without memory).
+ */
 void access_verify_password(struct core *core, const char *name, const struct secret *password,
-                            void (*done)(void *context, bool good, int64_t person_id),
+                            void (*done)(void *context, int64_t person_id, const struct err *error),
                             void *context);
 /* May this name be tried from this address once more? E_TOO_MANY_ATTEMPTS, with the time until
  * then. A try counts until access_attempt_good says that the password was right. */

@@ -22,10 +22,11 @@ struct password_job {
     char hash[crypto_pwhash_STRBYTES]; /* made, or to be compared with */
     bool verify;
     bool good;
+    bool unable; /* no verdict: argon2 got no memory */
     /* verify */
     struct core *core;
     int64_t person_id; /* 0: nobody */
-    void (*verified)(void *context, bool good, int64_t person_id);
+    void (*verified)(void *context, int64_t person_id, const struct err *error);
     /* hash */
     void (*hashed)(void *context, const char *hash, const struct err *error);
     enum err_kind refused; /* E_OK: none */
@@ -49,15 +50,65 @@ static void job_free(struct password_job *job)
     free(job);
 }
 
+struct stored {
+    int64_t operations, memory_kib;
+    unsigned char salt[crypto_pwhash_SALTBYTES];
+    unsigned char hash[32];
+};
+
+static bool decode(struct str text, unsigned char *bytes, size_t size)
+{
+    size_t length = 0;
+    return sodium_base642bin(bytes, size, text.data, text.length, NULL, &length, NULL,
+                             sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0 &&
+           length == size;
+}
+
+/* "$argon2id$v=19$m=65536,t=2,p=1$SALT$HASH", as crypto_pwhash_str writes it. */
+static bool stored_read(const char *text, struct stored *ret_stored)
+{
+    static const char start[] = "$argon2id$v=19$m=";
+    struct err ignored = ERR_INIT;
+    if (!text_starts(text, start))
+        return false;
+    struct str rest = str_of(text + strlen(start));
+    struct str memory = str_cut(&rest, ','), operations = str_cut(&rest, ',');
+    struct str lanes = str_cut(&rest, '$'), salt = str_cut(&rest, '$');
+    return str_to_int(memory, 8, 1 << 20, "m", &ret_stored->memory_kib, &ignored) == 0 &&
+           str_starts(operations, "t=") &&
+           str_to_int((struct str){operations.data + 2, operations.length - 2}, 1, 100, "t",
+                      &ret_stored->operations, &ignored) == 0 &&
+           str_is(lanes, "p=1") && decode(salt, ret_stored->salt, sizeof(ret_stored->salt)) &&
+           decode(rest, ret_stored->hash, sizeof(ret_stored->hash));
+}
+
+/* Not crypto_pwhash_str_verify: that one calls it a mismatch too when there is no memory. */
+static void compare(struct password_job *job, struct str password)
+{
+    struct stored stored;
+    unsigned char hash[sizeof(stored.hash)];
+    if (!stored_read(job->hash, &stored)) {
+        job->refused = E_CORRUPT;
+        return;
+    }
+    job->unable = crypto_pwhash(hash, sizeof(hash), password.data, password.length, stored.salt,
+                                (unsigned long long)stored.operations,
+                                (size_t)stored.memory_kib << 10, crypto_pwhash_ALG_ARGON2ID13) < 0;
+    job->good = !job->unable && sodium_memcmp(hash, stored.hash, sizeof(hash)) == 0;
+    sodium_memzero(hash, sizeof(hash));
+}
+
 static void job_work(void *context)
 {
     struct password_job *job = context;
     struct str password = secret_str(&job->password);
-    if (job->verify)
-        job->good = crypto_pwhash_str_verify(job->hash, password.data, password.length) == 0;
-    else
+    if (job->verify) {
+        compare(job, password);
+    } else {
         job->good =
             crypto_pwhash_str(job->hash, password.data, password.length, OPERATIONS, MEMORY) == 0;
+        job->unable = !job->good;
+    }
 }
 
 /* The person may have changed while the pool worked: only the hash that is stored now counts. */
@@ -71,22 +122,34 @@ static bool still_stored(const struct password_job *job)
            count == 1;
 }
 
+static int job_error(const struct password_job *job, struct err *err)
+{
+    if (job->refused == E_VALUE_INVALID)
+        return FAIL(err, job->refused, "a password has %d to %d bytes", PASSWORD_MIN, PASSWORD_MAX);
+    if (job->refused == E_TOO_MANY)
+        return FAIL(err, job->refused, "too many passwords are being checked: try again shortly");
+    if (job->refused == E_CORRUPT)
+        return FAIL(err, job->refused, "the stored hash of a password is damaged: reset it");
+    if (job->unable)
+        return FAIL(err, E_UNAVAILABLE, "cannot check the password: out of memory; try again");
+    return 0;
+}
+
+/* A refusal is no verdict: nobody is told that the password is wrong because we were busy. */
 static void finish_verify(struct password_job *job)
 {
-    bool good = job->good && job->person_id != 0 && still_stored(job);
-    job->verified(job->context, good, good ? job->person_id : 0);
+    struct err err = ERR_INIT;
+    if (job_error(job, &err) < 0)
+        job->verified(job->context, 0, &err);
+    else
+        job->verified(job->context, job->good && still_stored(job) ? job->person_id : 0, NULL);
 }
 
 static void finish_hash(struct password_job *job)
 {
     struct err err = ERR_INIT;
-    if (job->refused == E_VALUE_INVALID)
-        (void)FAIL(&err, job->refused, "a password has %d to %d bytes", PASSWORD_MIN, PASSWORD_MAX);
-    else if (job->refused == E_TOO_MANY)
-        (void)FAIL(&err, job->refused, "too many passwords are being checked: try again shortly");
-    else if (!job->good)
-        (void)FAIL(&err, E_UNAVAILABLE, "cannot hash the password: out of memory");
-    job->hashed(job->context, err.kind == E_OK ? job->hash : NULL, err.kind == E_OK ? NULL : &err);
+    bool failed = job_error(job, &err) < 0;
+    job->hashed(job->context, failed ? NULL : job->hash, failed ? &err : NULL);
 }
 
 static void job_finish(void *context)
@@ -175,7 +238,7 @@ static void load_hash(struct password_job *job, const char *name)
 }
 
 void access_verify_password(struct core *core, const char *name, const struct secret *password,
-                            void (*done)(void *context, bool good, int64_t person_id),
+                            void (*done)(void *context, int64_t person_id, const struct err *error),
                             void *context)
 {
     struct password_job *job = job_new(password, context);

@@ -2,6 +2,9 @@
  * refusal gives away. */
 #include "core/access/access.h"
 #include "core/access/access_fixture.h"
+#include <sys/resource.h>
+#include <unistd.h>
+#include "base/file.h"
 #include "base/str.h"
 
 #define FINE(call) is_fine((call), &err)
@@ -773,12 +776,14 @@ static void on_hashed(void *context, const char *hash, const struct err *error)
     r->error = error ? error->kind : E_OK;
 }
 
-static void on_verified(void *context, bool good, int64_t person_id)
+static void on_verified(void *context, int64_t person_id, const struct err *error)
 {
     struct password_result *r = context;
     r->calls++;
-    r->good = good;
+    r->good = person_id != 0;
     r->person_id = person_id;
+    if (error)
+        r->error = error->kind;
 }
 
 static struct password_result hash_of(const char *text)
@@ -866,6 +871,44 @@ TEST(a_name_that_nobody_has_takes_as_long)
     fixture_close(core);
 }
 
+/* Pages of address space that we have now: what RLIMIT_AS counts. */
+static rlim_t address_space(void)
+{
+    struct err err = ERR_INIT;
+    AUTO_BUF content = BUF_INIT(0);
+    int64_t pages = 0;
+    FINE(file_read("/proc/self/statm", 200, &content, &err));
+    struct str rest = buf_str(&content);
+    FINE(str_to_int(str_cut(&rest, ' '), 1, INT64_MAX, "pages", &pages, &err));
+    return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+/* argon2 wants 64 MiB; who cannot have them has no verdict, least of all "wrong". */
+TEST(without_memory_no_password_is_wrong)
+{
+    struct err err = ERR_INIT;
+    struct core *core = fixture_open();
+    AUTO_FREE char *link = NULL;
+    AUTO_JSON *reply = NULL;
+    struct rlimit before, little;
+    struct password_result hash = hash_of("a good password");
+    FINE(access_setup_link(core, &link, &err));
+    FINE(access_link_use(core, link, "wang", hash.hash, &reply, &err));
+    OK(verify(core, "wang", "a good password").good); /* the pool's threads have their stacks */
+    OK(getrlimit(RLIMIT_AS, &before) == 0);
+    little = before;
+    little.rlim_cur = address_space() + ((rlim_t)32 << 20);
+    OK(setrlimit(RLIMIT_AS, &little) == 0);
+    struct password_result good = verify(core, "wang", "a good password");
+    struct password_result wrong = verify(core, "wang", "a wrong password");
+    OK(setrlimit(RLIMIT_AS, &before) == 0);
+    IS_INT(good.error, E_UNAVAILABLE);
+    IS_INT(wrong.error, E_UNAVAILABLE);
+    IS_INT(verify(core, "wang", "a wrong password").error, E_OK);
+    OK(verify(core, "wang", "a good password").good);
+    fixture_close(core);
+}
+
 TEST(too_many_passwords_at_once_are_refused)
 {
     struct core *core = fixture_open();
@@ -875,9 +918,13 @@ TEST(too_many_passwords_at_once_are_refused)
     secret_set(&password, "a good password", 15);
     for (int i = 0; i < 102; i++) /* 2 run, 100 wait */
         access_verify_password(core, "nobody", &password, on_verified, &r);
+    IS_INT(r.error, E_OK);
+    access_verify_password(core, "nobody", &password, on_verified, &refused);
     access_hash_password(&password, on_hashed, &refused);
     fixture_run_loop();
     IS_INT(r.calls, 102);
+    IS_INT(r.error, E_OK);
+    IS_INT(refused.calls, 2);
     IS_INT(refused.error, E_TOO_MANY);
     fixture_close(core);
 }

@@ -71,19 +71,19 @@ static int run_login(struct api_call *call, void *context, struct err *err)
     return access_session_new(call->core, *(int64_t *)context, &call->reply, err);
 }
 
-static void on_verified(void *context, bool good, int64_t person_id)
+static void on_verified(void *context, int64_t person_id, const struct err *error)
 {
     struct api_call *call = context;
-    struct err err = ERR_INIT;
-    if (good) {
+    struct err wrong = ERR_INIT;
+    if (person_id) {
         AUTO_FREE char *address = call->http ? api_address(call) : NULL;
         if (address)
             access_attempt_good(call->core, json_text_or(call->body, "name", ""), address);
         api_finish_input(call, run_login, &person_id);
         return;
     }
-    (void)FAIL(&err, E_UNAUTHENTICATED, "the name or the password is wrong");
-    api_fail(call, &err);
+    (void)FAIL(&wrong, E_UNAUTHENTICATED, "the name or the password is wrong");
+    api_fail(call, error ? error : &wrong);
 }
 
 API_HANDLER(api_login)
