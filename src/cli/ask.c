@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "base/url.h"
 #include "cli/cli.h"
 #include "wire/settings.h"
 
@@ -84,16 +85,16 @@ static bool connect_as_root(struct cli *c)
     return true;
 }
 
-struct http_client *cli_client(const struct cli *c, const char *server, const char *token,
-                               const json_t *login)
+int cli_connect_to(struct cli *c, const char *server, const char *token, const json_t *login,
+                   struct err *err)
 {
     const char *env = getenv("SLIPWAY_CA");
-    return http_client_new(&(struct http_client_options){.base_url = server,
-                                                         .bearer = token,
-                                                         .ca_file = c->ca ? c->ca
-                                                                    : env && *env
-                                                                        ? env
-                                                                        : json_text(login, "ca")});
+    const char *ca = c->ca ? c->ca : env && *env ? env : json_text(login, "ca");
+    if (url_check(str_of(server), err) < 0)
+        return err_wrap(err, "cannot use this server: it is given as http://HOST[:PORT] or https");
+    c->client = http_client_new(
+        &(struct http_client_options){.base_url = server, .bearer = token, .ca_file = ca});
+    return 0;
 }
 
 int cli_connect(struct cli *c, struct err *err)
@@ -110,8 +111,7 @@ int cli_connect(struct cli *c, struct err *err)
     if (!token)
         return FAIL(err, E_UNAUTHENTICATED, "not signed in: run 'slipway login --server URL'");
     c->address = mem_strdup(server);
-    c->client = cli_client(c, server, token, login);
-    return 0;
+    return cli_connect_to(c, server, token, login, err);
 }
 
 /* ---- calls ---- */

@@ -40,7 +40,8 @@ const struct cli_verb cli_verbs[] = {
      "carry what is live in one env to another", 2, false},
     {"rollback", verb_rollback, "rollback [RELEASE] -e ENV [--no-wait]",
      "bring an earlier release back", 1, false},
-    {"stop", verb_stop, "stop -e ENV [--no-wait]", "take an app out of service in an env", 0, false},
+    {"stop", verb_stop, "stop -e ENV [--no-wait]", "take an app out of service in an env", 0,
+     false},
     {"cancel", verb_cancel, "cancel [build N|ROLLOUT] -e ENV", "undo and end what runs", 2, false},
     {"status", verb_status, "status [-e ENV] [-w]", "what runs where", 0, false},
     {"logs", verb_logs,
@@ -132,7 +133,8 @@ static int set_option(struct cli *c, const struct option_row *row, const char *v
         *(const char **)(void *)field = value;
         return 0;
     }
-    return str_to_int(str_of(value), 0, 1000000000, row->name, (int64_t *)(void *)field, err);
+    /* from 1: in struct cli 0 says that it was not given */
+    return str_to_int(str_of(value), 1, 1000000000, row->name, (int64_t *)(void *)field, err);
 }
 
 /* -o json, --wait (the default), -eENV is not known: one form only. Everything after -- is a word.
@@ -177,17 +179,16 @@ static int parse(struct cli *c, int argc, char **argv, struct err *err)
     return 0;
 }
 
-static int help(FILE *out)
+static int help(void)
 {
-    (void)fprintf(out, "slipway: from ticked branches to live traffic\n\n");
+    cli_print("slipway: from ticked branches to live traffic\n\n");
     for (size_t i = 0; i < cli_verb_count; i++)
-        (void)fprintf(out, "  %-15s %s\n", cli_verbs[i].name, cli_verbs[i].summary);
-    (void)fprintf(
-        out, "\n  slipway help VERB   how a verb is used\n"
-             "  slipway serve --settings FILE   the server (see slipway(8))\n\n"
-             "Everywhere: -a APP, -e ENV, -o json. The app is also taken from $SLIPWAY_APP or "
-             "./slipway.yaml.\n"
-             "Exit code: 0 done, 2 wrong usage, 10-18 an error by its class (see slipway(1)).\n");
+        cli_print("  %-15s %s\n", cli_verbs[i].name, cli_verbs[i].summary);
+    cli_print("\n  slipway help VERB   how a verb is used\n"
+              "  slipway serve --settings FILE   the server (see slipway(8))\n\n"
+              "Everywhere: -a APP, -e ENV, -o json. The app is also taken from $SLIPWAY_APP or "
+              "./slipway.yaml.\n"
+              "Exit code: 0 done, 2 wrong usage, 10-18 an error by its class (see slipway(1)).\n");
     return 0;
 }
 
@@ -204,8 +205,8 @@ static int help_verb(const char *name)
 {
     const struct cli_verb *verb = name ? find_verb(name) : NULL;
     if (!verb)
-        return help(stdout);
-    (void)printf("usage: slipway %s\n\n%s\n", verb->usage, verb->summary);
+        return help();
+    cli_print("usage: slipway %s\n\n%s\n", verb->usage, verb->summary);
     return 0;
 }
 
@@ -243,9 +244,7 @@ static void print_names(const char *title, const json_t *names)
     json_t *name;
     json_array_foreach((json_t *)names, i, name)
     {
-        (void)fprintf(stderr, "%s", i ? "            " : title);
-        cli_print_safe_to(stderr, json_string_value(name));
-        (void)fputc('\n', stderr);
+        cli_tell("%s%s\n", i ? "            " : title, json_string_value(name));
     }
 }
 
@@ -261,7 +260,7 @@ static void print_conflict(const json_t *conflict)
     print_names("  against   ", json_list(conflict, "against"));
     print_names("  files     ", json_list(conflict, "files"));
     if (count > listed)
-        (void)fprintf(stderr, "            and %lld more\n", (long long)(count - listed));
+        cli_tell("            and %lld more\n", (long long)(count - listed));
 }
 
 static int finish(const struct cli *c, const struct err *err)
@@ -275,8 +274,8 @@ static int finish(const struct cli *c, const struct err *err)
         cli_print_json(json);
     } else {
         (void)fflush(stdout);
-        (void)fprintf(stderr, "slipway: ");
-        (void)fprintf(stderr, "%s (%s)\n", err->text, err_name(err->kind));
+        cli_tell("slipway: ");
+        cli_tell("%s (%s)\n", err->text, err_name(err->kind));
         print_conflict(json_dict(c->detail, "conflict"));
     }
     return err_exit_code(err->kind);

@@ -51,7 +51,7 @@ struct cli {
     bool told;            /* what was printed says the failure too: only the exit code is left */
     struct http_client *client;
     json_t *detail; /* of the server's last error; NULL: none */
-    char *address; /* of the server that was connected to, by TCP; owned */
+    char *address;  /* of the server that was connected to, by TCP; owned */
     char *app_owned;
 };
 typedef int cli_verb_fn(struct cli *c, struct err *err);
@@ -80,9 +80,11 @@ int cli_stream(struct cli *c, const char *path,
                bool (*on_data)(void *context, const char *event, const json_t *data), void *context,
                struct err *err) MUST_CHECK;
 int cli_connect(struct cli *c, struct err *err) MUST_CHECK;
-/* A client of that server; trusts --ca, SLIPWAY_CA, the login's, or the system's authorities. */
-struct http_client *cli_client(const struct cli *c, const char *server, const char *token,
-                               const json_t *login);
+/* To this server, as the holder of this token (NULL: nobody). Refuses what is no URL of ours.
+ * Trusts
+ * --ca, SLIPWAY_CA, the authority of the stored login (NULL: none), or those of the system. */
+int cli_connect_to(struct cli *c, const char *server, const char *token, const json_t *login,
+                   struct err *err) MUST_CHECK;
 /* "/apps/APP/envs/ENV" + tail; E_USAGE without an env or app. Heap. */
 int cli_app_env_path(struct cli *c, const char *tail, char **ret_path, struct err *err) MUST_CHECK;
 int cli_app_path(struct cli *c, const char *tail, char **ret_path, struct err *err) MUST_CHECK;
@@ -96,10 +98,18 @@ int cli_login_write(const json_t *login, struct err *err) MUST_CHECK;
 char *cli_login_path(void);
 
 /* ---- showing ---- */
+/* All that goes to a terminal goes through these: what others named or wrote (branches, files,
+ * output, errors of a server) must not steer it. show.c is the only file that writes. */
+void cli_print(const char *format, ...) __attribute__((format(printf, 1, 2))); /* stdout */
+void cli_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));  /* stderr */
+void cli_print_safe(const char *text); /* stdout; NULL prints nothing */
+/* A line that the next one overwrites. */
+void cli_print_passing(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void cli_clear_screen(void); /* on a terminal only */
+/* The text without control characters (but tab and newline), bidirectional and other invisible
+ * marks; bytes that are no UTF-8 become U+FFFD; SGR colours stay when asked for. Heap. */
+char *cli_safe(const char *text, bool colours);
 void cli_print_json(const json_t *value);
-/* Control characters are taken out; only SGR colours stay, and only on a terminal. */
-void cli_print_safe(const char *text);
-void cli_print_safe_to(FILE *to, const char *text);
 /* One word for a shell: as it is, or in quotes when the shell would make something of it. Heap. */
 char *cli_shell_word(const char *text);
 struct cli_column {

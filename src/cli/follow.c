@@ -98,10 +98,10 @@ static void tell_step(struct follow *f, const json_t *step)
     int64_t ended = json_int(step, "ended", 0);
     if (text_is(state, "doing")) {
         if (cli_is_terminal(STDOUT_FILENO))
-            (void)printf("  ...   %s\r", json_text_or(step, "text", "?"));
+            cli_print_passing("  ...   %s", json_text_or(step, "text", "?"));
     } else {
-        (void)printf("  %-5s %s  %.2f s\n", text_is(state, "done") ? "ok" : state,
-                     json_text_or(step, "text", "?"), (double)(ended - started) / 1000.0);
+        cli_print("  %-5s %s  %.2f s\n", text_is(state, "done") ? "ok" : state,
+                  json_text_or(step, "text", "?"), (double)(ended - started) / 1000.0);
     }
     (void)fflush(stdout);
 }

@@ -1,4 +1,7 @@
-/* Showing: JSON as it came, or tables; what others wrote is made harmless for a terminal first. */
+/* Showing: JSON as it came, or tables. Whatever is written to a terminal passes through cli_safe,
+ * in this file and no other: a branch, a file of a repository or a line of output may hold
+ * characters that move the cursor, hide text or turn its order around. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -11,12 +14,6 @@ bool cli_is_terminal(int fd)
     return isatty(fd) == 1;
 }
 
-void cli_print_json(const json_t *value)
-{
-    AUTO_FREE char *text = json_print(value);
-    (void)printf("%s\n", text);
-}
-
 /* The length of "ESC [ digits and ; m" at the start, 0 when it is anything else. */
 static size_t colour_length(const char *text)
 {
@@ -26,45 +23,79 @@ static size_t colour_length(const char *text)
     return text[n] == 'm' && n < 20 ? n + 1 : 0;
 }
 
-/* Bidirectional overrides and other C1 or invisible controls, as UTF-8. */
-static size_t hidden_length(const char *text)
+/* One character more, of whatever kind; returns how many bytes of the text it took. */
+static size_t add_safe(struct buf *out, struct str text, bool colours, bool *coloured)
 {
-    const unsigned char *b = (const unsigned char *)text;
-    if (b[0] == 0xc2 && b[1] >= 0x80 && b[1] <= 0x9f)
-        return 2;
-    if (b[0] == 0xe2 && b[1] == 0x80 &&
-        ((b[2] >= 0x8b && b[2] <= 0x8f) || (b[2] >= 0xaa && b[2] <= 0xae)))
-        return 3;
-    return b[0] == 0xe2 && b[1] == 0x81 && b[2] >= 0xa6 && b[2] <= 0xa9 ? 3 : 0;
+    size_t step = colour_length(text.data);
+    if (step) {
+        *coloured = *coloured || colours;
+        (void)buf_add(out, text.data, colours ? step : 0); /* unlimited: cannot fail */
+        return step;
+    }
+    step = str_hidden_step(text);
+    if (step) {
+        bool kept = text.data[0] == '\t' || text.data[0] == '\n';
+        (void)buf_add(out, text.data, kept ? 1 : 0);
+        return step;
+    }
+    step = str_utf8_step(text);
+    (void)buf_add(out, step ? text.data : "\xef\xbf\xbd", step ? step : 3);
+    return step ? step : 1;
 }
 
-void cli_print_safe_to(FILE *to, const char *text)
+char *cli_safe(const char *text, bool colours)
 {
-    bool colours = cli_is_terminal(fileno(to));
+    struct buf out = BUF_INIT(0);
     bool coloured = false;
-    while (text && *text) {
-        size_t colour = colour_length(text);
-        size_t hidden = hidden_length(text);
-        if (colour) {
-            if (colours)
-                (void)fwrite(text, 1, colour, to);
-            coloured = coloured || colours;
-            text += colour;
-        } else if (hidden) {
-            text += hidden;
-        } else {
-            unsigned char byte = (unsigned char)*text++;
-            if (byte >= 0x20 ? byte != 0x7f : byte == '\t' || byte == '\n')
-                (void)putc(byte, to);
-        }
+    for (struct str rest = str_of(text ? text : ""); rest.length > 0;) {
+        size_t used = add_safe(&out, rest, colours, &coloured);
+        rest = (struct str){rest.data + used, rest.length - used};
     }
     if (coloured)
-        (void)fputs("\x1b[0m", to);
+        (void)buf_add(&out, "\x1b[0m", 4);
+    return buf_take(&out);
+}
+
+static void write_safe(FILE *file, const char *text)
+{
+    AUTO_FREE char *safe = cli_safe(text, cli_is_terminal(fileno(file)));
+    (void)fputs(safe, file);
+}
+
+static void write_format(FILE *file, const char *format, va_list arguments)
+{
+    AUTO_FREE char *text = mem_format_list(format, arguments);
+    write_safe(file, text);
+}
+
+void cli_print(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    write_format(stdout, format, arguments);
+    va_end(arguments);
+}
+
+void cli_tell(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    write_format(stderr, format, arguments);
+    va_end(arguments);
+}
+
+void cli_print_passing(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    write_format(stdout, format, arguments);
+    va_end(arguments);
+    (void)putchar('\r');
 }
 
 void cli_print_safe(const char *text)
 {
-    cli_print_safe_to(stdout, text);
+    write_safe(stdout, text);
 }
 
 char *cli_shell_word(const char *text)
@@ -79,6 +110,18 @@ char *cli_shell_word(const char *text)
         (void)(*at == '\'' ? buf_add_text(&out, "'\\''") : buf_add_char(&out, *at));
     (void)buf_add_char(&out, '\'');
     return buf_take(&out);
+}
+
+void cli_clear_screen(void)
+{
+    if (cli_is_terminal(STDOUT_FILENO))
+        (void)fputs("\x1b[H\x1b[2J", stdout);
+}
+
+void cli_print_json(const json_t *value)
+{
+    AUTO_FREE char *text = json_print(value); /* escapes what is hidden: nothing is lost */
+    cli_print("%s\n", text);
 }
 
 void cli_format_age(int64_t wall_ms, char text[24])
@@ -190,6 +233,6 @@ void cli_show(const struct cli *c, const json_t *reply, const char *items,
     const json_t *next = json_object_get(reply, "next");
     if (next && !json_is_null(next)) {
         (void)fflush(stdout);
-        (void)fprintf(stderr, "there are more: -n COUNT shows so many\n");
+        cli_tell("there are more: -n COUNT shows so many\n");
     }
 }

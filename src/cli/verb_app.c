@@ -23,9 +23,9 @@ static int list_apps(struct cli *c, struct err *err)
 static void say_push(const char *name, const char *git, const char *trunk)
 {
     AUTO_FREE char *word = cli_shell_word(trunk);
-    (void)printf("created %s\npush an existing repository:  git push %s ", name, git);
+    cli_print("created %s\npush an existing repository:  git push %s ", name, git);
     cli_print_safe(word);
-    (void)printf("\n");
+    cli_print("\n");
 }
 
 static int create_app(struct cli *c, const char *name, struct err *err)
@@ -66,8 +66,8 @@ int verb_app(struct cli *c, struct err *err)
     if (c->json)
         cli_print_json(reply);
     else
-        (void)printf("app    %s\ntrunk  %s\ngit    %s\n", json_text_or(reply, "name", "?"),
-                     json_text_or(reply, "trunk", "?"), json_text_or(reply, "git", "?"));
+        cli_print("app    %s\ntrunk  %s\ngit    %s\n", json_text_or(reply, "name", "?"),
+                  json_text_or(reply, "trunk", "?"), json_text_or(reply, "git", "?"));
     return 0;
 }
 
@@ -154,12 +154,8 @@ static int new_branch(struct cli *c, const char *name, struct err *err)
         cli_print_json(reply);
         return 0;
     }
-    (void)printf("created ");
-    cli_print_safe(name);
     AUTO_FREE char *word = cli_shell_word(name);
-    (void)printf("\nwork on it:  git fetch && git checkout ");
-    cli_print_safe(word);
-    (void)printf("\n");
+    cli_print("created %s\nwork on it:  git fetch && git checkout %s\n", name, word);
     return 0;
 }
 
@@ -230,7 +226,7 @@ static int check_config(struct cli *c, struct err *err)
     if (c->json)
         cli_print_json(reply);
     else
-        (void)printf("%s is good\n", file);
+        cli_print("%s is good\n", file);
     return 0;
 }
 
@@ -250,7 +246,7 @@ static int show_config(struct cli *c, struct err *err)
     }
     AUTO_FREE char *text =
         json_dumps(json_dict(reply, "config"), JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    (void)printf("%s\n", text ? text : "");
+    cli_print("%s\n", text ? text : "");
     return 0;
 }
 
@@ -287,7 +283,7 @@ static int set_secret(struct cli *c, const char *path, struct err *err)
     AUTO_JSON *body = json_object();
     AUTO_JSON *reply = NULL;
     if (cli_is_terminal(STDIN_FILENO))
-        (void)fprintf(stderr, "type the value, end with Ctrl-D:\n");
+        cli_tell("type the value, end with Ctrl-D:\n");
     if (file_read_fd(STDIN_FILENO, 131072, &value, err) < 0)
         return -1;
     if (!str_is_utf8(buf_str(&value)) || memchr(value.data ? value.data : "", 0, value.length))
@@ -301,8 +297,8 @@ static int set_secret(struct cli *c, const char *path, struct err *err)
     if (c->json)
         cli_print_json(reply);
     else
-        (void)printf("%s is at version %lld; it reaches instances with the next release\n",
-                     json_text_or(reply, "name", "?"), (long long)json_int(reply, "version", 0));
+        cli_print("%s is at version %lld; it reaches instances with the next release\n",
+                  json_text_or(reply, "name", "?"), (long long)json_int(reply, "version", 0));
     return 0;
 }
 

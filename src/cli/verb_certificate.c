@@ -17,8 +17,8 @@ int cli_certificate_set(struct cli *c, const char *domain, struct err *err)
     if (cli_app_env_path(c, "/certificate", &path, err) < 0)
         return -1;
     if (cli_is_terminal(STDIN_FILENO))
-        (void)fprintf(stderr, "paste the certificate chain and its private key (PEM), end with "
-                              "Ctrl-D:\n");
+        cli_tell("paste the certificate chain and its private key (PEM), end with "
+                 "Ctrl-D:\n");
     if (file_read_fd(STDIN_FILENO, PEM_MAX, &pem, err) < 0)
         return -1;
     json_put_text(body, "domain", domain);
@@ -30,7 +30,7 @@ int cli_certificate_set(struct cli *c, const char *domain, struct err *err)
     if (c->json)
         cli_print_json(reply);
     else
-        (void)printf("%s is served with the certificate %.16s...\n",
-                     json_text_or(reply, "domain", "?"), json_text_or(reply, "sha256", "?"));
+        cli_print("%s is served with the certificate %.16s...\n",
+                  json_text_or(reply, "domain", "?"), json_text_or(reply, "sha256", "?"));
     return 0;
 }

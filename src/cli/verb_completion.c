@@ -53,7 +53,7 @@ static void print_word(void *context, enum word_role role, struct str option, st
     struct wanted *w = context;
     if (role != w->role || (role == WORD_VALUE && !str_equal(option, w->option)))
         return;
-    (void)printf("%s%.*s", w->count++ ? " " : "", (int)word.length, word.data);
+    cli_print("%s%.*s", w->count++ ? " " : "", (int)word.length, word.data);
 }
 
 struct values {
@@ -68,9 +68,9 @@ static void print_values(void *context, enum word_role role, struct str option, 
     if (role != WORD_VALUE || v->last.data == option.data)
         return;
     v->last = option;
-    (void)printf("    '%s %.*s') _slipway_offer ", v->verb->name, (int)option.length, option.data);
+    cli_print("    '%s %.*s') _slipway_offer ", v->verb->name, (int)option.length, option.data);
     usage_words(v->verb, print_word, &(struct wanted){.role = WORD_VALUE, .option = option});
-    (void)printf("; return;;\n");
+    cli_print("; return;;\n");
 }
 
 static const char script_head[] =
@@ -133,21 +133,21 @@ static const char script_tail[] =
 
 static void print_script(void)
 {
-    (void)fputs(script_head, stdout);
+    cli_print("%s", script_head);
     for (size_t i = 0; i < cli_verb_count; i++)
         usage_words(&cli_verbs[i], print_values, &(struct values){.verb = &cli_verbs[i]});
-    (void)printf("  esac\n  if ((COMP_CWORD == 1)); then\n    _slipway_offer");
+    cli_print("  esac\n  if ((COMP_CWORD == 1)); then\n    _slipway_offer");
     for (size_t i = 0; i < cli_verb_count; i++)
-        (void)printf(" %s", cli_verbs[i].name);
-    (void)printf(" serve down help\n    return\n  fi\n  case $verb in\n");
+        cli_print(" %s", cli_verbs[i].name);
+    cli_print(" serve down help\n    return\n  fi\n  case $verb in\n");
     for (size_t i = 0; i < cli_verb_count; i++) {
-        (void)printf("    %s) subs='", cli_verbs[i].name);
+        cli_print("    %s) subs='", cli_verbs[i].name);
         usage_words(&cli_verbs[i], print_word, &(struct wanted){.role = WORD_SUB});
-        (void)printf("' options='");
+        cli_print("' options='");
         usage_words(&cli_verbs[i], print_word, &(struct wanted){.role = WORD_OPTION});
-        (void)printf("';;\n");
+        cli_print("';;\n");
     }
-    (void)fputs(script_tail, stdout);
+    cli_print("%s", script_tail);
 }
 
 int verb_completion(struct cli *c, struct err *err)

@@ -32,16 +32,16 @@ static void print_check(const json_t *check)
     bool ok = json_bool(check, "ok", false);
     size_t i;
     json_t *line;
-    (void)printf("%-5s %-24s ", ok ? "ok" : "BAD", json_text_or(check, "name", "?"));
+    cli_print("%-5s %-24s ", ok ? "ok" : "BAD", json_text_or(check, "name", "?"));
     cli_print_safe(json_text_or(check, "text", ""));
-    (void)putchar('\n');
+    cli_print("\n");
     if (!ok)
-        (void)printf("      mend: %s\n", json_text_or(check, "fix", "?"));
+        cli_print("      mend: %s\n", json_text_or(check, "fix", "?"));
     json_array_foreach(json_list(check, "log"), i, line)
     {
-        (void)printf("      log:  ");
+        cli_print("      log:  ");
         cli_print_safe(json_string_value(line));
-        (void)putchar('\n');
+        cli_print("\n");
     }
 }
 

@@ -31,12 +31,12 @@ static int read_password(const struct cli *c, const char *prompt, char *line, si
         struct termios quiet = before;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
         (void)tcsetattr(STDIN_FILENO, TCSANOW, &quiet); /* worst case: it is seen */
-        (void)fprintf(stderr, "%s", prompt);
+        cli_tell("%s", prompt);
     }
     int result = read_line(STDIN_FILENO, line, size);
     if (terminal) {
         (void)tcsetattr(STDIN_FILENO, TCSANOW, &before);
-        (void)fprintf(stderr, "\n");
+        cli_tell("\n");
     }
     if (result < 0)
         return FAIL(err, E_USAGE, "no password given");
@@ -51,11 +51,6 @@ static const char *server_of(const struct cli *c)
     if (c->address)
         return c->address; /* of the link */
     return env && *env ? env : "http://127.0.0.1:7000";
-}
-
-static void connect_plain(struct cli *c)
-{
-    c->client = cli_client(c, server_of(c), NULL, NULL);
 }
 
 static int store_login(struct cli *c, const json_t *reply, struct err *err)
@@ -98,9 +93,7 @@ static void offer_to_git(void)
     }
     int status = 0;
     if (pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0)
-        (void)fprintf(
-            stderr,
-            "note: git was not told about this login; give it your name and token yourself\n");
+        cli_tell("note: git was not told about this login; give it your name and token yourself\n");
 }
 
 static int signed_in(struct cli *c, const json_t *reply, struct err *err)
@@ -111,14 +104,13 @@ static int signed_in(struct cli *c, const json_t *reply, struct err *err)
     if (c->json)
         cli_print_json(reply);
     else
-        (void)printf("signed in as %s\n", json_text_or(reply, "user", "?"));
+        cli_print("signed in as %s\n", json_text_or(reply, "user", "?"));
     return 0;
 }
 
 static int post_sign_in(struct cli *c, const char *path, const json_t *body, struct err *err)
 {
     AUTO_JSON *reply = NULL;
-    connect_plain(c);
     if (cli_call(c, "POST", path, body, &reply, err) < 0)
         return -1;
     return signed_in(c, reply, err);
@@ -155,6 +147,8 @@ int verb_setup(struct cli *c, struct err *err)
         return -1;
     AUTO_SECRET secret = {0};
     char password[PASSWORD_MAX];
+    if (cli_connect_to(c, server_of(c), NULL, NULL, err) < 0)
+        return -1; /* before anybody types a password for it */
     if (read_password(c, "choose a password (8 characters or more): ", password, sizeof(password),
                       err) < 0)
         return -1;
@@ -174,7 +168,7 @@ static int ask_name(struct cli *c, char *name, size_t size, struct err *err)
         (void)snprintf(name, size, "%s", c->name);
         return 0;
     }
-    (void)fprintf(stderr, "name: ");
+    cli_tell("name: ");
     return read_line(STDIN_FILENO, name, size) < 0 ? FAIL(err, E_USAGE, "no name given") : 0;
 }
 
@@ -182,7 +176,8 @@ int verb_login(struct cli *c, struct err *err)
 {
     char name[100];
     char password[PASSWORD_MAX];
-    if (ask_name(c, name, sizeof(name), err) < 0 ||
+    if (cli_connect_to(c, server_of(c), NULL, NULL, err) < 0 ||
+        ask_name(c, name, sizeof(name), err) < 0 ||
         read_password(c, "password: ", password, sizeof(password), err) < 0)
         return -1;
     AUTO_JSON *body = json_object();
@@ -230,7 +225,7 @@ int verb_git_credential(struct cli *c, struct err *err)
     }
     AUTO_JSON *login = cli_login_read();
     if (login && host_is_ours(login, host))
-        (void)printf("username=%s\npassword=%s\n", json_text_or(login, "name", ""),
-                     json_text_or(login, "token", ""));
+        cli_print("username=%s\npassword=%s\n", json_text_or(login, "name", ""),
+                  json_text_or(login, "token", ""));
     return 0;
 }

@@ -15,9 +15,9 @@ static int show_link(const struct cli *c, const json_t *reply)
     if (c->json)
         cli_print_json(reply);
     else
-        (void)printf("%s signs in once with:  slipway setup %.*s/setup/%s\n",
-                     json_text_or(reply, "user", "?"), (int)length, address,
-                     json_text_or(reply, "link", "?"));
+        cli_print("%s signs in once with:  slipway setup %.*s/setup/%s\n",
+                  json_text_or(reply, "user", "?"), (int)length, address,
+                  json_text_or(reply, "link", "?"));
     return 0;
 }
 
@@ -207,7 +207,7 @@ static int new_token(struct cli *c, const char *name, struct err *err)
     if (c->json)
         cli_print_json(reply);
     else
-        (void)printf("%s\n", json_text_or(reply, "token", "?"));
+        cli_print("%s\n", json_text_or(reply, "token", "?"));
     return 0;
 }
 

@@ -43,14 +43,14 @@ static void say_address(struct cli *c)
     const char *domain = json_string_value(json_array_get(json_list(state, "domains"), 0));
     int64_t port = json_int(state, "edge_http", 80);
     if (json_int(state, "live_release", 0) == 0)
-        (void)printf("nothing is live in %s\n", c->env);
+        cli_print("nothing is live in %s\n", c->env);
     else if (port == 80)
-        (void)printf("r%lld is live at http://%s/\n", (long long)json_int(state, "live_release", 0),
-                     domain ? domain : "?");
+        cli_print("r%lld is live at http://%s/\n", (long long)json_int(state, "live_release", 0),
+                  domain ? domain : "?");
     else
-        (void)printf("r%lld is live at http://%s:%lld/\n",
-                     (long long)json_int(state, "live_release", 0), domain ? domain : "?",
-                     (long long)port);
+        cli_print("r%lld is live at http://%s:%lld/\n",
+                  (long long)json_int(state, "live_release", 0), domain ? domain : "?",
+                  (long long)port);
 }
 
 /* The build that a rollout begins with, when its source was built before. Nice to know: what cannot
@@ -79,12 +79,11 @@ static int64_t same_source(struct cli *c, const json_t *rollout)
 static void say_start(struct cli *c, const char *kind, const json_t *rollout)
 {
     int64_t same = same_source(c, rollout);
-    (void)printf("%s of r%lld to %s (rollout %lld)", kind,
-                 (long long)json_int(rollout, "release", 0), c->env,
-                 (long long)json_int(rollout, "id", 0));
+    cli_print("%s of r%lld to %s (rollout %lld)", kind, (long long)json_int(rollout, "release", 0),
+              c->env, (long long)json_int(rollout, "id", 0));
     if (same)
-        (void)printf(" (same source as build %lld)", (long long)same);
-    (void)printf("\n");
+        cli_print(" (same source as build %lld)", (long long)same);
+    cli_print("\n");
 }
 
 static int start_rollout(struct cli *c, const char *kind, int64_t release, struct err *err)
@@ -101,9 +100,8 @@ static int start_rollout(struct cli *c, const char *kind, int64_t release, struc
         if (c->json)
             cli_print_json(rollout);
         else
-            (void)printf(
-                "rollout %lld of r%lld has started: 'slipway status -e %s -w' watches it\n",
-                (long long)id, (long long)json_int(rollout, "release", 0), c->env);
+            cli_print("rollout %lld of r%lld has started: 'slipway status -e %s -w' watches it\n",
+                      (long long)id, (long long)json_int(rollout, "release", 0), c->env);
         return 0;
     }
     if (!c->json)
@@ -163,8 +161,8 @@ int verb_plan(struct cli *c, struct err *err)
     }
     size_t i;
     json_t *step;
-    json_array_foreach(json_list(reply, "steps"), i, step)(void)
-        printf("%3zu  %s\n", i + 1, json_text_or(step, "text", "?"));
+    json_array_foreach(json_list(reply, "steps"), i, step)
+        cli_print("%3zu  %s\n", i + 1, json_text_or(step, "text", "?"));
     return 0;
 }
 
@@ -184,10 +182,10 @@ int verb_build(struct cli *c, struct err *err)
         return 0;
     }
     if (!c->json) {
-        (void)printf("build b%lld of %.9s", (long long)number, json_text_or(build, "commit", "?"));
+        cli_print("build b%lld of %.9s", (long long)number, json_text_or(build, "commit", "?"));
         if (same)
-            (void)printf(" (same source as build %lld)", (long long)same);
-        (void)printf("\n");
+            cli_print(" (same source as build %lld)", (long long)same);
+        cli_print("\n");
     }
     return cli_follow_build(c, number, err);
 }
@@ -229,6 +227,6 @@ int verb_cancel(struct cli *c, struct err *err)
     if (c->json)
         cli_print_json(reply);
     else
-        (void)printf("%s\n", json_text_or(reply, "state", "?"));
+        cli_print("%s\n", json_text_or(reply, "state", "?"));
     return 0;
 }

@@ -13,12 +13,6 @@ static void pause_ms(int64_t ms)
     (void)nanosleep(&pause, NULL);
 }
 
-static void clear_screen(void)
-{
-    if (cli_is_terminal(STDOUT_FILENO))
-        (void)printf("\x1b[H\x1b[2J");
-}
-
 /* ---- status ---- */
 
 static json_t *overview_row(struct cli *c, const char *app, const char *env, struct err *err)
@@ -98,11 +92,11 @@ static void print_plan(const json_t *rollout)
 {
     size_t i;
     json_t *step;
-    (void)printf("\nrollout %lld: %s of r%lld is %s\n", (long long)json_int(rollout, "id", 0),
-                 json_text_or(rollout, "kind", "?"), (long long)json_int(rollout, "release", 0),
-                 json_text_or(rollout, "state", "?"));
-    json_array_foreach(json_list(rollout, "steps"), i, step)(void)
-        printf("  %-8s %s\n", json_text_or(step, "state", "?"), json_text_or(step, "text", "?"));
+    cli_print("\nrollout %lld: %s of r%lld is %s\n", (long long)json_int(rollout, "id", 0),
+              json_text_or(rollout, "kind", "?"), (long long)json_int(rollout, "release", 0),
+              json_text_or(rollout, "state", "?"));
+    json_array_foreach(json_list(rollout, "steps"), i, step)
+        cli_print("  %-8s %s\n", json_text_or(step, "state", "?"), json_text_or(step, "text", "?"));
 }
 
 static int show_app_env(struct cli *c, struct err *err)
@@ -119,9 +113,9 @@ static int show_app_env(struct cli *c, struct err *err)
         cli_print_json(state);
         return 0;
     }
-    (void)printf("%s in %s: r%lld is live at http://%s/\n", json_text_or(state, "app", "?"),
-                 json_text_or(state, "env", "?"), (long long)json_int(state, "live_release", 0),
-                 json_string_value(json_array_get(json_list(state, "domains"), 0)));
+    cli_print("%s in %s: r%lld is live at http://%s/\n", json_text_or(state, "app", "?"),
+              json_text_or(state, "env", "?"), (long long)json_int(state, "live_release", 0),
+              json_string_value(json_array_get(json_list(state, "domains"), 0)));
     cli_print_table(json_list(state, "instances"), columns, ARRAY_SIZE(columns));
     if (json_is_object(json_object_get(state, "rollout")))
         print_plan(json_dict(state, "rollout"));
@@ -139,7 +133,7 @@ int verb_status(struct cli *c, struct err *err)
     while (result == 0 && c->watch) {
         (void)fflush(stdout);
         pause_ms(1000);
-        clear_screen();
+        cli_clear_screen();
         result = show_status(c, err);
     }
     return result;
@@ -151,20 +145,20 @@ static void print_log_line(const json_t *line)
 {
     char at[25];
     time_format(json_int(line, "at", 0), at);
-    (void)printf("%.19s %s ", at, json_text_or(line, "instance", "?"));
+    cli_print("%.19s %s ", at, json_text_or(line, "instance", "?"));
     cli_print_safe(json_text_or(line, "text", ""));
-    (void)putchar('\n');
+    cli_print("\n");
 }
 
 static void print_request_line(const json_t *line)
 {
     char at[25];
     time_format(json_int(line, "at", 0), at);
-    (void)printf("%.23s %3lld %7.1f ms %-18s %-7s ", at, (long long)json_int(line, "status", 0),
-                 (double)json_int(line, "us", 0) / 1000.0, json_text_or(line, "instance", "-"),
-                 json_text_or(line, "method", "-"));
+    cli_print("%.23s %3lld %7.1f ms %-18s %-7s ", at, (long long)json_int(line, "status", 0),
+              (double)json_int(line, "us", 0) / 1000.0, json_text_or(line, "instance", "-"),
+              json_text_or(line, "method", "-"));
     cli_print_safe(json_text_or(line, "path", "-"));
-    (void)putchar('\n');
+    cli_print("\n");
 }
 
 struct lines {
@@ -317,7 +311,7 @@ int verb_top(struct cli *c, struct err *err)
     while (result == 0 && c->watch) {
         (void)fflush(stdout);
         pause_ms(1000);
-        clear_screen();
+        cli_clear_screen();
         result = show_top(c, err);
     }
     return result;

@@ -13,8 +13,8 @@ static int verify_audit(struct cli *c, struct err *err)
     if (c->json)
         cli_print_json(reply);
     else
-        (void)printf("%lld rows, head %.12s: %s\n", (long long)json_int(reply, "rows", 0),
-                     json_text_or(reply, "head", "?"), json_text_or(reply, "text", "?"));
+        cli_print("%lld rows, head %.12s: %s\n", (long long)json_int(reply, "rows", 0),
+                  json_text_or(reply, "head", "?"), json_text_or(reply, "text", "?"));
     if (!json_bool(reply, "ok", false) && json_is_null(json_object_get(reply, "first_bad")))
         return FAIL(err, err_from_name(json_text_or(reply, "error", "internal")),
                     "the journal could not be compared with what host keeps");
@@ -45,11 +45,11 @@ int verb_audit(struct cli *c, struct err *err)
         char at[25];
         time_format(json_int(row, "at", 0), at);
         AUTO_FREE char *data = json_print(json_dict(row, "data"));
-        (void)printf("%6lld %.19s %-16s %-20s %-16s ", (long long)json_int(row, "seq", 0), at,
-                     json_text_or(row, "actor", "?"), json_text_or(row, "kind", "?"),
-                     json_text_or(row, "subject", "-"));
+        cli_print("%6lld %.19s %-16s %-20s %-16s ", (long long)json_int(row, "seq", 0), at,
+                  json_text_or(row, "actor", "?"), json_text_or(row, "kind", "?"),
+                  json_text_or(row, "subject", "-"));
         cli_print_safe(data);
-        (void)putchar('\n');
+        cli_print("\n");
     }
     return 0;
 }
@@ -81,7 +81,7 @@ static void say_absent(const json_t *reply, const char *role)
 {
     const json_t *part = json_dict(reply, role);
     if (json_text(part, "error"))
-        (void)fprintf(stderr, "%s is left out: %s\n", role, json_text_or(part, "text", "?"));
+        cli_tell("%s is left out: %s\n", role, json_text_or(part, "text", "?"));
 }
 
 int verb_df(struct cli *c, struct err *err)
@@ -102,11 +102,11 @@ int verb_df(struct cli *c, struct err *err)
     AUTO_JSON *rows = df_rows(reply);
     cli_print_table(rows, columns, ARRAY_SIZE(columns));
     if (json_int(host, "total", 0))
-        (void)printf("free %lld MB of %lld MB\n", (long long)json_int(host, "free", 0) >> 20,
-                     (long long)json_int(host, "total", 0) >> 20);
-    (void)printf("builds are refused below %lld MB free; each has a volume of %lld MB at most\n",
-                 (long long)json_int(limits, "disk_reserve", 0) >> 20,
-                 (long long)json_int(limits, "build_volume", 0) >> 20);
+        cli_print("free %lld MB of %lld MB\n", (long long)json_int(host, "free", 0) >> 20,
+                  (long long)json_int(host, "total", 0) >> 20);
+    cli_print("builds are refused below %lld MB free; each has a volume of %lld MB at most\n",
+              (long long)json_int(limits, "disk_reserve", 0) >> 20,
+              (long long)json_int(limits, "build_volume", 0) >> 20);
     (void)fflush(stdout);
     say_absent(reply, "host");
     say_absent(reply, "courier");
@@ -148,8 +148,8 @@ int verb_version(struct cli *c, struct err *err)
     struct err ignored = ERR_INIT;
     AUTO_JSON *reply = NULL;
     (void)err;
-    (void)printf("slipway %s\n", SLIPWAY_VERSION);
+    cli_print("slipway %s\n", SLIPWAY_VERSION);
     if (cli_connect(c, &ignored) == 0 && cli_get(c, "/version", &reply, &ignored) == 0)
-        (void)printf("server  %s\n", json_text_or(reply, "version", "?"));
+        cli_print("server  %s\n", json_text_or(reply, "version", "?"));
     return 0;
 }

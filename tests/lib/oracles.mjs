@@ -3,7 +3,7 @@
 //   b  canaries untouched: the file was not made, nobody called the listener, the secret is in no output
 //      and no store, apps that had nothing to do with it are as they were
 //   c  the same roles run, none grew by 64 MiB, none keeps more files open
-//   d  exactly the audit records that were asked for, without a control character
+//   d  exactly the audit records that were asked for, without a character that steers a terminal
 //
 //     const o = await oracles(p, { watch: [other] });
 //     const reply = await p.api.call('POST', '/apps', { name: `x;touch ${o.canary}` });
@@ -12,11 +12,13 @@
 import { createServer } from 'node:net';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { run } from './cli.mjs';
 import { fds, rss } from './roles.mjs';
 import { until } from './until.mjs';
 
 const GROWTH_MAX = 64 * 1024 * 1024, FDS_SLACK = 3;
+const STEERING = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
 const ENVS = ['dev', 'test', 'pre', 'prod'];
 
 // How a secret may lie in a file: as it is, in base64 at its three offsets (without the characters that
@@ -93,11 +95,12 @@ class Oracles {
         return items[0]?.seq ?? 0;
     }
 
-    // audit: how many new records there must be (null: do not ask), kind: of which kind (all are counted
-    // when it is absent). outputs: texts that people or programs were shown.
+    // audit: the new records that there must be, as {kind: count} with nothing beside them or as a number (of
+    // this kind; of all when it is absent); null: their number is not determined, they are read all the same.
+    // outputs: texts that people or programs were shown.
     async check({ audit = 1, kind, outputs = [], secretMayBeIn = [] } = {}) {
         const wrong = [
-            ...await this.#canaries(outputs, secretMayBeIn), ...await this.#processes(), ...audit === null ? [] : await this.#audit(audit, kind),
+            ...await this.#canaries(outputs, secretMayBeIn), ...await this.#processes(), ...await this.#audit(audit, kind),
         ];
         await this.again();
         if (wrong.length)
@@ -146,11 +149,14 @@ class Oracles {
     async #audit(wanted, kind) {
         const reply = await this.#p.api.call('GET', `/audit?after=${this.#before.audit}&limit=1000`);
         const wrong = [];
-        if (/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/.test(reply.text))
-            wrong.push('the audit log shows a control character as it is');
+        if (STEERING.test(reply.text))
+            wrong.push('the audit log shows a character that steers a terminal as it is');
         const records = reply.json.items.filter((record) => !kind || record.kind === kind);
-        if (records.length !== wanted)
-            wrong.push(`${records.length} audit records instead of ${wanted}: ${JSON.stringify(records).slice(0, 500)}`);
+        const counts = {};
+        for (const record of records)
+            counts[record.kind] = (counts[record.kind] ?? 0) + 1;
+        if (typeof wanted === 'number' ? records.length !== wanted : wanted && !isDeepStrictEqual(counts, wanted))
+            wrong.push(`audit records ${JSON.stringify(counts)} instead of ${JSON.stringify(wanted)}: ${JSON.stringify(records).slice(0, 500)}`);
         return wrong;
     }
 

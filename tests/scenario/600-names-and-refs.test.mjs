@@ -34,10 +34,17 @@ async function refused(rows, errors) {
 }
 
 async function typedInVain(...rows) {
+    await typedAndTold(undefined, ...rows);
+}
+
+// The same, and the error that stderr names.
+async function typedAndTold(name, ...rows) {
     const outputs = [];
     for (const words of rows) {
         const done = await p.cli(...words);
         assert.notEqual(done.code, 0, `slipway ${words.join(' ')}: ${done.out}`);
+        if (name)
+            assert.match(done.err, name, `slipway ${words.join(' ')}`);
         assert.equal(done.signal, null, `slipway ${words.join(' ')}`);
         assert.doesNotMatch(done.out + done.err, /root:|:\/bin\/(ba)?sh/, 'a file was echoed');
         outputs.push(done.out, done.err);
@@ -91,16 +98,23 @@ test('B003: a ref that is an option is refused everywhere', async () => {
 });
 
 test('B005 B006 B007 B017: an address of a server that is a command, an option or a file is refused', async () => {
+    // hosts that curl would find in the last ones are this machine: a listener there hears nothing
     const urls = [`ext::sh -c touch% ${o.canary}`, 'fd::17', 'transport::x', `ssh://-oProxyCommand=touch\${IFS}${o.canary}/x`, 'git@-oProxyCommand=x:y',
-        'file:///var/lib/slipway', '/etc', '\\\\host\\x', 'https:///evil/x', `http://-oProxyCommand=touch\${IFS}${o.canary}`, 'http://a b', 'http://[::1]%lo'];
-    await typedInVain(...urls.map((url) => ['login', '--server', url, '--name', 'admin', '--stdin', { input: 'password\n' }]));
-    for (const url of urls.filter((one) => !one.startsWith('http'))) {
+        'file:///var/lib/slipway', '/etc', '\\\\host\\x', 'https:///evil/x', `http://-oProxyCommand=touch\${IFS}${o.canary}`, 'http://a b', 'http://[::1]%lo',
+        `http:///${o.address}/`, `http://x@${o.address}`, `http://[::1%lo]:${o.port}`, `http://127.0.0.1\\:${o.port}`];
+    await typedAndTold(/\((url_scheme|host_invalid)\)\n$/, ...urls.flatMap((url) => [
+        ['login', '--server', url, '--name', 'admin', '--stdin', { input: 'password\n' }], ['setup', 'ABCDEF', '--server', url, '--stdin', { input: 'password\n' }],
+        ['app', 'ls', { env: { SLIPWAY_SERVER: url, SLIPWAY_TOKEN: 'sw_x' } }],
+    ]));
+    for (const port of ['0', '65536', '-1', '8O', ''])
+        await typedAndTold(/\((out_of_range|field_invalid)\)\n$/, ['login', '--server', `http://127.0.0.1:${port}`, '--name', 'admin', '--stdin', { input: 'password\n' }]);
+    for (const url of urls) {
         for (const key of ['npm_registry', 'debian_mirror', 'http_proxy']) {
             const file = `${p.dir}/evil.conf`;
             writeFileSync(file, `id = x\n${key} = ${url}\n`);
             const done = await run(program('slipway'), ['serve', '--settings', file, '--check']);
             assert.notEqual(done.code, 0, `${key} = ${url}`);
-            assert.match(done.err + done.out, /:2|line 2/);
+            assert.match(done.err + done.out, new RegExp(`:2: ${key} must be an http or https URL.*: (the URL begins with neither|the host of the URL is|a name or a password)`), `${key} = ${url}`);
         }
     }
     for (const name of [`x;touch\${IFS}${o.canary}`, '../../etc', '..%2f..%2fetc', '$(id)', '-x'])
@@ -198,5 +212,8 @@ test('B098: numbers out of range', async () => {
     await refused([['POST', `${P}/rollouts`, { batches: 1.5 }], ['POST', `${P}/rollouts`, { release: -1 }], ['POST', '/tokens', { name: 't', days: 0 }], ['POST', '/tokens', { name: 't', days: 1e9 }],
         ['POST', '/envs', { name: 'x', position: -1 }], ['GET', `${P}/builds?limit=1000000000`], ['GET', `${P}/builds?limit=0`], ['GET', `${P}/builds?after=-1`], ['GET', `${P}/logs?limit=1000000000`],
         ['GET', '/audit?limit=1001'], ['GET', `${P}/top?seconds=0`], ['GET', `${P}/top?seconds=99999999999999999999`]], ['out_of_range', 'field_invalid']);
-    await typedInVain(['deploy', '-a', 'web', '-e', 'dev', '--batches', '-1'], ['deploy', '-a', 'web', '-e', 'dev', '--batches', '101'], ['logs', '-a', 'web', '-e', 'dev', '-n', '99999999999'], ['token', 'new', 't', '--days', '1000000000']);
+    const at = ['-a', 'web', '-e', 'dev'];
+    await typedAndTold(/\((out_of_range|field_invalid)\)\n$/, ...['-1', '0', '101', '2147483648', '1.5', 'NaN', ''].map((batches) => ['deploy', ...at, '--batches', batches]),
+        ...['-1', '0', '1000000000', '99999999999999999999'].map((days) => ['token', 'new', 't', '--days', days]), ...['0', '99999999999'].flatMap((lines) => [['logs', ...at, '-n', lines], ['audit', '-n', lines]]),
+        ['rollback', ...at, '--release', '0'], ['deploy', 'r0', ...at], ['deploy', ...at, '--timeout', '0']);
 });

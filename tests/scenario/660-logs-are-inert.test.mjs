@@ -20,7 +20,7 @@ after(async () => {
 
 // Not a byte that steers a terminal; colour is only kept on one.
 function inert(text, what) {
-    assert.doesNotMatch(text, /[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]/, what);
+    assert.doesNotMatch(text, /[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe]/, what);
 }
 
 test('B075: output of instances is JSON by the API and inert text at the command line', async () => {
@@ -71,4 +71,36 @@ test('B075: output of a build, names and subjects are inert too', async () => {
     const done = await p.cli('app', 'show', 'x\x1b]0;evil\x07\x1b[2J', 'y');
     inert(done.out + done.err, 'an error that repeats a word');
     await o.check({ audit: null });
+});
+
+test('B075: branches and files that steer are inert wherever they are named: deploy, plan, tick, doctor, audit', async () => {
+    const names = ['c1\u009b2Jx', 'bidi\u202ex'], file = 'li\u202en\u009bes';
+    for (const name of names)
+        await web.change(name, { [file]: `${name}\n` });
+    const at = ['-a', 'web', '-e', 'dev'];
+    const outputs = [];
+    for (const [words, good, told] of [
+        [['tick', ...names, ...at], true, /c12Jx.*bidix/s], [['deploy', ...at], false, /bidix.*c12Jx.*lines/s], [['plan', ...at], false, /bidix.*c12Jx/s], [['build', ...at], false, /bidix.*c12Jx/s],
+        [['branch', 'ls', '-a', 'web'], true, /bidix/], [['status'], true, /bidix/], [['status', ...at], true, /web in dev/], [['doctor'], true, /role host/], [['audit', '-n', '1000'], true, /bidi/],
+        [['tick', `no\u009bsuch\u202e`, ...at], false, /nosuch/], [['branch', 'new', `new\u009b2J\u202e`, '-a', 'web'], true, /created new2J/], [['branch', 'rm', `new\u009b2J\u202e`, '-a', 'web'], true, /^$/],
+        [['untick', names[0], ...at], true, /bidix/], [['deploy', ...at], true, /route all traffic/], [['history', 'releases', ...at], true, /bidix/], [['config', 'show', ...at, '--ref', names[1]], true, /run/],
+    ])
+        for (const more of [[], ['-o', 'json']]) {
+            if (more.length && ['deploy', 'build', 'branch', 'untick'].includes(words[0]) && good)
+                continue; // it is done
+            const done = await p.cli(...words, ...more);
+            const what = [...words, ...more].join(' ');
+            assert.equal(done.code === 0, good, `${what}: ${done.out}${done.err}`);
+            inert(done.out + done.err, what);
+            if (more.length && done.out) // nothing is lost: the escapes read back
+                assert.doesNotThrow(() => JSON.parse(done.out), what);
+            else
+                assert.match(done.out + done.err, told, what);
+            outputs.push(done.out, done.err);
+        }
+    const { ticks } = await p.cli.ok('status', ...at, '-o', 'json');
+    assert.deepEqual(ticks.map((row) => row.branch), [names[1]]);
+    for (const path of ['/apps/web/branches?limit=1000', '/apps/web/envs/dev', '/apps/web/envs/dev/releases', '/audit?newest=1&limit=1000'])
+        inert((await p.api.call('GET', path)).text, path);
+    await o.check({ audit: null, outputs });
 });

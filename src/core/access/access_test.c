@@ -892,7 +892,7 @@ TEST(without_memory_no_password_is_wrong)
     AUTO_JSON *reply = NULL;
     struct rlimit before, little;
     struct password_result hash = hash_of("a good password");
-    FINE(access_setup_link(core, &link, &err));
+    FINE(access_setup_link(core, NULL, &link, &err));
     FINE(access_link_use(core, link, "wang", hash.hash, &reply, &err));
     OK(verify(core, "wang", "a good password").good); /* the pool's threads have their stacks */
     OK(getrlimit(RLIMIT_AS, &before) == 0);
