@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { ROOT, atRest, git, oracles, platform } from '../lib/index.mjs';
+import { ROOT, atRest, git, oracles, platform, until } from '../lib/index.mjs';
 
 const ALL = ['dev', 'test', 'pre', 'prod'];
 const OPS = { view: ALL, branch: ALL, trunk: ALL, tick: ALL, deploy: ALL, rollback: ALL, secret: ALL, app: ALL };
@@ -160,4 +160,31 @@ test('B050: a developer on prod, verb by verb, through the API and at the comman
     assert.notEqual((await web.pushAs(people.tester.token, ['main:refs/heads/mine'])).code, 0);
     assert.equal((await web.status('prod')).live_release, 1);
     await o.check({ audit: 0, outputs });
+});
+
+test('B048: the number of somebody else\'s rollout, build or release opens nothing in one\'s own app-env', async () => {
+    await web.ticks('prod', 'bad/slow-start');
+    const { id } = await web.rolloutStart('prod', { kind: 'deploy' });
+    await until(async () => (await web.rollout('prod', id)).steps.find((step) => step.kind === 'start')?.state === 'doing', 60_000, 'the rollout waits for its instances');
+    const [ended] = (await web.rollouts('prod')).filter((row) => row.state === 'done');
+    const seen = [];
+    for (const [api, own] of [[outsider.api, '/apps/other/envs/prod'], [outsider.api, '/apps/other/envs/dev'], [insider.api, '/apps/web/envs/dev'], [p.api, '/apps/web/envs/dev'], [p.api, '/apps/other/envs/prod']])
+        for (const [method, path, json] of [
+            ['GET', `/rollouts/${id}`], ['GET', `/rollouts/${ended.id}`], ['POST', `/rollouts/${id}/cancel`], ['POST', `/rollouts/${ended.id}/cancel`],
+            ['GET', '/builds/1'], ['GET', '/builds/2'], ['GET', '/builds/1/output'], ['POST', '/builds/2/cancel'],
+            ['POST', '/rollouts', { kind: 'deploy', release: 1 }], ['POST', '/plan', { kind: 'deploy', release: 1 }],
+        ]) {
+            const reply = await api.call(method, `${own}${path}`, json);
+            assert.equal(reply.status, 404, `${method} ${own}${path}: ${reply.status} ${reply.text}`);
+            seen.push(reply.text);
+        }
+    // what is another's and what never was are told in the same words
+    for (const path of ['/rollouts/999999', '/builds/999999'])
+        seen.push((await outsider.api.call('GET', `/apps/other/envs/prod${path}`)).text);
+    assert.equal(new Set(seen.filter((text) => text.includes('rollout'))).size, 1, seen.join('\n'));
+    assert.equal((await web.rollout('prod', id)).state, 'running');
+    await web.cancel('prod', id);
+    assert.equal((await web.rolloutEnd('prod', id)).state, 'cancelled');
+    await atRest(web, 'prod');
+    await o.check({ audit: { 'ticks.changed': 1, 'build.queued': 1, 'build.running': 1, 'build.done': 1, 'rollout.started': 1, 'rollout.reverting': 1, 'rollout.cancelled': 2 }, outputs: seen });
 });
