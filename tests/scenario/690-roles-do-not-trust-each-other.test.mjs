@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { readFileSync, statSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { oracles, platform, run, until } from '../lib/index.mjs';
+import { fds, oracles, platform, program, run, until } from '../lib/index.mjs';
 
 let p, o, web, other;
 before(async () => {
@@ -37,27 +37,62 @@ function said(socket, bytes, ms = 3000) {
     });
 }
 
+// As the protocol has it: four bytes of length, the first one the greatest.
 const frame = (text, length = Buffer.byteLength(text)) => {
     const head = Buffer.alloc(4);
-    head.writeUInt32LE(length >>> 0);
-    return Buffer.concat([head, Buffer.from(text)]);
-};
-const bigFrame = (text) => {
-    const head = Buffer.alloc(4);
-    head.writeUInt32BE(Buffer.byteLength(text));
+    head.writeUInt32BE(length >>> 0);
     return Buffer.concat([head, Buffer.from(text)]);
 };
 const roleUid = (role) => Number(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${p.pid(role)}/status`, 'utf8'))[1]);
 
 test('B101: nonsense at a role\'s socket ends that connection and nothing else', async () => {
-    const rows = [frame('x', 0xffffffff), frame('x', 0x7fffffff), frame('x', 0), Buffer.alloc(70_000, 0xff), Buffer.from('GET / HTTP/1.1\r\n\r\n'), frame('not json'), frame('[]'), frame('{"id":1,"verb":"no.such.verb","args":{}}'), bigFrame('{"id":1,"verb":"instance.start","args":{"name":"../../x"}}'),
-        bigFrame('{"verb":"teardown"}'), frame(`{"id":1,"verb":"${'x'.repeat(60_000)}"}`), frame('['.repeat(60_000))];
+    const ends = [
+        frame('x', 0xffffffff), frame('x', 0x7fffffff), frame('x', (8 << 20) + 1), frame('x', 0), Buffer.alloc(70_000, 0xff), Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+        frame('not json'), frame('[]'), frame('"x"'), frame('['.repeat(60_000)), frame('{}'), frame('{"id":1}'), frame('{"id":0,"verb":"x"}'), frame('{"id":-1,"verb":"x"}'), frame('{"id":1.5,"verb":"x"}'),
+        frame('{"id":9007199254740993,"verb":"x"}'), frame('{"id":1,"verb":7}'), frame('{"id":1,"verb":"x","args":[]}'), frame('{"id":1,"verb":"x","more":1}'), frame('{"id":1,"verb":"x","verb":"y"}'),
+        frame('{"id":1,"verb":"x","ok":{}}'), frame('{"id":1,"ok":{},"error":"x"}'), frame('{"ok":{}}'), frame('{"event":"output","args":{}}'), frame(`{"id":1,"verb":"${'x'.repeat(60_000)}"}`),
+    ];
+    const before = fds(p.pid('host'));
     for (const socket of ['host.sock', 'courier.sock', 'signals.sock'])
-        for (const bytes of rows) {
-            const { text } = await said(socket, bytes, 700);
-            assert.doesNotMatch(text, /"ok":\{/, `${socket} ${bytes.toString('latin1', 0, 60)}`);
+        for (const bytes of ends) {
+            const what = `${socket} ${JSON.stringify(bytes.toString('latin1', 0, 60))}`;
+            const { closed, text } = await said(socket, bytes);
+            assert.ok(closed, `${what}: the connection stays open`);
+            assert.equal(text, '', what);
         }
     assert.equal((await p.api.get('/doctor')).checks.filter((check) => check.name.startsWith('role ') && !check.ok).length, 0);
+    await o.check({ audit: 0 });
+    assert.ok(fds(p.pid('host')) <= before, 'host keeps files open');
+});
+
+test('B101: a well-made message that nobody may send, or nobody asked for, does nothing', async () => {
+    const refused = [
+        ['{"id":1,"verb":"no.such.verb","args":{}}', /"error":"protocol"/], ['{"id":1,"verb":"instance.start","args":{"name":"../../x"}}', /"error":"(protocol|field_invalid|field_unknown|name_invalid)"/],
+        ['{"id":1,"verb":"teardown","args":{"purge":"yes"}}', /"error":"(protocol|field_invalid|field_unknown)"/], [`{"id":1,"verb":"${'x'.repeat(64)}"}`, /"error":"protocol"/],
+    ];
+    const unasked = ['{"verb":"no.such.notice"}', '{"verb":"instance.start","args":{"name":"x"}}', '{"id":77,"ok":{"done":true}}', '{"id":1,"error":"internal","class":"INTERNAL","text":"x"}', '{"id":77,"event":"output","args":{}}', '{"id":1,"event":"exited","args":{"name":"../../x","status":0}}'];
+    for (const socket of ['host.sock', 'courier.sock', 'signals.sock']) {
+        for (const [text, answer] of refused) {
+            const reply = await said(socket, frame(text), 500);
+            assert.match(reply.text, answer, `${socket} ${text.slice(0, 60)}`);
+            assert.doesNotMatch(reply.text, /"ok":/);
+        }
+        // and the connection goes on as if they had not been said
+        const after = await said(socket, Buffer.concat([...unasked.map((text) => frame(text)), frame('{"id":5,"verb":"no.such.verb"}')]), 500);
+        assert.equal([...after.text.matchAll(/"id":/g)].length, 1, `${socket}: ${after.text}`);
+        assert.match(after.text, /"error":"protocol".*"id":5/);
+    }
+    await o.check({ audit: 0 });
+});
+
+test('B101: a flood of file descriptors ends the connection, and none of them stays', async () => {
+    for (const [socket, role] of [['host.sock', 'host'], ['courier.sock', 'courier'], ['signals.sock', 'signals']]) {
+        const before = fds(p.pid(role));
+        for (const [count, messages] of [[30, 1], [253, 1], [4, 3], [1, 4], [5, 1]])
+            for (let i = 0; i < 10; i++)
+                assert.equal((await run(program('fd-flood'), [`${p.runDir}/${socket}`, count, messages].map(String))).out, 'closed\n', `${socket}: ${messages} x ${count}`);
+        await until(() => fds(p.pid(role)) <= before, 5000, `${role} has closed what it was sent`);
+    }
     await o.check({ audit: 0 });
 });
 
