@@ -3,6 +3,7 @@ export { lastWords, platform } from './platform.mjs';
 export { oracles } from './oracles.mjs';
 export { until, holds, first } from './until.mjs';
 export { request, events, raw } from './http.mjs';
+export { h2 } from './h2.mjs';
 export { git, gitOk, Repository } from './git.mjs';
 export { run } from './cli.mjs';
 export { loadNew, nowMs, switchOf } from './load.mjs';

@@ -52,6 +52,29 @@ test('B071: at the edge none of them reaches the app as a second request', async
     await o.check({ audit: 0 });
 });
 
+// HAProxy takes a bare LF for the end of a line (RFC 9112 allows it) and writes CRLF to the app: what counts is
+// that the app sees the requests that the edge saw, each answered, and none of them more.
+test('B071: a bare LF means the same before and behind the edge', async () => {
+    const host = p.domain('web', 'dev');
+    const second = SECOND(host);
+    const rows = [
+        ['in the head, a length behind it', `POST /log HTTP/1.1\r\nHost: ${host}\r\nX: a\nContent-Length: ${second.length}\r\n\r\n${second}`, 0],
+        ['in the head, chunked behind it', `POST /log HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 0\r\nX: a\nTransfer-Encoding: chunked\r\n\r\n${(second.length).toString(16)}\r\n${second}\r\n0\r\n\r\n`, 0],
+        ['in an extension of a chunk', `POST /log HTTP/1.1\r\nHost: ${host}\r\nTransfer-Encoding: chunked\r\n\r\n5;\nx\r\nhello\r\n0\r\n\r\n${second}`, 0],
+        ['at every line', `POST /log HTTP/1.1\nHost: ${host}\nContent-Length: ${second.length}\n\n${second}`, 0],
+        ['at the end of the head', `POST /log HTTP/1.1\r\nHost: ${host}\r\nX: a\n\n${second}`, 1],
+        ['after chunks', `POST /log HTTP/1.1\r\nHost: ${host}\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n${second}`, 1],
+    ];
+    for (const [what, bytes, most] of rows) {
+        const before = (await web.get('dev', '/counted')).json.counted;
+        const { statuses, text } = await raw(p.edge, bytes, { timeout: 700 });
+        const answered = statuses.filter((status) => status === 201).length;
+        assert.ok(answered <= most, `${what}: ${text}`);
+        assert.equal((await web.get('dev', '/counted')).json.counted, before + answered, `${what}: the app saw a request that the edge did not`);
+    }
+    await o.check({ audit: 0 });
+});
+
 test('B071: at our own API each is one refusal and the end of the connection', async () => {
     const auth = `Authorization: Bearer ${p.api.token}\r\nContent-Type: application/json\r\n`;
     const second = `POST /api/v1/apps HTTP/1.1\r\nHost: localhost\r\n${auth}Content-Length: 15\r\n\r\n{"name":"evil"}`;
