@@ -5,10 +5,11 @@ import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { oracles, platform, raw, until } from '../lib/index.mjs';
 
-let p, o;
+let p, o, web;
 before(async () => {
     p = await platform();
     await until(async () => (await p.get('slipway.localhost', '/api/v1/version')).status === 200, 10_000, 'the edge listens');
+    web = await p.app('web');
     o = await oracles(p);
 });
 after(async () => {
@@ -89,4 +90,37 @@ test('B069: YAML that grows, refers, or means something else is refused', async 
     assert.equal((await p.api.call('POST', '/config/check', { text: `run: x # ${'y'.repeat(300_000)}` })).status, 413);
     await alive();
     await o.check({ audit: 0 });
+});
+
+test('B018 B069 B098: what is in the repository\'s own slipway.yaml is refused by name, and nothing is built', async () => {
+    const good = await web.repository.git('show', 'main:slipway.yaml');
+    const added = (text) => `${good}\n${text}\n`;
+    const hosts = ['a.com;set server be/1 addr 6.6.6.6', 'a.com\\n server evil 1.2.3.4:80', '*', '*.a.com', 'a.com/../', 'A b', 'a.com:80', '${x}'];
+    const rows = [
+        ...hosts.map((host) => [`proxy host ${host}`, good.replace(/^proxy:$/m, () => `proxy:\n  host: "${host}"`), /domain_invalid|config_invalid/]),
+        ['alias cycle', added('labels: &a [*a]'), /config_invalid/], ['laughs', added(`x: &a [x, x]\ny: &b [*a, *a]\nz: [*b, *b]`), /config_invalid/], ['tag', added('labels: !!python/object/apply:os.system [x]'), /config_invalid/], ['merge key', added('labels: {<<: {a: b}}'), /config_invalid/],
+        ['instances 2^31', good.replace(/^instances: 1$/m, 'instances: 2147483648'), /out_of_range|config_invalid/], ['instances -1', good.replace(/^instances: 1$/m, 'instances: -1'), /out_of_range|config_invalid/], ['instances in base 60', good.replace(/^instances: 1$/m, 'instances: 1:20'), /config_invalid|field_invalid/], ['timeout 0', good.replace(/deploy_timeout: .*/, 'deploy_timeout: 0'), /out_of_range|config_invalid/],
+        ['env A=B', added('env: {clear: {"A=B": v}}'), /config_invalid/], ['env with a line end', added('env: {clear: {"A\\nB": v}}'), /config_invalid/], ['env value with NUL', added('env: {clear: {A: "x\\0y"}}'), /config_invalid/], ['env SLIPWAY_APP', added('env: {clear: {SLIPWAY_APP: v}}'), /config_invalid/],
+        ['two documents', added('---\nrun: x'), /config_invalid/], ['a key twice', added('deploy_timeout: 5s'), /config_invalid/], ['a key that nobody knows', added('privileged: true'), /config_invalid/], ['not UTF-8', Buffer.concat([Buffer.from(good), Buffer.from([0x23, 0xff, 0x0a])]), /value_invalid/],
+        ['empty', '', /config_invalid|config_missing/], ['none', null, /config_missing/], ['300 KB', added(`# ${'y'.repeat(300_000)}`), /too_large|config_invalid/],
+    ];
+    for (const [i, [, text]] of rows.entries())
+        await web.repository.branch(`bad/yaml-${i}`, { 'slipway.yaml': text });
+    await web.push();
+    const outputs = [];
+    for (const [i, [what, text, error]] of rows.entries()) {
+        assert.notEqual(text, good, what);
+        await web.ticks('dev', `bad/yaml-${i}`);
+        for (const [path, body] of [['builds', {}], ['plan', { kind: 'deploy' }], ['rollouts', { kind: 'deploy' }]]) {
+            const reply = await p.api.call('POST', `/apps/web/envs/dev/${path}`, body);
+            assert.ok([409, 413, 422].includes(reply.status), `${what}, ${path}: ${reply.status} ${reply.text}`);
+            assert.match(reply.json.error, error, `${what}, ${path}: ${reply.text}`);
+            outputs.push(reply.text);
+        }
+        const shown = await p.cli('config', 'show', '-a', 'web', '-e', 'dev', '--ref', `bad/yaml-${i}`);
+        assert.notEqual(shown.code, 0, `${what}: ${shown.out}`);
+        assert.match(shown.err, error, what);
+    }
+    assert.deepEqual((await p.api.get('/apps/web/envs/dev/builds')).items, []);
+    await o.check({ audit: { 'ticks.changed': rows.length }, outputs });
 });
