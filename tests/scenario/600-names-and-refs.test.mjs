@@ -1,7 +1,7 @@
 // Names of branches, apps, hosts and variables that are commands, options or paths somewhere else: they are
-// literal text here, or refused. Rows B001-B003, B005-B010, B014, B016-B018, B098, B100.
+// literal text here, or refused. Rows B001-B003, B005-B010, B014, B016-B018, B047, B098, B100.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { environment, oracles, platform, processes, program, run } from '../lib/index.mjs';
 
@@ -174,14 +174,76 @@ test('B010: values are delivered byte for byte; what cannot be is refused', asyn
     await o.check({ audit: null });
 });
 
+test('B009 B010: the command line gives names and values on as they are, or refuses them', async () => {
+    const at = ['-a', 'web', '-e', 'dev'];
+    for (const name of ['A=B', 'A\nB', '1A', 'A B', 'PORT', 'SLIPWAY_APP', '../A', 'A/B', '-A', 'ａ', 'A'.repeat(200), '$(id)'])
+        await typedAndTold(/\((name_invalid|not_found|too_large|field_invalid)\)\n$/, ['secret', 'set', '--kind', 'env', ...at, '--', name, { input: 'v' }]);
+    await typedAndTold(/\((usage|not_found|name_invalid)\)\n$/, ['secret', 'set', '', ...at, { input: 'v' }], ['secret', 'set', ...at, { input: 'v' }], ['secret', 'rm', '../../tokens', ...at]);
+    await typedAndTold(/\(field_invalid\)\n$/, ['secret', 'set', 'x', '--kind', 'magic', ...at, { input: 'v' }]);
+    for (const input of ['a\0b', '\0', Buffer.from([0xff, 0xfe])])
+        await typedAndTold(/\(value_invalid\)\n$/, ['secret', 'set', 'x', ...at, { input }]);
+    for (const size of [131_073, 1 << 20])
+        await typedAndTold(/\(too_large\)\n$/, ['secret', 'set', 'x', ...at, { input: 'x'.repeat(size) }]);
+    const values = { NL: 'two\nlines\n', QUOTES: `'single' "twice" \\ \\n`, SHELL: `$(touch ${o.canary}) \`touch ${o.canary}\` ; & |`, AT: '@/etc/passwd', BIDI: 'a\u202eb\u009b', EMPTYISH: ' ', LONG: 'x'.repeat(100_000) };
+    for (const [name, input] of Object.entries(values))
+        await p.cli.ok('secret', 'set', name, '--kind', 'env', ...at, { input });
+    await p.cli.ok('secret', 'set', 'most', ...at, { input: 'y'.repeat(131_072) });
+    const { items } = await p.api.get(`${P}/secrets`);
+    for (const name of [...Object.keys(values), 'most'])
+        assert.ok(items.some((row) => row.name === name), name);
+    await web.deploy('dev');
+    for (const [name, value] of Object.entries(values))
+        assert.equal((await web.get('dev', `/env?name=${name}`)).text, value, name);
+    assert.equal((await web.get('dev', '/file?path=/run/slipway/secrets/most')).text, 'y'.repeat(131_072));
+    for (const name of Object.keys(values))
+        await p.cli.ok('secret', 'rm', name, ...at);
+    await o.check({ audit: { 'secret.set': 8, 'secret.deleted': 7, 'build.queued': 1, 'build.running': 1, 'build.done': 1, 'rollout.started': 1, 'rollout.done': 1 } });
+});
+
 test('B016: words of a command line are words, never files or options', async () => {
     await typedInVain(['app', 'create', '@/etc/passwd'], ['app', 'show', '@/etc/shadow'], ['status', '-a', '@/etc/passwd', '-e', 'dev'], ['app', 'create', '-'],
         ['tick', '--config=/etc/shadow', '-a', 'web', '-e', 'dev'], ['tick', '@/etc/passwd', '-a', 'web', '-e', 'dev'], ['config', 'check', '@/etc/passwd'],
         ['config', 'check', '--config=/etc/shadow'], ['secret', 'set', '@/etc/passwd', '-a', 'web', '-e', 'dev', { input: 'x' }], ['--config=/etc/shadow'],
         ['logs', 'build', '@/etc/passwd', '-a', 'web', '-e', 'dev'], ['deploy', '@/etc/passwd', '-a', 'web', '-e', 'dev'], ['cancel', '../../1', '-a', 'web', '-e', 'dev']);
     await p.cli.ok('secret', 'set', 'at', '-a', 'web', '-e', 'dev', { input: '@/etc/passwd' });
-    await p.cli('serve', '--settings', '/etc/shadow').then((done) => assert.doesNotMatch(done.out + done.err, /root:/));
     await o.check({ audit: 1, kind: 'secret.set' });
+});
+
+test('B016: a file that is not ours is named, never shown', async () => {
+    const secret = `$6$${o.secret}`;
+    const files = { shadow: `root:${secret}:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\n`, environment: `PASSWORD=${secret}\n`, key: `-----BEGIN PRIVATE KEY-----\n${secret}\n-----END PRIVATE KEY-----\n`, ini: `[client]\npassword = "${secret}"\n`, bytes: `\0\x01${secret}\xff` };
+    const outputs = [];
+    for (const [name, text] of [...Object.entries(files), ['/etc/shadow', null]]) {
+        const file = text === null ? name : `${p.dir}/home/not-ours-${name}`;
+        if (text !== null)
+            writeFileSync(file, text, { mode: 0o600 });
+        for (const [words, code] of [[['config', 'check', file], 10], [['serve', '--settings', file, '--check'], null], [['app', 'ls', '--settings', file], 11], [['app', 'ls', { env: { SLIPWAY_SETTINGS: file } }], 11], [['config', 'check', `@${file}`], 12], [['tick', `--config=${file}`, '-a', 'web', '-e', 'dev'], 2]]) {
+            const done = await p.cli(...words);
+            const what = words.filter((word) => typeof word === 'string').join(' ');
+            assert.equal(done.signal, null, what);
+            assert.ok(code === null ? done.code > 0 : done.code === code, `${what}: exit ${done.code}: ${done.err}`);
+            assert.doesNotMatch(done.out + done.err, /root:|daemon|19000|PASSWORD|PRIVATE|client|\$6\$/, what);
+            outputs.push(done.out, done.err);
+        }
+        if (text !== null)
+            rmSync(file);
+    }
+    await o.check({ audit: 0, outputs });
+});
+
+test('B047: a link that was used is used up at the command line too', async () => {
+    const { link } = await p.api.post('/users', { name: 'latecomer', role: 'viewer' });
+    const server = ['--server', `http://127.0.0.1:${p.ports.api}`, '--stdin'];
+    const [first, second] = [await p.cli('setup', link, ...server, { input: 'long enough\n' }), await p.cli('setup', link, ...server, { input: 'long enough\n' })];
+    assert.equal(first.code, 0, first.err);
+    assert.equal(second.code, 11, second.err);
+    assert.match(second.err, /\((link_used|setup_done)\)\n$/);
+    for (const never of ['sl_0000', '', '../../etc/passwd', `${link}x`]) {
+        const done = await p.cli('setup', never, ...server, { input: 'long enough\n' });
+        assert.ok([2, 10, 11].includes(done.code), `${never}: ${done.code} ${done.err}`);
+        assert.doesNotMatch(done.out, /signed in/);
+    }
+    await o.check({ audit: null });
 });
 
 test('B018 B100: a domain is a plain host name, and belongs to one app', async () => {

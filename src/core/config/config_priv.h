@@ -34,6 +34,9 @@ struct config_node *config_merge(struct arena *arena, const struct config_node *
 
 /* Put the place of a node before an error's text; return -1. */
 int config_at(struct err *err, const struct config_node *node);
+/* A key that nobody knows, as an error shows it: "..." when it is no word. Whoever checks the wrong
+ * file (/etc/shadow is a YAML map to libyaml) must not read its text in our error. */
+const char *config_shown(struct str key);
 int config_at_key(struct err *err, const struct config_node *node);
 #define CONFIG_FAIL(err, node, kind, ...)                                                          \
     ((void)FAIL((err), (kind), __VA_ARGS__), config_at((err), (node)))

@@ -346,13 +346,13 @@ static int unknown_key(const struct config_table *table, const struct config_nod
     const char *home = guess.best ? NULL : table_of(&config_root, node->key);
     if (guess.best)
         (void)FAIL(err, E_CONFIG_INVALID, "unknown key '%.60s' (did you mean '%s'?)",
-                   node->key.data, guess.best);
+                   config_shown(node->key), guess.best);
     else if (home)
         (void)FAIL(err, E_CONFIG_INVALID, "key '%s' does not belong here but %s%s%s",
                    node->key.data, home[0] ? "under '" : "at the top of the file", home,
                    home[0] ? "'" : "");
     else
-        (void)FAIL(err, E_CONFIG_INVALID, "unknown key '%.60s'", node->key.data);
+        (void)FAIL(err, E_CONFIG_INVALID, "unknown key '%.60s'", config_shown(node->key));
     return config_at_key(err, node);
 }
 

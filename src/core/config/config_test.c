@@ -300,6 +300,14 @@ TEST(what_only_a_shell_understands_is_refused)
     IS_BAD("run: {a: b}", "slipway.yaml:1:6: a command is a text or a list of words");
 }
 
+TEST(a_file_that_is_no_configuration_is_not_shown)
+{
+    IS_BAD("root:$6$abc:19000:0:99999:7:::", "slipway.yaml:1:1: unknown key '...'");
+    IS_BAD("root:$6$abc:::\nroot:$6$abc:::", "slipway.yaml:2:1: key '...' is given twice");
+    IS_BAD("'run: b': a", "slipway.yaml:1:1: unknown key '...'");
+    IS_BAD("PASSWORD=x", "slipway.yaml:1:1: the file must be a map (key: value)");
+}
+
 TEST(unknown_keys_are_refused_with_a_guess)
 {
     IS_BAD("run: a\n\n    \ninstancs: 2",

@@ -4,10 +4,13 @@
  * and anchors (billion laughs), tags, merge keys, duplicate keys, several documents. Size, depth
  * and number of nodes are bounded, so that the worst file costs a few milliseconds. Scalars stay
  * text: the reader of a field decides what "no" or 1:20 means. Called by config.c only. */
+#include <ctype.h>
 #include <yaml.h>
 #include "base/map.h"
 #include "base/mem.h"
 #include "core/config/config_priv.h"
+
+#define SHOWN_MAX 40
 
 struct tree_level {
     struct config_node *node;
@@ -65,6 +68,14 @@ static struct tree_level *tree_top(struct tree *t)
     return t->depth ? &t->levels[t->depth - 1] : NULL;
 }
 
+const char *config_shown(struct str key)
+{
+    bool word = key.length > 0 && key.length <= SHOWN_MAX;
+    for (size_t i = 0; word && i < key.length; i++)
+        word = isalnum((unsigned char)key.data[i]) || strchr("_-./", key.data[i]);
+    return word ? key.data : "...";
+}
+
 /* A plain or quoted scalar where a map's key is due. */
 static int tree_key(struct tree_level *level, struct config_node *key, struct err *err)
 {
@@ -75,7 +86,7 @@ static int tree_key(struct tree_level *level, struct config_node *key, struct er
     if (str_is(key->text, "<<") && key->plain)
         return FAIL(err, E_CONFIG_INVALID, "merge keys ('<<') are refused: write the keys out");
     if (map_put(&level->keys, key->text.data, key))
-        return FAIL(err, E_CONFIG_INVALID, "key '%.60s' is given twice", key->text.data);
+        return FAIL(err, E_CONFIG_INVALID, "key '%.60s' is given twice", config_shown(key->text));
     if (level->keys.count > CONFIG_KEYS_MAX)
         return FAIL(err, E_CONFIG_INVALID, "a map holds more than %d keys", CONFIG_KEYS_MAX);
     level->key = key->text;
