@@ -114,12 +114,16 @@ TEST(bounds_nesting_and_values)
     for (int i = 0; i < JSON_DEPTH_LIMIT; i++)
         (void)buf_add_char(&text, ']');
     IS_INT(parse(buf_str(&text)), E_OK);
+    AUTO_FREE char *deeper = mem_format("[%s]", text.data);
+    IS_INT(parse(str_of(deeper)), E_JSON_INVALID);
     buf_clear(&text);
     (void)buf_add_text(&text, "[0");
     for (int i = 1; i < JSON_VALUES_LIMIT; i++)
         (void)buf_add_text(&text, ",0");
-    (void)buf_add_text(&text, "]");
-    IS_INT(parse(buf_str(&text)), E_OK);
+    AUTO_FREE char *most = mem_format("%s]", text.data);
+    AUTO_FREE char *more = mem_format("%s,0]", text.data);
+    IS_INT(parse(str_of(most)), E_OK);
+    IS_INT(parse(str_of(more)), E_JSON_INVALID);
 }
 
 static const struct json_field shape[] = {

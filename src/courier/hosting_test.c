@@ -394,6 +394,59 @@ TEST(many_refs_at_once)
     IS_INT(json_array_size(json_list(few, "branches")), 11);
 }
 
+/* A repository that somebody got at: its hooks and its configuration would run programs. */
+static void plant(const char *app)
+{
+    static const char *const hooks[] = {
+        "pre-receive",           "update",       "post-receive",     "post-update",
+        "reference-transaction", "proc-receive", "push-to-checkout", "pre-auto-gc",
+        "post-index-change",     "post-merge",   "pre-merge-commit", "commit-msg",
+        "fsmonitor-watchman"};
+    struct err err = ERR_INIT;
+    AUTO_FREE char *repo = mem_format("%s/data/git/%s.git", home, app);
+    AUTO_FREE char *script = mem_format("#!/bin/sh\n: > '%s/CANARY'\n", home);
+    AUTO_FREE char *folder = mem_format("%s/hooks", repo);
+    OK(file_make_dirs(folder, 0755, &err) == 0);
+    for (size_t i = 0; i < ARRAY_SIZE(hooks); i++) {
+        AUTO_FREE char *path = mem_format("%s/%s", folder, hooks[i]);
+        OK(file_write(path, str_of(script), 0755, &err) == 0);
+    }
+    AUTO_FREE char *settings = mem_format("%s/config", repo);
+    AUTO_FREE char *program = mem_format("%s/fsmonitor-watchman", folder);
+    AUTO_BUF text = BUF_INIT(0);
+    OK(file_read(settings, 1 << 20, &text, &err) == 0);
+    (void)buf_add_format(&text,
+                         "[core]\n\thooksPath = %s\n\tfsmonitor = %s\n\tsshCommand = %s\n"
+                         "\tpager = %s\n[uploadpack]\n\tpackObjectsHook = %s\n"
+                         "[merge \"x\"]\n\tdriver = %s\n[filter \"x\"]\n\tsmudge = %s\n"
+                         "\tclean = %s\n[diff]\n\texternal = %s\n",
+                         folder, program, program, program, program, program, program, program,
+                         program);
+    OK(file_write(settings, buf_str(&text), 0644, &err) == 0);
+}
+
+TEST(planted_hooks_and_settings_run_nothing)
+{
+    make_app("planted");
+    free(GIT_TEXT("planted", "push", "-q", "dev", "main"));
+    plant("planted");
+    commit_file("planted", ".gitattributes", "* filter=x merge=x diff=x\n");
+    free(GIT_TEXT("planted", "push", "-q", "dev", "main", "main:refs/heads/side"));
+    free(GIT_TEXT("planted", "push", "-q", "dev", ":refs/heads/side"));
+    AUTO_FREE char *from = url("reader", "planted");
+    free(GIT_TEXT(".", "clone", "-q", from, "planted-clone"));
+    AUTO_FREE char *head = tip("planted", "main");
+    IS_INT(ask_kind("branch.create",
+                    json_pack("{s:s, s:s, s:s}", "app", "planted", "name", "made", "from", "main")),
+           E_OK);
+    json_decref(ask("branch.list", json_pack("{s:s, s:s}", "app", "planted", "trunk", "main")));
+    IS_INT(ask_kind("file.read", json_pack("{s:s, s:s, s:s}", "app", "planted", "commit", head,
+                                           "path", ".gitattributes")),
+           E_OK);
+    AUTO_FREE char *canary = mem_format("%s/CANARY", home);
+    OK(access(canary, F_OK) < 0);
+}
+
 /* --- the end -------------------------------------------------------------------------------- */
 
 TEST(nothing_was_executed_and_it_ends_in_order)

@@ -1,8 +1,10 @@
 /* The pure parts: command lists, routes, logins, gzip bodies, merge answers, paths, tar. */
 #include <stdio.h>
+#include <stdlib.h>
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/tap.h"
+#include "courier/git/call.h"
 #include "courier/git/commands.h"
 #include "courier/git/merge.h"
 #include "courier/git/request.h"
@@ -355,6 +357,84 @@ TEST(a_deep_nest_is_refused)
         (void)buf_add_text(&line, "/0");
     IS_INT(tree_line(&l, line.data), E_REPO_TOO_LARGE);
     tree_list_done(&l);
+}
+
+TEST(a_tree_of_too_many_entries_or_bytes_is_refused)
+{
+    struct tree_list full = {.count = TREE_ENTRIES_MAX};
+    IS_INT(tree_line(&full, "100644 blob " A40 "       1\tone-more"), E_REPO_TOO_LARGE);
+    struct tree_list large = {.bytes = TREE_BYTES_MAX - 5};
+    IS_INT(tree_line(&large, "100644 blob " A40 "       6\tsix"), E_REPO_TOO_LARGE);
+    IS_INT(tree_line(&large, "100644 blob " A40 "       5\tfive"), E_OK);
+    tree_list_done(&large);
+}
+
+/* --- calls ---------------------------------------------------------------------------------- */
+
+static bool list_holds(char *const *items, const char *wanted)
+{
+    for (; *items; items++)
+        if (text_is(*items, wanted))
+            return true;
+    return false;
+}
+
+/* "-c" and the setting, before the verb: behind it -c would be the verb's own option. */
+static bool is_set(char *const *argv, const char *verb, const char *setting)
+{
+    for (size_t i = 0; argv[i + 1] && !text_is(argv[i], verb); i++)
+        if (text_is(argv[i], "-c") && text_is(argv[i + 1], setting))
+            return true;
+    return false;
+}
+
+static void check_fence(struct git_call *c)
+{
+    static const char *const settings[] = {"core.hooksPath=/dev/null",
+                                           "core.fsmonitor=false",
+                                           "safe.bareRepository=explicit",
+                                           "protocol.allow=never",
+                                           "transfer.hideRefs=refs/slipway",
+                                           "submodule.recurse=false",
+                                           "credential.helper=",
+                                           "core.attributesFile="};
+    static const char *const env[] = {
+        "GIT_ALLOW_PROTOCOL=none", "GIT_CONFIG_NOSYSTEM=1",       "GIT_CONFIG_SYSTEM=/dev/null",
+        "GIT_TERMINAL_PROMPT=0",   "GIT_CONFIG_GLOBAL=/dev/null", "GIT_NO_REPLACE_OBJECTS=1",
+        "GIT_LITERAL_PATHSPECS=1", "HOME=/nonexistent",           "PATH=/usr/bin:/bin"};
+    git_verb(c, "log");
+    git_end(c);
+    git_arg(c, "refs/heads/--upload-pack=x");
+    struct child_spec spec = git_child_spec(c);
+    char *const *argv = (char *const *)spec.argv, *const *given = (char *const *)spec.env;
+    for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+        if (!OK(is_set(argv, "log", settings[i])))
+            IS_STR(settings[i], "");
+    for (size_t i = 0; i < ARRAY_SIZE(env); i++)
+        if (!OK(list_holds(given, env[i])))
+            IS_STR(env[i], "");
+    size_t last = 0;
+    while (argv[last + 1])
+        last++;
+    IS_STR(argv[last - 1], "--end-of-options");
+    for (; *given; given++) /* nothing of our own environment */
+        OK(!text_starts(*given, "LD_") && !text_starts(*given, "SLIPWAY_"));
+}
+
+TEST(every_call_is_fenced)
+{
+    AUTO_GIT plain = {0}, bare = {0}, unbuffered = {0};
+    OK(setenv("GIT_SSH_COMMAND", "touch CANARY", 1) == 0);
+    OK(setenv("SLIPWAY_TOKEN", "x", 1) == 0);
+    git_call_init(&plain, "/srv/app.git");
+    check_fence(&plain);
+    OK(list_holds((char *const *)git_child_spec(&plain).argv, "--git-dir=/srv/app.git"));
+    OK(!list_holds((char *const *)git_child_spec(&plain).env, "GIT_SSH_COMMAND=touch CANARY"));
+    git_call_init(&bare, NULL);
+    check_fence(&bare);
+    git_call_init(&unbuffered, "/srv/app.git");
+    git_unbuffered(&unbuffered);
+    check_fence(&unbuffered);
 }
 
 /* --- tar ------------------------------------------------------------------------------------ */

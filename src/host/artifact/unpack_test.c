@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
@@ -16,7 +17,12 @@ struct row {
     const char *target; /* symlink or hard link */
     bool hard;
     mode_t mode;
+    const char *xattr; /* a name; its value is a capability */
 };
+
+/* cap_net_raw+ep, as setcap writes it */
+static const unsigned char net_raw[] = {1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0,
+                                        0, 0, 0, 0, 0, 0,    0, 0, 0, 0};
 
 static char *tar_make(const struct row *rows, size_t count)
 {
@@ -35,6 +41,8 @@ static char *tar_make(const struct row *rows, size_t count)
             archive_entry_set_hardlink(e, rows[i].target);
         else if (rows[i].target)
             archive_entry_set_symlink(e, rows[i].target);
+        if (rows[i].xattr)
+            archive_entry_xattr_add_entry(e, rows[i].xattr, net_raw, sizeof(net_raw));
         OK(archive_write_header(a, e) == ARCHIVE_OK);
         if (content)
             OK(archive_write_data(a, "hello", 5) == 5);
@@ -145,6 +153,35 @@ TEST(set_id_bits_are_dropped_and_parents_made)
            "accepted");
     OK(stat(file, &st) == 0 && (st.st_mode & 07777) == 0755);
     OK(stat(folder, &st) == 0 && (st.st_mode & 07777) == 0775);
+}
+
+static bool has_xattrs(const char *path)
+{
+    char names[1000];
+    return llistxattr(path, names, sizeof(names)) > 0;
+}
+
+/* "SCHILY.xattr.security.capability" is set-uid by another name. */
+TEST(capabilities_and_other_attributes_are_dropped)
+{
+    AUTO_FREE char *tar = NULL;
+    struct err err = ERR_INIT;
+    AUTO_BUF text = BUF_INIT(0);
+    AUTO_FREE char *first = mem_format("%s/out/ping", tap_dir());
+    AUTO_FREE char *second = mem_format("%s/out/d/f", tap_dir());
+    AUTO_FREE char *folder = mem_format("%s/out/d", tap_dir());
+    const struct row rows[] = {
+        {"ping", AE_IFREG, NULL, false, 0755, "security.capability"},
+        {"d", AE_IFDIR, NULL, false, 0755, "trusted.overlay.opaque"},
+        {"d/f", AE_IFREG, NULL, false, 0644, "user.x"},
+    };
+    tar = tar_make(rows, 3);
+    IS_INT(file_read(tar, 1 << 20, &text, &err), 0);
+    OK(memmem(text.data, text.length, "SCHILY.xattr.security.capability", 32) != NULL);
+    IS_INT(unpack_path(tar, UNPACK_APP, 100, 1000, &err), 0);
+    OK(!has_xattrs(first));
+    OK(!has_xattrs(second));
+    OK(!has_xattrs(folder));
 }
 
 TEST(what_is_no_tar_is_refused)

@@ -65,13 +65,14 @@ static int put_header(struct pack *p, struct archive_entry *e, const char *path,
 
 static int count(struct pack *p, int64_t bytes, struct err *err)
 {
+    int64_t files_max = p->spec->files_max ? p->spec->files_max : PACK_FILES_MAX;
     p->result.files++;
     p->result.bytes += bytes;
-    if (p->result.files > PACK_FILES_MAX)
+    if (p->result.files > files_max)
         return FAIL(err, E_ARCHIVE_TOO_LARGE,
-                    "the output has more than %d files: name fewer "
+                    "the output has more than %lld files: name fewer "
                     "paths in 'output' or leave some out by 'exclude'",
-                    PACK_FILES_MAX);
+                    (long long)files_max);
     if (p->result.bytes > PACK_BYTES_MAX)
         return FAIL(err, E_ARCHIVE_TOO_LARGE, "the output is larger than %lld bytes",
                     PACK_BYTES_MAX);
@@ -357,7 +358,8 @@ static int run(struct pack_result *result, struct err *err)
     if (file_read_fd(0, SPEC_MAX, &text, err) < 0 || json_parse(buf_str(&text), &value, err) < 0)
         return -1;
     struct pack_spec spec = {json_list(value, "output"), json_list(value, "exclude"),
-                             json_text_or(value, "prefix", "app"), json_int(value, "epoch", 0)};
+                             json_text_or(value, "prefix", "app"), json_int(value, "epoch", 0),
+                             PACK_FILES_MAX};
     AUTO_CLOSE int tree = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (tree < 0)
         return FAIL_SYS(err, "cannot open the tree");

@@ -14,6 +14,7 @@ struct pack_spec {
     const json_t *exclude; /* paths, or patterns of fnmatch without '/' crossing */
     const char *prefix;    /* "app": where the tree stands in the layer */
     int64_t epoch;         /* modification time of every entry */
+    int64_t files_max;     /* 0: PACK_FILES_MAX */
 };
 struct pack_result {
     int64_t files, bytes;
