@@ -162,7 +162,7 @@ static bool tar_holds(const char *text)
 
 TEST(what_is_swapped_while_it_is_packed_stays_inside)
 {
-    static const char *const outputs[] = {"[\".\"]", "[\"swap\"]", "[\"swap/in\"]", "[\"f\"]"};
+    static const char *const outputs[] = {"[\"swap\"]", "[\"f\"]", "[\"swap/in\"]"};
     struct err err = ERR_INIT;
     AUTO_FREE char *outside = mem_format("%s/outside", tap_dir());
     AUTO_FREE char *secret = mem_format("%s/in", outside);
@@ -176,7 +176,7 @@ TEST(what_is_swapped_while_it_is_packed_stays_inside)
     put("f", "inside", 0644);
     link_to(secret, "g");
     OK(pthread_create(&thread, NULL, swap, &over) == 0);
-    for (size_t i = 0; i < 400; i++) {
+    for (size_t i = 0; i < 3000; i++) {
         struct pack_result result;
         char digest[SHA_DIGEST];
         struct err refused = ERR_INIT;
@@ -186,7 +186,7 @@ TEST(what_is_swapped_while_it_is_packed_stays_inside)
     }
     atomic_store(&over, true);
     OK(pthread_join(thread, NULL) == 0);
-    printf("# %zu of 400 packs were whole, the others were refused\n", packed);
+    printf("# %zu of 3000 packs were whole, the others were refused\n", packed);
 }
 
 TAP_MAIN()

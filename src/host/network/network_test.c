@@ -84,6 +84,57 @@ TEST(the_script_names_what_it_must)
     pool_done(&p);
 }
 
+/* Where this rule stands in the chain, from its start; 0 when it is not in it. */
+static size_t rule_at(const char *script, const char *chain, const char *rule)
+{
+    AUTO_FREE char *head = mem_format(" chain %s {", chain);
+    const char *start = strstr(script, head);
+    const char *end = start ? strstr(start, "\n }\n") : NULL;
+    const char *found = start ? strstr(start, rule) : NULL;
+    return found && found < end ? (size_t)(found - start) : 0;
+}
+
+/* In a chain the first verdict counts: each pair must stand in this order. */
+TEST(what_is_dropped_is_dropped_before_the_rest_is_accepted)
+{
+    static const struct {
+        const char *chain, *first, *then;
+    } rows[] = {
+        {"from_containers", "oifname \"slipway0\" drop", "established,related accept"},
+        {"from_containers", "ip saddr != 10.213.0.0/16 drop", "established,related accept"},
+        {"from_containers", "ip saddr 10.213.128.0/17 drop", "ip daddr @resolvers"},
+        {"from_containers", "ip daddr @resolvers meta l4proto { tcp, udp } th dport 53 accept",
+         "ip daddr @inside drop"},
+        {"from_containers", "ip daddr @inside drop", "\n  accept"},
+        {"from_containers", "meta nfproto ipv6 drop", "\n  accept"},
+        {"forward", "iifname \"slipway0\" jump from_containers", "oifname \"slipway0\" drop"},
+        {"forward", "oifname \"slipway0\" ct state established,related accept",
+         "oifname \"slipway0\" drop"},
+        {"input", "iifname \"slipway0\" ct state established,related accept",
+         "iifname \"slipway0\" drop"},
+        {"output", "hook output", "oifname \"slipway0\" ct state new meta skuid != @users drop"},
+    };
+    AUTO_BUF out = BUF_INIT(0);
+    struct filter f = {.table = "slipway",
+                       .bridge = "slipway0",
+                       .subnet = "10.213.0.0/16",
+                       .closed = "10.213.128.0/17",
+                       .resolvers = {0x0affff35},
+                       .resolver_count = 1};
+    filter_script(&f, &out);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        size_t first = rule_at(out.data, rows[i].chain, rows[i].first);
+        size_t then = rule_at(out.data, rows[i].chain, rows[i].then);
+        if (!OK(first > 0 && then > first))
+            IS_STR(rows[i].first, rows[i].then);
+    }
+    static const char *const never[] = {"127.0.0.0/8",   "10.0.0.0/8",     "169.254.0.0/16",
+                                        "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"};
+    const char *set = strstr(out.data, "set inside");
+    for (size_t i = 0; i < ARRAY_SIZE(never); i++)
+        OK(set && strstr(set, never[i]) && strstr(set, never[i]) < strstr(set, "\n"));
+}
+
 #define OURS "\"table\":\"f\",\"family\":\"inet\",\"chain\":"
 #define META(key, op, name)                                                                        \
     "{\"match\":{\"op\":\"" op "\",\"left\":{\"meta\":{\"key\":\"" key "\"}},\"right\":" name "}}"
