@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { oracles, platform, raw, until } from '../lib/index.mjs';
+import { git, oracles, platform, raw, until } from '../lib/index.mjs';
 
 let p, o, early;
 before(async () => {
@@ -108,6 +108,54 @@ test('B053: a stream ends with the right it was opened by', async () => {
     await closes(await p.as(tokens[1]).events('/apps/web/envs/dev/logs?follow=1'), () => p.api.delete('/grants', { user: 'watcher', role: 'viewer', app: 'web' }));
     await p.api.post('/grants', { user: 'watcher', role: 'viewer', app: 'web' });
     await closes(await p.as(tokens[1]).events('/events?app=web'), () => p.api.delete('/users/watcher'));
+    await o.check({ audit: null });
+});
+
+test('B054: git too takes a token for no more than it may; in an address it is worth nothing and is kept nowhere', async () => {
+    const shop = await p.app('shop'), till = await p.app('till');
+    await shop.deploy('dev');
+    const person = await p.person('pusher', 'ops');
+    const reader = (await person.api.post('/tokens', { name: 'reads', read_only: true })).token;
+    const narrow = (await person.api.post('/tokens', { name: 'shop-only', app: 'shop' })).token;
+    const gone = (await person.api.post('/tokens', { name: 'revoked' })).token;
+    await person.api.delete('/tokens/revoked');
+    await o.again();
+    const pushes = async (app, token, name) => (await app.pushAs(token, [`main:refs/heads/${name}`])).code === 0;
+    const fetches = async (app, token) => {
+        const { hostname, port } = new URL(app.url);
+        return (await git(p.dir, ['ls-remote', app.url], { configuration: { 'http.extraHeader': `Authorization: Basic ${Buffer.from(`x:${token}`).toString('base64')}`, 'http.curloptResolve': `${hostname}:${port}:127.0.0.1` } })).code === 0;
+    };
+    assert.deepEqual([await fetches(shop, reader), await pushes(shop, reader, 'by-reader')], [true, false], 'a read-only token');
+    assert.deepEqual([await fetches(till, narrow), await pushes(till, narrow, 'by-narrow')], [false, false], 'the token of another app');
+    assert.deepEqual([await fetches(shop, gone), await pushes(shop, gone, 'by-gone')], [false, false], 'a token that was revoked');
+    for (const app of [shop, till])
+        assert.ok(!(await p.api.get(`/apps/${app.name}/branches?limit=100`)).items.some((row) => row.name.startsWith('by-')));
+    await o.check({ audit: 0 });
+    assert.ok(await pushes(shop, narrow, 'mine'), 'and its own');
+
+    const host = 'slipway.localhost', path = new URL(shop.url).pathname;
+    for (const [name, where] of [[host, '/api/v1/me'], [host, `${path}/info/refs`], [shop.domain('dev'), '/id'], ['nowhere.example', '/x']])
+        for (const query of [`token=${reader}`, `service=git-upload-pack&access_token=${reader}`])
+            assert.equal((await p.get(name, `${where}?${query}`, { headers: { referer: `http://${name}/?token=${reader}` } })).status === 200, where === '/id', `${name}${where}`);
+    const text = async (env) => (await p.api.call('GET', `/apps/shop/envs/${env}/requests?limit=1000`)).text;
+    await until(async () => (await text('dev')).includes('/id'), 10_000, 'the request is in the log');
+    for (const secret of [reader, narrow, gone, p.api.token]) {
+        assert.ok(!(await text('dev')).includes(secret), 'a token stands in the request log');
+        assert.ok(!p.log().includes(secret), 'a token stands in the log of the roles');
+    }
+});
+
+test('B053: requests that are followed end with the right to see them', async () => {
+    const person = await p.person('onlooker', 'viewer', { app: 'shop' });
+    const token = (await person.api.post('/tokens', { name: 'one' })).token;
+    await closes(await p.as(token).events('/apps/shop/envs/dev/requests?follow=1'), () => p.api.delete('/grants', { user: 'onlooker', role: 'viewer', app: 'shop' }));
+    assert.equal((await p.as(token).call('GET', '/apps/shop/envs/dev/requests')).status, 404);
+    // lowered, not taken: who may still see goes on seeing
+    await p.api.post('/grants', { user: 'onlooker', role: 'ops', app: 'shop', env: 'dev' });
+    await closes(await p.as(token).events('/apps/shop/envs/dev/requests?follow=1'), async () => {
+        await p.api.post('/grants', { user: 'onlooker', role: 'viewer', app: 'shop', env: 'test' });
+        await p.api.delete('/grants', { user: 'onlooker', role: 'ops', app: 'shop', env: 'dev' });
+    });
     await o.check({ audit: null });
 });
 
