@@ -128,6 +128,35 @@ TEST(a_c_program_becomes_an_artifact)
     answer_done(&prepare);
 }
 
+/* Variables, words of steps and labels of the image are given on as they are: no shell reads them.
+ */
+TEST(what_a_shell_would_run_is_delivered_literally)
+{
+    static const char literal[] =
+        "x=$(touch CANARY) `touch CANARY` ${HOME} ; touch CANARY & | \\n 'q'";
+    struct answer a;
+    if (!ready(NUMBER))
+        return;
+    AUTO_JSON *value = json_string(literal);
+    AUTO_FREE char *quoted = json_dumps(value, JSON_ENCODE_ANY);
+    AUTO_FREE char *spec = mem_format(
+        "{" HOST ",\"env\":{\"LITERAL\":%s},\"steps\":["
+        "{\"name\":\"env\",\"run\":[\"printenv\",\"LITERAL\"]},"
+        "{\"name\":\"word\",\"run\":[\"printf\",\"<%%s>\\n\",%s]},"
+        "{\"name\":\"$(touch CANARY)\",\"run\":[\"find\",\"/\",\"-xdev\",\"-name\",\"CANARY\"]}],"
+        "\"output\":[\"hello.c\"],\"image\":{\"command\":[\"/app/x\",%s],\"env\":{\"E\":%s}}}",
+        quoted, quoted, quoted, quoted);
+    build_wait(&a, "shop.test.b4", hello_c, spec);
+    IS_STR(err_name(a.err.kind), "ok");
+    AUTO_FREE char *line = mem_format("%s\n", literal);
+    AUTO_FREE char *word = mem_format("<%s>\n", literal);
+    OK(a.output.data && strstr(a.output.data, line) && strstr(a.output.data, word));
+    OK(a.output.data && !strstr(a.output.data, "/CANARY\n"));
+    OK(access("/tmp/CANARY", F_OK) < 0 && access("/CANARY", F_OK) < 0 &&
+       access("CANARY", F_OK) < 0);
+    answer_done(&a);
+}
+
 TEST(the_same_source_gives_the_same_artifact)
 {
     struct answer a, b;
