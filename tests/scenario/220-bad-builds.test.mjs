@@ -3,7 +3,7 @@
 // notice, and the next build is clean.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { platform, processes, until } from '../lib/index.mjs';
+import { oracles, platform, processes, until } from '../lib/index.mjs';
 
 const BAD = {
     forks: { error: 'resource_pids', check: 'bomb() { bomb | bomb & }; while :; do bomb; done\n' },
@@ -13,7 +13,7 @@ const BAD = {
     grows: { error: 'resource_memory', check: 'x=x; while :; do x=$x$x; done\n' },
 };
 
-let p, web, load;
+let p, o, web, load;
 before(async () => {
     p = await platform({ settings: { build_memory: '128m', build_pids: 64, build_volume: '64m', build_seconds: 6 } });
     web = await p.app('web');
@@ -25,8 +25,14 @@ before(async () => {
     await web.repository.branch('bad/link', { 'check.sh': 'printf "1..1\\nok 1\\n" >report.tap; ln -sf /etc/shadow report.tap\n' });
     await web.push();
     load = await web.load('dev', { rate: 20 }).flowing(20);
+    o = await oracles(p);
 });
-after(() => p?.stop());
+after(async () => {
+    await o?.close();
+    await p?.stop();
+});
+
+const FAILED = { 'ticks.changed': 1, 'build.queued': 1, 'build.running': 1, 'build.failed': 1 };
 
 const inBuilds = () => processes().filter(({ cgroup, state }) => state !== 'Z' && cgroup.includes(`/${p.id}/build/`));
 const clean = () => until(() => inBuilds().length === 0, 10_000, 'no process of a build is left');
@@ -42,6 +48,7 @@ for (const [name, { error }] of Object.entries(BAD)) {
     test(`a build that is bad/${name} ends: ${error}`, async () => {
         const build = await failed(`bad/${name}`);
         assert.equal(build.error.error, error, `${build.error.text}\n${build.output.slice(-500)}`);
+        await o.check({ audit: FAILED });
     });
 }
 
@@ -58,6 +65,7 @@ for (const name of ['prints', 'line']) {
             offset = part.next;
         }
         assert.ok(dropped > 0);
+        await o.check({ audit: FAILED });
     });
 }
 
@@ -66,6 +74,7 @@ test('a report that is a link to a file of this machine is not followed', async 
     const build = await web.build('test', { expect: null });
     assert.equal(build.state, 'failed');
     assert.doesNotMatch(JSON.stringify(build) + await web.buildOutput('test', build.number), /root:/);
+    await o.check({ audit: FAILED });
 });
 
 test('what runs did not notice, and the next build is clean', async () => {

@@ -90,6 +90,7 @@ test('B048: nobody gets anything but the doors; an unknown route is not found', 
     assert.equal((await p.anonymous().call('GET', '/events')).status, 401);
     for (const [method, path] of [['GET', '/appz'], ['POST', '/apps/web/exec'], ['GET', '/apps/web/envs/dev/secrets/NONE/value'], ['PUT', '/apps/web'], ['DELETE', '/audit'], ['PATCH', '/apps/web']])
         assert.ok([404, 405].includes((await p.api.call(method, path)).status), `${method} ${path}`);
+    await o.check({ audit: 0 });
 });
 
 test('B062: what hangs on a name tells nothing about what one may not see', async () => {
@@ -129,6 +130,7 @@ test('B062: what hangs on a name tells nothing about what one may not see', asyn
     }
     assert.equal(clones[0], clones[1]);
     assert.deepEqual((await outsider.api.get('/apps')).items.map((row) => row.name), ['other']);
+    await o.check({ audit: 0 });
 });
 
 test('B050: a developer on prod, verb by verb, through the API and at the command line', async () => {

@@ -22,12 +22,13 @@ after(async () => {
     await p?.stop();
 });
 
-test('B047: a fresh installation lets nobody in without its one-time link', () => {
+test('B047: a fresh installation lets nobody in without its one-time link', async () => {
     assert.equal(early.version.json.setup, true);
     assert.equal(early.users.status, 401);
     for (const reply of [early.setup, early.empty])
         assert.ok([410, 422].includes(reply.status), reply.text);
     assert.equal(early.login.status, 401);
+    await o.check({ audit: 0, outputs: [early.users, early.setup, early.empty, early.login].map((reply) => reply.text) });
 });
 
 test('B047: a link works once, and set-up is over for good', async () => {
@@ -40,7 +41,7 @@ test('B047: a link works once, and set-up is over for good', async () => {
     const other = await p.api.post('/users', { name: 'second', role: 'viewer' });
     const stolen = await p.anonymous().call('POST', '/setup', { link: other.link.split(/[/#=]/).pop(), name: 'root', password: 'long enough' });
     assert.ok([403, 422].includes(stolen.status), stolen.text);
-    await o.check({ audit: null });
+    await o.check({ audit: { 'person.added': 2, 'invite.used': 1 } });
 });
 
 test('B046: what is no token of ours is nobody', async () => {
@@ -83,7 +84,7 @@ test('B054: a token is taken from its header only, and does no more than it may'
     assert.equal((await p.as(gone).call('GET', '/me')).status, 401);
     for (const secret of [token, narrow, gone, person.token])
         assert.ok(!p.log().includes(secret), 'a token stands in the log');
-    await o.check({ audit: null });
+    await o.check({ audit: { 'person.added': 1, 'invite.used': 1, 'token.created': 3, 'app.created': 2, 'token.revoked': 1 } });
 });
 
 // How long a stream stays open after this was done to it.
@@ -108,7 +109,7 @@ test('B053: a stream ends with the right it was opened by', async () => {
     await closes(await p.as(tokens[1]).events('/apps/web/envs/dev/logs?follow=1'), () => p.api.delete('/grants', { user: 'watcher', role: 'viewer', app: 'web' }));
     await p.api.post('/grants', { user: 'watcher', role: 'viewer', app: 'web' });
     await closes(await p.as(tokens[1]).events('/events?app=web'), () => p.api.delete('/users/watcher'));
-    await o.check({ audit: null });
+    await o.check({ audit: { 'person.added': 1, 'invite.used': 1, 'grant.added': 2, 'token.created': 2, 'token.revoked': 1, 'grant.removed': 1, 'person.removed': 1 } });
 });
 
 test('B054: git too takes a token for no more than it may; in an address it is worth nothing and is kept nowhere', async () => {
@@ -132,6 +133,7 @@ test('B054: git too takes a token for no more than it may; in an address it is w
         assert.ok(!(await p.api.get(`/apps/${app.name}/branches?limit=100`)).items.some((row) => row.name.startsWith('by-')));
     await o.check({ audit: 0 });
     assert.ok(await pushes(shop, narrow, 'mine'), 'and its own');
+    await o.check({ audit: 0 });
 
     const host = 'slipway.localhost', path = new URL(shop.url).pathname;
     for (const [name, where] of [[host, '/api/v1/me'], [host, `${path}/info/refs`], [shop.domain('dev'), '/id'], ['nowhere.example', '/x']])
@@ -143,6 +145,7 @@ test('B054: git too takes a token for no more than it may; in an address it is w
         assert.ok(!(await text('dev')).includes(secret), 'a token stands in the request log');
         assert.ok(!p.log().includes(secret), 'a token stands in the log of the roles');
     }
+    await o.check({ audit: 0 });
 });
 
 test('B053: requests that are followed end with the right to see them', async () => {
@@ -156,7 +159,7 @@ test('B053: requests that are followed end with the right to see them', async ()
         await p.api.post('/grants', { user: 'onlooker', role: 'viewer', app: 'shop', env: 'test' });
         await p.api.delete('/grants', { user: 'onlooker', role: 'ops', app: 'shop', env: 'dev' });
     });
-    await o.check({ audit: null });
+    await o.check({ audit: { 'person.added': 1, 'invite.used': 1, 'grant.added': 3, 'token.created': 1, 'grant.removed': 2 } });
 });
 
 test('B059: pages of other sites and names that point here get nothing', async () => {
@@ -187,5 +190,5 @@ test('B043: git is given the token for our own addresses only, never by a part o
         assert.match((await asked(host)).out, /^username=committer\npassword=sw_/, host);
     for (const host of ['slipway.evil.com', 'slipway.', '1', '127.0.0.1', `127.0.0.1:${String(p.ports.api).slice(0, -1)}`, 'slipway.localhost.evil.com', 'evil.com', 'localhost', ''])
         assert.equal((await asked(host)).out, '', host);
-    await o.check({ audit: null });
+    await o.check({ audit: { 'person.added': 1, 'invite.used': 1, 'session.started': 1 } });
 });
