@@ -11,3 +11,4 @@ export { leftovers, processes } from './leftovers.mjs';
 export { roles, rss, pss, fds, cpuMs } from './roles.mjs';
 export { BUILD, FIXTURES, ROOT, program } from './paths.mjs';
 export { atRest, environment, instancePids } from './instances.mjs';
+export { foreignDay, notHere } from './foreign.mjs';

@@ -3,7 +3,10 @@ import { existsSync, readdirSync } from 'node:fs';
 
 export const ROOT = new URL('../..', import.meta.url).pathname.replace(/\/$/, '');
 export const BUILD = process.env.SLIPWAY_BUILD ?? `${ROOT}/build`;
-export const FIXTURES = { server: `${ROOT}/tests/fixtures/server`, shop: `${ROOT}/examples/shop` };
+const fixture = (name) => `${ROOT}/tests/fixtures/${name}`;
+export const FIXTURES = {
+    server: fixture('server'), shop: `${ROOT}/examples/shop`, spring: fixture('spring'), flask: fixture('flask'), go: fixture('go'),
+};
 
 // A program of the build, wherever in it meson put it.
 export function program(name) {
