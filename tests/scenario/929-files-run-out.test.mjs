@@ -1,0 +1,80 @@
+// F34: core, then the courier, may open no more files. New work is refused (503, or the connection is closed)
+// and does not hang, a rollout under way goes on to its end, and with files again everything works.
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { atRest, platform, request, run, until } from '../lib/index.mjs';
+
+let p, web, load;
+before(async () => {
+    p = await platform();
+    web = await p.app('web');
+    await web.deploy('test');
+    load = await web.load('test', { rate: 100 }).flowing(50);
+});
+after(() => p?.stop());
+
+const LIMIT = '--nofile=';
+async function filesMost(pid, soft, hard) {
+    const done = await run('/usr/bin/prlimit', ['--pid', String(pid), `${LIMIT}${soft}:${hard}`]);
+    assert.equal(done.code, 0, done.err);
+}
+
+async function hardLimit(pid) {
+    const done = await run('/usr/bin/prlimit', ['--pid', String(pid), '--nofile', '-o', 'HARD', '--noheadings', '--raw']);
+    return done.out.trim();
+}
+
+// No number above those in use is given out any more. Returns how to undo it.
+async function noMoreFiles(role) {
+    const pid = p.pid(role);
+    const hard = await hardLimit(pid);
+    const used = readdirSync(`/proc/${pid}/fd`).map(Number).sort((a, b) => a - b);
+    let first = 0;
+    while (used[first] === first)
+        first++;
+    await filesMost(pid, Math.max(first, 3), hard);
+    return async () => {
+        assert.equal(p.roles()[role], pid, `${role} lived on`);
+        await filesMost(pid, hard, hard);
+    };
+}
+
+const version = () => request({ port: p.ports.api }, 'GET', '/api/v1/version', { timeout: 5000 })
+    .then(({ status }) => status, (error) => (/no answer/.test(error.message) ? 'hangs' : 'closed'));
+
+test('core without files: new work is refused at once, the rollout goes on, the app serves', async () => {
+    const { id } = await web.rolloutStart('test', { kind: 'deploy' });
+    await until(async () => (await web.rollout('test', id)).steps.some((step) => step.kind === 'start' && step.state !== 'pending'), 60_000, 'it is under way');
+    const core = p.pid('core');
+    const feed = await p.feed();
+    const again = await noMoreFiles('core');
+    const answers = await Promise.all(Array.from({ length: 30 }, version));
+    assert.ok(answers.every((answer) => answer === 503 || answer === 'closed'), JSON.stringify(answers));
+    // seen through a connection that is open already
+    for await (const { json } of feed)
+        if (json?.rollout?.state === 'done' || /"state":"done"/.test(JSON.stringify(json ?? {})))
+            break;
+    feed.close();
+    await again();
+    await until(async () => (await version()) === 200, 20_000, 'core takes work again');
+    assert.equal((await web.rolloutEnd('test', id)).state, 'done');
+    assert.equal(p.pid('core'), core);
+    await atRest(web, 'test');
+    assert.equal((await load.total()).lost, 0, JSON.stringify(load.lost.slice(0, 5)));
+});
+
+test('the courier without files: a push is refused and leaves nothing, a rollback goes on', async () => {
+    const again = await noMoreFiles('courier');
+    await web.repository.branch('feature/late', { 'late.txt': 'late\n' });
+    assert.notEqual((await web.pushAs(p.api.token, ['feature/late'])).code, 0);
+    await web.rollback('test');
+    await again();
+    await until(async () => (await web.pushAs(p.api.token, ['feature/late'])).code === 0, 20_000, 'the push is taken');
+    assert.ok((await p.api.get('/apps/web/branches')).items.some((row) => row.name === 'feature/late'));
+    await web.tick('test', 'feature/late');
+    await web.deploy('test');
+    assert.equal((await web.get('test', '/file?path=late.txt')).text, 'late\n');
+    assert.equal((await load.stop()).lost, 0, JSON.stringify(load.lost.slice(0, 5)));
+    assert.deepEqual((await p.api.get('/doctor')).checks.filter((check) => !check.ok), []);
+});
