@@ -8,7 +8,7 @@ export { git, gitOk, Repository } from './git.mjs';
 export { run } from './cli.mjs';
 export { loadNew, nowMs, switchOf } from './load.mjs';
 export { leftovers, processes } from './leftovers.mjs';
-export { roles, rss, pss, fds, cpuMs } from './roles.mjs';
+export { roles, rss, pss, fds, cpuMs, limit, limitHard } from './roles.mjs';
 export { BUILD, FIXTURES, ROOT, program } from './paths.mjs';
 export { atRest, environment, instancePids } from './instances.mjs';
 export { foreignDay, notHere } from './foreign.mjs';

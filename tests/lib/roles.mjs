@@ -1,5 +1,6 @@
 // The processes of an installation's roles, as the kernel shows them.
 import { readFileSync, readdirSync } from 'node:fs';
+import { run } from './cli.mjs';
 import { processes } from './leftovers.mjs';
 
 export const ROLES = ['serve', 'core', 'courier', 'host', 'signals'];
@@ -38,4 +39,18 @@ export function cpuMs(pid) {
 export function startTicks(pid) {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
+}
+
+// Lower (or raise again) a resource limit of a running process: limit(pid, 'nofile', '20:1000'). As its own
+// user, who may: root itself may not everywhere.
+export async function limit(pid, resource, values) {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const own = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)[1]);
+    const done = await run('/usr/bin/prlimit', ['--pid', String(pid), `--${resource}=${values}`], { uid: own('Uid'), gid: own('Gid') });
+    if (done.code !== 0)
+        throw new Error(`prlimit of ${pid}: ${done.err}`);
+}
+
+export function limitHard(pid, name) {
+    return new RegExp(`^${name}\\s+\\S+\\s+(\\S+)`, 'm').exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))[1];
 }

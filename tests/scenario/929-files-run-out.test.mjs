@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { atRest, platform, request, run, until } from '../lib/index.mjs';
+import { atRest, first, limit, limitHard, platform, request, until } from '../lib/index.mjs';
 
 let p, web, load;
 before(async () => {
@@ -14,29 +14,18 @@ before(async () => {
 });
 after(() => p?.stop());
 
-const LIMIT = '--nofile=';
-async function filesMost(pid, soft, hard) {
-    const done = await run('/usr/bin/prlimit', ['--pid', String(pid), `${LIMIT}${soft}:${hard}`]);
-    assert.equal(done.code, 0, done.err);
-}
-
-async function hardLimit(pid) {
-    const done = await run('/usr/bin/prlimit', ['--pid', String(pid), '--nofile', '-o', 'HARD', '--noheadings', '--raw']);
-    return done.out.trim();
-}
-
 // No number above those in use is given out any more. Returns how to undo it.
 async function noMoreFiles(role) {
     const pid = p.pid(role);
-    const hard = await hardLimit(pid);
+    const hard = limitHard(pid, 'Max open files');
     const used = readdirSync(`/proc/${pid}/fd`).map(Number).sort((a, b) => a - b);
     let first = 0;
     while (used[first] === first)
         first++;
-    await filesMost(pid, Math.max(first, 3), hard);
+    await limit(pid, 'nofile', `${Math.max(first, 3)}:${hard}`);
     return async () => {
         assert.equal(p.roles()[role], pid, `${role} lived on`);
-        await filesMost(pid, hard, hard);
+        await limit(pid, 'nofile', `${hard}:${hard}`);
     };
 }
 
@@ -52,9 +41,7 @@ test('core without files: new work is refused at once, the rollout goes on, the 
     const answers = await Promise.all(Array.from({ length: 30 }, version));
     assert.ok(answers.every((answer) => answer === 503 || answer === 'closed'), JSON.stringify(answers));
     // seen through a connection that is open already
-    for await (const { json } of feed)
-        if (json?.rollout?.state === 'done' || /"state":"done"/.test(JSON.stringify(json ?? {})))
-            break;
+    await first(feed, ({ json }) => json?.topic === 'rollout' && json.data.state === 'done', 60_000, 'the rollout is told done');
     feed.close();
     await again();
     await until(async () => (await version()) === 200, 20_000, 'core takes work again');

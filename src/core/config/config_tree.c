@@ -6,6 +6,7 @@
  * text: the reader of a field decides what "no" or 1:20 means. Called by config.c only. */
 #include <ctype.h>
 #include <yaml.h>
+#include "base/check.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "core/config/config_priv.h"
@@ -236,6 +237,8 @@ static int tree_syntax(struct tree *t, struct str text, struct err *err)
     bool reader = t->parser.error == YAML_READER_ERROR;
     yaml_mark_t mark = reader ? tree_offset(t, text) : t->parser.problem_mark;
     const char *problem = t->parser.problem ? t->parser.problem : "not valid YAML";
+    if (t->parser.error == YAML_MEMORY_ERROR)
+        PANIC("out of memory"); /* the file may be a good one */
     bool tab = !reader && mark.index < text.length && text.data[mark.index] == '\t';
     (void)FAIL(err, E_CONFIG_INVALID, "%s%s", problem,
                tab ? " (indent with spaces, not with tabs)" : "");
@@ -273,7 +276,7 @@ int config_tree_parse(struct arena *arena, struct str text, struct config_node *
     if (result < 0)
         return -1;
     if (!yaml_parser_initialize(&t.parser))
-        return FAIL(err, E_INTERNAL, "cannot start the YAML parser");
+        PANIC("out of memory");
     yaml_parser_set_encoding(&t.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&t.parser, (const unsigned char *)text.data, text.length);
     while (result == 0 && !t.ended)

@@ -32,11 +32,12 @@ struct store {
 };
 
 /* I/O errors must not be retried: what the kernel dropped is unknown. Leave, and recover from the
- * WAL. */
+ * WAL. The same when memory is out: who goes on without would fail every step of every rollout. */
 static void exit_on_io_error(struct store *s, int code)
 {
     int kind = code & 0xff;
-    if (kind != SQLITE_IOERR && kind != SQLITE_CORRUPT && kind != SQLITE_NOTADB)
+    if (kind != SQLITE_IOERR && kind != SQLITE_CORRUPT && kind != SQLITE_NOTADB &&
+        kind != SQLITE_NOMEM)
         return;
     if (sqlite3_system_errno(s->db) == ENOSPC)
         return;
@@ -51,8 +52,6 @@ static int fail_as(struct store *s, int code, const char *what, struct err *err)
         return FAIL(err, E_DISK_FULL, "cannot %s: the disk of the data folder is full", what);
     if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY)
         return FAIL(err, E_EXISTS, "cannot %s: it exists already", what);
-    if (code == SQLITE_NOMEM)
-        return FAIL(err, E_UNAVAILABLE, "cannot %s: out of memory", what);
     return FAIL(err, E_STORE_FAILED, "cannot %s: %s", what, sqlite3_errmsg(s->db));
 }
 
