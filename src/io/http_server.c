@@ -4,6 +4,7 @@
  * limit (a second at most), runs while there is any connection. The struct lives until the
  * listener and the last connection are closed. */
 #include "io/http_priv.h"
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "base/check.h"
@@ -11,6 +12,7 @@
 
 #define BACKLOG 1024
 #define EXCESS_MAX 64 /* connections beyond the limit that are told so; others are just closed */
+#define FILES_KEPT 16 /* for what is under way: the store's files, a child's pipes */
 #define SWEEP_MIN_MS 10
 #define SWEEP_MAX_MS 1000
 
@@ -69,6 +71,22 @@ static bool connection_accept(struct http_server *s, struct http_connection *c)
     return s->connection_count <= s->limits.connections_max + EXCESS_MAX;
 }
 
+/* The lowest free number is given out: a high one says that few are left. */
+static bool files_are_scarce(const struct http_connection *c)
+{
+    struct rlimit most;
+    uv_os_fd_t fd;
+    return getrlimit(RLIMIT_NOFILE, &most) == 0 && uv_fileno(&c->socket.handle, &fd) == 0 &&
+           (rlim_t)fd + FILES_KEPT >= most.rlim_cur;
+}
+
+static const char *no_room(const struct http_server *s, const struct http_connection *c)
+{
+    if (s->connection_count > s->limits.connections_max)
+        return "too many connections";
+    return files_are_scarce(c) ? "too many open files: try again" : NULL;
+}
+
 static void connection_came(uv_stream_t *stream, int status)
 {
     struct http_server *s = CONTAINER_OF(stream, struct http_server, listener.stream);
@@ -84,8 +102,9 @@ static void connection_came(uv_stream_t *stream, int status)
         http_connection_drop(c);
         return;
     }
-    if (s->connection_count > s->limits.connections_max) {
-        (void)FAIL(&err, E_UNAVAILABLE, "too many connections");
+    const char *why = no_room(s, c);
+    if (why) {
+        (void)FAIL(&err, E_UNAVAILABLE, "%s", why);
         http_send_error(c, &err);
         http_connection_linger(c);
     }

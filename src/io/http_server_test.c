@@ -668,6 +668,24 @@ TEST(too_many_connections_are_told)
     serve_end();
 }
 
+TEST(the_last_files_are_kept_for_what_is_under_way)
+{
+    AUTO_SCRIPT s = SCRIPT({.send = "GET /hello HTTP/1.1\r\n" HOST "\r\n"});
+    struct rlimit was, few;
+    serve(listen_tcp(), (struct http_limits){0});
+    int next = dup(STDOUT_FILENO);
+    OK(next >= 0 && getrlimit(RLIMIT_NOFILE, &was) == 0);
+    few = (struct rlimit){(rlim_t)next + 10, was.rlim_max};
+    (void)close(next); /* only its number was wanted */
+    OK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    play(&s);
+    OK(setrlimit(RLIMIT_NOFILE, &was) == 0);
+    has(&s, "503 Service Unavailable");
+    has(&s, "too many open files");
+    OK(s.closed);
+    serve_end();
+}
+
 TEST(freeing_the_server_answers_what_is_in_progress)
 {
     AUTO_SCRIPT s = SCRIPT({.send = "GET /later HTTP/1.1\r\n" HOST "\r\n"
