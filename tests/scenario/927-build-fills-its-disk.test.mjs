@@ -24,7 +24,7 @@ const yaml = (script) => readFileSync(`${web.repository.dir}/slipway.yaml`, 'utf
     .replace(/^(\s+steps:\n)/m, `  pids: 64\n  timeout: 60s\n$1    - {name: bad, run: ${JSON.stringify(['/bin/sh', '-c', script])}}\n`);
 const free = () => statfsSync(p.dir).bavail * statfsSync(p.dir).bsize;
 const ofBuilds = () => processes().filter(({ cgroup, state }) => state !== 'Z' && cgroup.includes(p.id) && cgroup.includes('/build'));
-const mounts = () => readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(`${p.dir}/`) && line.includes('builds')).length;
+const mounts = () => readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(`${p.runDir}/vol/`) && !line.includes('/vol/cache/')).length;
 
 // Nothing of any build runs, is mounted or takes room.
 async function clean() {
