@@ -32,6 +32,7 @@ enum setting_kind {
     SETTING_SUBNET,
     SETTING_USER,
     SETTING_URL,
+    SETTING_HOSTS,
     SETTING_LEVEL,
     SETTING_INT,
     SETTING_BYTES,
@@ -70,7 +71,13 @@ static const struct setting settings_table[] = {
     KEY(ca_bundle, PATH_OR_NONE, ""),
     KEY(debian_mirror, URL, ""),
     KEY(npm_registry, URL, ""),
+    KEY(pip_index, URL, ""),
+    KEY(go_proxy, URL, ""),
+    KEY(maven_mirror, URL, ""),
+    KEY(cargo_index, URL, ""),
     KEY(http_proxy, URL, ""),
+    KEY(no_proxy, HOSTS, ""),
+    KEY(mirror_logins, PATH_OR_NONE, ""),
     KEY(build_memory, BYTES, "2g", 64 * MIB, TIB),
     KEY(build_pids, INT, "1024", 16, 100000),
     KEY(build_volume, BYTES, "4g", 64 * MIB, TIB),
@@ -152,6 +159,17 @@ static bool setting_is_user(struct str text)
     return true;
 }
 
+static bool setting_is_hosts(struct str text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        char c = text.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && (c == '\0' || !strchr(".-*/:,", c)))
+            return false;
+    }
+    return text.length <= 1000;
+}
+
 static bool setting_is_yes(struct str text)
 {
     return str_is(text, "yes") || str_is(text, "true") || str_is(text, "on");
@@ -193,6 +211,9 @@ static const char *setting_wanted(const struct setting *setting, struct str text
         return setting_is_subnet(text, setting) ? NULL : "an IPv4 network such as 10.213.0.0/16";
     case SETTING_USER:
         return setting_is_user(text) ? NULL : "the name of a user";
+    case SETTING_HOSTS:
+        return setting_is_hosts(text) ? NULL
+                                      : "hosts with ',' between (letters, digits, . - * / :)";
     case SETTING_LEVEL:
         return setting_is_level(text) ? NULL : "error, warn, info or debug";
     case SETTING_BOOL:
@@ -246,6 +267,7 @@ static int setting_set(struct settings *s, const struct setting *setting, struct
     case SETTING_SUBNET:
     case SETTING_USER:
     case SETTING_URL:
+    case SETTING_HOSTS:
     case SETTING_LEVEL:
         break;
     }

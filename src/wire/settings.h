@@ -15,21 +15,27 @@ struct settings {
     char *data_dir;   /* /var/lib/slipway */
     char *run_dir;    /* /run/slipway; at most 60 bytes (unix socket paths) */
     char *api_listen; /* "127.0.0.1:7000" */
-    int64_t edge_http;       /* 80 */
-    int64_t edge_https;      /* 443; 0: none */
-    char *edge_address;      /* "*": where the edge listens; "127.0.0.1" in tests */
-    char *base_domain;       /* "localhost": an app-env is APP.ENV.<base_domain> */
-    char *subnet;            /* "10.213.0.0/16": instances and builds */
-    int64_t id_first;        /* 400000000: first uid of the ranges of 65536 */
-    char *user_core;         /* "slipway"; the role users. */
-    char *user_courier;      /* "slipway-courier" */
-    char *user_signals;      /* "slipway-signals" */
-    char *user_edge;         /* "slipway-edge" */
-    bool insecure_http;      /* may the API listen beyond loopback without TLS */
-    char *ca_bundle;         /* "" or a file mounted into builds as the system's CA bundle */
-    char *debian_mirror;     /* "" or a URL for base images; "": the machine's own sources */
-    char *npm_registry;      /* "" or a URL given to builds; likewise below */
+    int64_t edge_http;   /* 80 */
+    int64_t edge_https;  /* 443; 0: none */
+    char *edge_address;  /* "*": where the edge listens; "127.0.0.1" in tests */
+    char *base_domain;   /* "localhost": an app-env is APP.ENV.<base_domain> */
+    char *subnet;        /* "10.213.0.0/16": instances and builds */
+    int64_t id_first;    /* 400000000: first uid of the ranges of 65536 */
+    char *user_core;     /* "slipway"; the role users. */
+    char *user_courier;  /* "slipway-courier" */
+    char *user_signals;  /* "slipway-signals" */
+    char *user_edge;     /* "slipway-edge" */
+    bool insecure_http;  /* may the API listen beyond loopback without TLS */
+    char *ca_bundle;     /* "" or a file mounted into builds as the system's CA bundle */
+    char *debian_mirror; /* "" or a URL for base images; "": the machine's own sources */
+    char *npm_registry;  /* "" or a URL given to builds; likewise below */
+    char *pip_index;     /* "" or a URL, as all of these */
+    char *go_proxy;
+    char *maven_mirror;
+    char *cargo_index;       /* a sparse index, without "sparse+" */
     char *http_proxy;        /* "" or a URL given to builds */
+    char *no_proxy;          /* "" or hosts, "," between: what is asked without it */
+    char *mirror_logins;     /* "" or a file of root's alone: who we are at mirrors and proxy */
     int64_t build_memory;    /* bytes, 2 GiB */
     int64_t build_pids;      /* 1024 */
     int64_t build_volume;    /* bytes of a build's own volume, 4 GiB (sparse) */

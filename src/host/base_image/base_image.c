@@ -507,7 +507,7 @@ int base_image_init(struct host *h, struct err *err)
     AUTO_FREE char *folder = settings_data(h->settings, "host/bases");
     the_host = h;
     map_init(&shared_jobs);
-    if (file_make_dirs(folder, 0700, err) < 0)
+    if (file_make_dirs(folder, 0700, err) < 0 || base_image_outside_init(h->settings, err) < 0)
         return err_wrap(err, "base images");
     clear_containers();
     clear_folder(folder);

@@ -37,10 +37,15 @@ void base_image_leave(struct base_image_ask *a);
 /* Check a base spec without doing anything. */
 int base_image_check(const json_t *spec, struct err *err) MUST_CHECK;
 
-/* What a build needs to go out, and an instance must not have: proxy, mirrors and CA bundle of the
- * settings, as variables and read-only binds; also /etc/resolv.conf. Appended; strings live in the
- * arena. */
+/* What a build and the package steps of its base need to go out, and an instance must not have:
+ * proxy and CA bundle of the settings, as variables and read-only binds; also /etc/resolv.conf.
+ * Appended; strings live in the arena. */
 void base_image_outside(const struct settings *s, struct arena *arena, json_t *env,
                         struct sandbox_bind *binds, size_t *bind_count);
+/* The mirrors of the settings, for builds: as above, with the files that some tools need. */
+void base_image_mirrors(const struct settings *s, struct arena *arena, json_t *env,
+                        struct sandbox_bind *binds, size_t *bind_count);
+/* The passwords of `mirror_logins`, to be masked; NULL past the last one. */
+const char *base_image_password(size_t index);
 /* {"K": "V"} as "K=V", NULL-terminated, in the arena. */
 const char *const *base_image_env(struct arena *arena, const json_t *env);

@@ -50,3 +50,23 @@ void overlay_kill(struct overlay *o);
 /* Give a tree that was written under a range of ids back to ids from 0; drops set-id bits and file
  * capabilities. Follows no link. Blocking; any thread. *ret_bytes: the size of its files. */
 int shift_tree(const char *folder, uint32_t range, int64_t *ret_bytes, struct err *err) MUST_CHECK;
+
+/* Who we are at a mirror or proxy (logins.c); heap, kept. */
+struct login {
+    char *host; /* "proxy.corp:3128", as it stands in the URL */
+    char *user, *password;
+};
+int logins_load(const char *path /* NULL or "": none */, struct err *err) MUST_CHECK;
+const struct login *login_of(const char *url); /* NULL: without */
+char *login_url(const char *url);              /* with user and password when there are; heap */
+
+/* The certificates of a PEM bundle as a JKS, for Java. */
+#define TRUSTSTORE_PASSWORD "changeit" /* of every truststore: it keeps no secret */
+int truststore_write(const char *bundle, const char *path, struct err *err) MUST_CHECK;
+
+/* Read the logins, make the files of run_dir/outside. */
+int base_image_outside_init(const struct settings *s, struct err *err) MUST_CHECK;
+/* The texts of those files; empty when there is nothing to say. */
+void outside_maven(const struct settings *s, struct buf *out);
+void outside_cargo(const struct settings *s, struct buf *out);
+void outside_npm(const struct settings *s, struct buf *out);

@@ -199,19 +199,21 @@ void bootstrap_kill(struct bootstrap *b)
 static int run(struct bootstrap *b, const struct sources *s, const struct packages *packages,
                struct err *err)
 {
-    const char *proxy = b->host->settings->http_proxy;
+    AUTO_FREE char *proxy = login_url(b->host->settings->http_proxy);
     AUTO_FREE char *names = join(packages), *include = mem_format("--include=%s", names);
     AUTO_FREE char *resolv = mem_format("--customize-hook=upload %s /etc/resolv.conf", b->empty);
     AUTO_FREE char *hostname = mem_format("--customize-hook=upload %s /etc/hostname", b->empty);
     AUTO_FREE char *temp = mem_format("TMPDIR=%s", b->temp);
     AUTO_FREE char *http = mem_format("http_proxy=%s", proxy);
     AUTO_FREE char *https = mem_format("https_proxy=%s", proxy);
+    AUTO_FREE char *direct = mem_format("no_proxy=%s", b->host->settings->no_proxy);
     const char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
                          "LANG=C.UTF-8",
                          EPOCH,
                          temp,
                          proxy[0] ? http : NULL,
                          https,
+                         direct,
                          NULL};
     const char *argv[40] = {UNSHARE,
                             "--mount",

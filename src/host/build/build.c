@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "host/artifact/artifact.h"
+#include "host/base_image/base_image.h"
 #include "host/build/build_priv.h"
 #include "host/build/volume.h"
 #include "host/doctor.h"
@@ -296,15 +297,8 @@ static int make_masks(struct build *b, struct err *err)
             return -1;
         mask_add(&b->mask, secret_str(&value));
     }
-    /* credentials of proxy and mirrors stand in their URLs: "user:password@" */
-    const char *urls[] = {b->host->settings->http_proxy, b->host->settings->npm_registry,
-                          b->host->settings->debian_mirror};
-    for (size_t u = 0; u < ARRAY_SIZE(urls); u++) {
-        const char *begin = strstr(urls[u], "://"), *end = strrchr(urls[u], '@');
-        const char *colon = begin && end ? memchr(begin + 3, ':', (size_t)(end - begin - 3)) : NULL;
-        if (colon && colon < end)
-            mask_add(&b->mask, (struct str){colon + 1, (size_t)(end - colon - 1)});
-    }
+    for (size_t n = 0; base_image_password(n); n++)
+        mask_add(&b->mask, str_of(base_image_password(n)));
     return 0;
 }
 

@@ -114,6 +114,7 @@ static int fill_spec(struct build *b, struct artifact_root *root, struct sandbox
     for (; spec->bind_count < root->bind_count; spec->bind_count++)
         spec->binds[spec->bind_count] = root->binds[spec->bind_count];
     base_image_outside(s, arena, env, spec->binds, &spec->bind_count);
+    base_image_mirrors(s, arena, env, spec->binds, &spec->bind_count);
     spec->binds[spec->bind_count++] = (struct sandbox_bind){
         .source = arena_format(arena, "%s/tree", b->mount), .target = workdir(b), .writable = true};
     add_env(b, env);

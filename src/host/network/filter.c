@@ -5,7 +5,8 @@
  * outside, no container to another (bridge ports are isolated, and routing back is dropped here).
  * To this machine: only answers. Out: any public IPv4 address from the open half of the subnet, and
  * port 53 of the machine's own resolvers; private, link-local (cloud metadata), shared and
- * loopback ranges are dropped, IPv6 as well.
+ * loopback ranges are dropped, IPv6 as well. Builds alone may go to the mirrors and the proxy of
+ * the settings wherever those are, also on this machine (mirrors.c).
  *
  * An accept here does not undo a drop in somebody else's table (Docker sets the policy of FORWARD
  * to drop): network_doctor looks for such chains and says what to add. */
@@ -44,6 +45,11 @@ static void filter_sets(const struct filter *f, struct buf *out)
         buf_add_format(out, "%s %s", i ? "," : " elements = {", text);
     }
     buf_add_text(out, f->resolver_count ? " }; }\n" : " }\n");
+    AUTO_BUF mirrors = BUF_INIT(0);
+    if (f->mirrors)
+        mirrors_elements(f->mirrors, &mirrors);
+    buf_add_format(out, " set mirrors { type ipv4_addr . inet_service;%s%s }\n",
+                   mirrors.length ? " elements = " : "", mirrors.length ? mirrors.data : "");
     buf_add_text(out, " set users { type uid; elements = { 0");
     for (size_t i = 0; i < f->user_count; i++)
         if (f->users[i] != 0)
@@ -61,8 +67,9 @@ void filter_script(const struct filter *f, struct buf *out)
     buf_add_format(out,
                    " chain input { type filter hook input priority -10; policy accept;\n"
                    "  iifname \"%s\" ct state established,related accept\n"
+                   "  iifname \"%s\" ip saddr %s ip daddr . tcp dport @mirrors accept\n"
                    "  iifname \"%s\" drop\n }\n",
-                   bridge, bridge);
+                   bridge, bridge, f->builds, bridge);
     buf_add_format(out,
                    " chain output { type filter hook output priority -10; policy accept;\n"
                    "  oifname \"%s\" ct state new meta skuid != @users drop\n }\n",
@@ -82,9 +89,10 @@ void filter_script(const struct filter *f, struct buf *out)
                    "  ct state established,related accept\n"
                    "  ip saddr %s drop\n"
                    "  ip daddr @resolvers meta l4proto { tcp, udp } th dport 53 accept\n"
+                   "  ip saddr %s ip daddr . tcp dport @mirrors accept\n"
                    "  ip daddr @inside drop\n"
                    "  accept\n }\n",
-                   bridge, f->subnet, f->closed);
+                   bridge, f->subnet, f->closed, f->builds);
     buf_add_format(out,
                    " chain nat { type nat hook postrouting priority 100; policy accept;\n"
                    "  ip saddr %s oifname != \"%s\" masquerade\n }\n}\n",

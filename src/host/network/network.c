@@ -34,6 +34,8 @@ static struct {
     char *resolv;
     struct filter filter;
     char closed[NETWORK_TEXT + 3];
+    char builds[NETWORK_TEXT + 3];
+    struct mirrors mirrors;
 } net = {.socket = -1, .home = -1};
 
 int network_take(enum network_reach reach, uint32_t *ret_address, struct err *err)
@@ -182,6 +184,8 @@ int network_setup(const struct settings *settings, struct err *err)
         return -1;
     (void)snprintf(net.bridge, sizeof(net.bridge), "%.8s0", settings->id);
     pool_closed_half(&net.pool, net.closed);
+    pool_builds(&net.pool, net.builds);
+    mirrors_init(&net.mirrors, settings, &net.pool);
     net.mtu = outside_mtu();
     net.home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     if (net.home < 0)
@@ -194,7 +198,12 @@ int network_setup(const struct settings *settings, struct err *err)
     net.filter.bridge = net.bridge;
     net.filter.subnet = settings->subnet;
     net.filter.closed = net.closed;
-    return filter_load(&net.filter, err);
+    net.filter.builds = net.builds;
+    net.filter.mirrors = &net.mirrors;
+    if (filter_load(&net.filter, err) < 0)
+        return -1;
+    mirrors_watch(&net.mirrors, &net.filter, &net.pool);
+    return 0;
 }
 
 void network_teardown(const struct settings *settings)

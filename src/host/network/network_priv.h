@@ -13,7 +13,7 @@ struct pool {
     uint32_t size;  /* a power of two, 16 .. 2^24 */
     int prefix;
     uint8_t *used;    /* a bit an address */
-    uint32_t next[2]; /* by reach: where the search goes on */
+    uint32_t next[3]; /* by reach: where the search goes on */
 };
 int pool_init(struct pool *p, const char *subnet, struct err *err) MUST_CHECK;
 void pool_done(struct pool *p);
@@ -25,6 +25,17 @@ int pool_claim(struct pool *p, uint32_t address, struct err *err) MUST_CHECK;
 void pool_release(struct pool *p, uint32_t address);
 /* "10.213.128.0/17": the half that stays inside. */
 void pool_closed_half(const struct pool *p, char ret_text[NETWORK_TEXT + 3]);
+/* "10.213.96.0/19": the part of the other half that builds have for themselves. */
+void pool_builds(const struct pool *p, char ret_text[NETWORK_TEXT + 3]);
+
+/* What the filter lets builds reach. */
+struct mirrors {
+    struct mirror items[8];
+    size_t count;
+};
+bool mirror_address_ok(const struct pool *p, uint32_t address);
+void mirrors_init(struct mirrors *list, const struct settings *s, const struct pool *p);
+void mirrors_elements(const struct mirrors *list, struct buf *out); /* "{ 10.0.0.5 . 80 }", or "" */
 
 /* rtnetlink, one request a call. `socket` is a netlink socket of the namespace meant. */
 int link_socket(struct err *err) MUST_CHECK;
@@ -60,6 +71,8 @@ struct filter {
     const char *bridge;
     const char *subnet;
     const char *closed; /* the half that may not go outside */
+    const char *builds; /* the part of the other one that may go to the mirrors */
+    const struct mirrors *mirrors;
     uint32_t resolvers[FILTER_RESOLVERS];
     size_t resolver_count;
     uid_t users[FILTER_USERS]; /* who on this machine may connect to a container */
@@ -81,6 +94,10 @@ struct foreign_ours {
 /* Chains of others that drop what we need, from `nft -j list ruleset`: each with the rule or the
  * policy that does it into *out, ", " between; returns how many. */
 size_t foreign_drops(const json_t *ruleset, const struct foreign_ours *ours, struct buf *out);
+
+/* Keep the set up to date from now on. What is pointed to outlives it. Loop thread. */
+void mirrors_watch(const struct mirrors *list, const struct filter *filter,
+                   const struct pool *pool);
 
 /* The nameserver lines of a resolv.conf; loopback addresses are left out. Returns how many. */
 size_t resolv_servers(struct str text, uint32_t *ret_servers, size_t most);

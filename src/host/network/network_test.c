@@ -11,10 +11,13 @@ TEST(addresses_go_round_and_come_back)
     uint32_t address, first;
     OK(pool_init(&p, "10.1.2.0/28", &err) == 0);
     IS_INT(pool_gateway(&p), 0x0a010201);
-    for (uint32_t want = 2; want < 8; want++)
+    for (uint32_t want = 2; want < 6; want++)
         OK(pool_take(&p, NETWORK_OUTSIDE, &address, &err) == 0 && address == 0x0a010200 + want);
     OK(pool_take(&p, NETWORK_OUTSIDE, &address, &err) < 0 && err.kind == E_TOO_MANY);
     OK(pool_take(&p, NETWORK_CLOSED, &first, &err) == 0 && first == 0x0a010208);
+    OK(pool_take(&p, NETWORK_BUILD, &first, &err) == 0 && first == 0x0a010206);
+    OK(pool_take(&p, NETWORK_BUILD, &first, &err) == 0 && first == 0x0a010207);
+    OK(pool_take(&p, NETWORK_BUILD, &first, &err) < 0);
     pool_release(&p, 0x0a010203);
     pool_release(&p, 0x0a010205);
     OK(pool_take(&p, NETWORK_OUTSIDE, &address, &err) == 0 && address == 0x0a010203);
@@ -67,7 +70,20 @@ TEST(the_script_names_what_it_must)
     OK(pool_init(&p, "10.213.0.0/16", &err) == 0);
     pool_closed_half(&p, closed);
     IS_STR(closed, "10.213.128.0/17");
-    struct filter f = {.table = "slipway",
+    char builds[NETWORK_TEXT + 3];
+    pool_builds(&p, builds);
+    IS_STR(builds, "10.213.96.0/19");
+    struct settings s = {.npm_registry = (char *)"http://192.168.7.5:4873/npm/",
+                         .debian_mirror = (char *)"http://10.1.1.1/debian",
+                         .pip_index = (char *)"https://10.1.1.1/simple",
+                         .go_proxy = (char *)"http://169.254.169.254/",
+                         .maven_mirror = (char *)"http://10.213.0.9/",
+                         .cargo_index = (char *)"http://10.1.1.1:80/index/"};
+    struct mirrors mirrors;
+    mirrors_init(&mirrors, &s, &p);
+    struct filter f = {.builds = builds,
+                       .mirrors = &mirrors,
+                       .table = "slipway",
                        .bridge = "slipway0",
                        .subnet = "10.213.0.0/16",
                        .closed = closed,
@@ -81,7 +97,27 @@ TEST(the_script_names_what_it_must)
     OK(strstr(out.data, "ip saddr 10.213.128.0/17 drop") != NULL);
     OK(strstr(out.data, "169.254.0.0/16") != NULL);
     OK(strstr(out.data, "iifname \"slipway0\" drop") != NULL);
+    OK(strstr(out.data, "set mirrors { type ipv4_addr . inet_service; elements = { 192.168.7.5 . "
+                        "4873 , 10.1.1.1 . 80 , 10.1.1.1 . 443 } }") != NULL);
+    OK(strstr(out.data, "ip saddr 10.213.96.0/19 ip daddr . tcp dport @mirrors accept\n"
+                        "  ip daddr @inside drop") != NULL);
     pool_done(&p);
+}
+
+TEST(a_mirror_is_a_host_and_a_port)
+{
+    struct mirror m;
+    OK(mirror_parse("https://npm.corp.example/x:9", &m));
+    IS_STR(m.host, "npm.corp.example");
+    IS_INT(m.port, 443);
+    OK(mirror_parse("http://me:w@rd@proxy:3128", &m));
+    IS_STR(m.host, "proxy");
+    IS_INT(m.port, 3128);
+    OK(mirror_parse("http://10.0.0.1", &m) && m.port == 80);
+    OK(mirror_parse("https://goproxy.example,direct", &m));
+    IS_STR(m.host, "goproxy.example");
+    OK(!mirror_parse("", &m) && !mirror_parse("http://[fd00::1]/", &m));
+    OK(!mirror_parse("http://a:0/", &m) && !mirror_parse("http:///x", &m));
 }
 
 /* Where this rule stands in the chain, from its start; 0 when it is not in it. */

@@ -1,6 +1,7 @@
-/* Addresses of the subnet. The lower half may reach the outside, the upper half may not; the first
- * address is the bridge's, the last is broadcast. The search goes round, so that an address rests
- * as long as possible after its container ended (the edge or a client may still aim at it). */
+/* Addresses of the subnet. The lower half may reach the outside (the last quarter of it is for
+ * builds), the upper half may not; the first address is the bridge's, the last is broadcast. The
+ * search goes round, so that an address rests as long as possible after its container ended (the
+ * edge or a client may still aim at it). */
 #include <arpa/inet.h>
 #include "base/check.h"
 #include "base/mem.h"
@@ -37,6 +38,7 @@ int pool_init(struct pool *p, const char *subnet, struct err *err)
     *p = (struct pool){.first = first, .size = size, .prefix = (int)prefix};
     p->used = mem_alloc(size / 8);
     p->next[NETWORK_OUTSIDE] = 2;
+    p->next[NETWORK_BUILD] = size / 2 - size / 8;
     p->next[NETWORK_CLOSED] = size / 2;
     return 0;
 }
@@ -73,8 +75,11 @@ static void pool_mark(struct pool *p, uint32_t offset, bool used)
 
 int pool_take(struct pool *p, enum network_reach reach, uint32_t *ret_address, struct err *err)
 {
-    uint32_t low = reach == NETWORK_OUTSIDE ? 2 : p->size / 2;
-    uint32_t high = reach == NETWORK_OUTSIDE ? p->size / 2 : p->size - 1; /* not included */
+    uint32_t half = p->size / 2, builds = half - p->size / 8;
+    uint32_t low = reach == NETWORK_OUTSIDE ? 2 : reach == NETWORK_BUILD ? builds : half;
+    uint32_t high = reach == NETWORK_OUTSIDE ? builds /* none of them is included */
+                    : reach == NETWORK_BUILD ? half
+                                             : p->size - 1;
     ASSERT(p->used);
     for (uint32_t i = 0; i < high - low; i++) {
         uint32_t offset = p->next[reach];
@@ -113,4 +118,11 @@ void pool_closed_half(const struct pool *p, char ret_text[NETWORK_TEXT + 3])
     char text[NETWORK_TEXT];
     network_text(p->first + p->size / 2, text);
     (void)snprintf(ret_text, NETWORK_TEXT + 3, "%s/%u", text, (unsigned)(p->prefix + 1) & 63);
+}
+
+void pool_builds(const struct pool *p, char ret_text[NETWORK_TEXT + 3])
+{
+    char text[NETWORK_TEXT];
+    network_text(p->first + p->size / 2 - p->size / 8, text);
+    (void)snprintf(ret_text, NETWORK_TEXT + 3, "%s/%u", text, (unsigned)(p->prefix + 3) & 63);
 }

@@ -286,7 +286,7 @@ int sandbox_run(const struct sandbox_spec *spec, int64_t timeout_ms,
         run->pipes[i] = (struct pipe_end){.run = run, .stream = i + 1, .fd = -1};
     if (sandbox_prepare(spec, err) < 0)
         return -1;
-    if (spec->network && network_take(NETWORK_OUTSIDE, &run->address, err) < 0)
+    if (spec->network && network_take(NETWORK_BUILD, &run->address, err) < 0)
         return -1;
     if (run_create(run, err) < 0)
         return -1;
