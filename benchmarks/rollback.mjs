@@ -13,7 +13,7 @@ let lost = 0, begun = 0, outsideOn = () => {};
 await bench('rollback', async (verdict, after) => {
     const p = await platform({ bases: true });
     after(() => p.stop());
-    const app = await p.app('app', FIXTURE, { yaml: kept });
+    const app = await p.app(FIXTURE, FIXTURE, { yaml: kept });
     await app.deploy('dev');
     for (const { env } of Object.values(KEPT))
         await app.promote('dev', env, { same_artifact: true });
