@@ -8,18 +8,19 @@ import { after, before, test } from 'node:test';
 import { platform, run, until } from '../lib/index.mjs';
 
 const WORD = `w0rd-of-${process.pid}/&`, ENCODED = encodeURIComponent(WORD);
-const part = process.pid % 250, HERE = `172.31.${part}.1`, THERE = `172.31.${part}.2`, PORT = 4873, OTHER = 4874;
+const part = process.pid % 250, HERE = `172.31.${part}.1`, THERE = `172.31.${part}.2`, PORT = 4873, OTHER = 4874, NAMED = 4875;
+const NAME = `0x${[172, 31, part, 2].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`; // a name that is looked up, without a DNS
 const netns = `mirror-${process.pid}`;
 const LOOK = `
 try() { timeout 3 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null && echo "reached $1:$2" || echo "no way to $1:$2"; }
-try ${THERE} ${PORT}; try ${THERE} ${OTHER}; try ${HERE} ${PORT}
+try ${THERE} ${PORT}; try ${THERE} ${OTHER}; try ${THERE} ${NAMED}; try ${HERE} ${PORT}
 curl -s --noproxy '*' "$PIP_INDEX_URL" | sed 's/^/pip got /'
 echo "pip $PIP_INDEX_URL trusts $PIP_TRUSTED_HOST"; echo "go $GOPROXY"; echo "npm $npm_config_registry"; echo "no_proxy $no_proxy"
 cat /etc/maven/settings.xml /.cargo/config.toml "$npm_config_globalconfig"
 `;
 const SERVER = `
 const http = require('node:http');
-for (const port of [${PORT}, ${OTHER}])
+for (const port of [${PORT}, ${NAMED}, ${OTHER}])
     http.createServer((request, reply) => reply.end('authorization ' + (request.headers.authorization ? 'given' : 'missing') + '\\n')).listen(port, () => port === ${OTHER} && console.log('listening'));
 `;
 
@@ -41,7 +42,7 @@ before(async () => {
     dir = mkdtempSync('/tmp/mirrors-');
     writeFileSync(`${dir}/logins`, `${THERE}:${PORT} builder ${WORD}\n`, { mode: 0o600 });
     const url = `http://${THERE}:${PORT}`;
-    p = await platform({ settings: { npm_registry: `${url}/npm/`, pip_index: `${url}/simple`, go_proxy: `${url}/go,direct`, maven_mirror: `${url}/maven`, cargo_index: `${url}/index/`, no_proxy: 'localhost,.corp', mirror_logins: `${dir}/logins` } });
+    p = await platform({ settings: { npm_registry: `${url}/npm/`, pip_index: `${url}/simple`, go_proxy: `${url}/go,direct`, maven_mirror: `http://${NAME}:${NAMED}/maven`, cargo_index: `${url}/index/`, no_proxy: 'localhost,.corp', mirror_logins: `${dir}/logins` } });
     web = await p.app('web', 'server', {
         files: { 'look.sh': LOOK },
         yaml: (text) => text.replace('  network: none\n', '').replace('  steps:\n', '  steps:\n    - {name: look, run: [bash, look.sh]}\n'),
@@ -60,6 +61,7 @@ after(async () => {
 test('a build reaches the mirrors of the settings, and nothing else inside', async () => {
     const output = await web.buildOutput('dev', 1);
     assert.match(output, new RegExp(`reached ${THERE}:${PORT}\n`));
+    assert.match(output, new RegExp(`reached ${THERE}:${NAMED}\n`));
     assert.match(output, new RegExp(`no way to ${THERE}:${OTHER}\n`));
     assert.match(output, new RegExp(`no way to ${HERE}:${PORT}\n`));
     assert.match(output, /pip got authorization given/);
@@ -75,7 +77,7 @@ test('each tool is told in its own way, and no password shows', async () => {
     assert.match(output, new RegExp(`go http://builder:\\*\\*\\*@${THERE}:${PORT}/go,direct\n`));
     assert.match(output, new RegExp(`npm http://${THERE}:${PORT}/npm/\n`));
     assert.match(output, /no_proxy localhost,\.corp\n/);
-    assert.match(output, new RegExp(`<url>http://${THERE}:${PORT}/maven</url>`));
+    assert.match(output, new RegExp(`<url>http://${NAME}:${NAMED}/maven</url>`));
     assert.match(output, new RegExp(`registry = "sparse\\+http://builder:\\*\\*\\*@${THERE}:${PORT}/index/"`));
     assert.match(output, new RegExp(`//${THERE}:${PORT}/npm/:_auth=.*\\*\\*\\*`));
     for (const secret of [WORD, ENCODED, Buffer.from(`builder:${WORD}`).toString('base64')])

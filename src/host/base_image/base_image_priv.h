@@ -59,6 +59,7 @@ struct login {
 int logins_load(const char *path /* NULL or "": none */, struct err *err) MUST_CHECK;
 const struct login *login_of(const char *url); /* NULL: without */
 char *login_url(const char *url);              /* with user and password when there are; heap */
+void logins_hide(struct buf *text);            /* passwords in it become '*' */
 
 /* The certificates of a PEM bundle as a JKS, for Java. */
 #define TRUSTSTORE_PASSWORD "changeit" /* of every truststore: it keeps no secret */

@@ -145,6 +145,7 @@ static void on_exit_child(void *context, const struct child_result *r)
     struct bootstrap *b = context;
     struct err left = ERR_INIT;
     b->child = NULL;
+    logins_hide(&b->tail);
     if (sandbox_cgroup_remove(b->cgroup, &left) < 0)
         log_warn("processes of a base image are left", F_ERR(&left));
     if (b->killed)

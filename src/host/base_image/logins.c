@@ -115,6 +115,24 @@ char *login_url(const char *url)
     return buf_take(&out);
 }
 
+static void hide(struct buf *text, const char *word)
+{
+    size_t length = strlen(word);
+    char *at = text->data, *end = text->data + text->length;
+    while (length > 0 && at && (at = memmem(at, (size_t)(end - at), word, length)) != NULL)
+        memset(at, '*', length);
+}
+
+void logins_hide(struct buf *text)
+{
+    for (size_t i = 0; i < login_count; i++) {
+        AUTO_BUF encoded = BUF_INIT(0);
+        add_encoded(&encoded, logins[i].password);
+        hide(text, logins[i].password);
+        hide(text, encoded.data);
+    }
+}
+
 const char *base_image_password(size_t index)
 {
     return index < login_count ? logins[index].password : NULL;

@@ -15,9 +15,10 @@
 #define BUNDLE "/etc/ssl/certs/ca-certificates.crt"
 #define TRUSTSTORE "/etc/slipway/cacerts.jks"
 #define NPMRC "/etc/slipway/npmrc"
-#define MAVEN "/etc/maven/settings.xml" /* Debian's global one; MAVEN_ARGS names it to Maven 3.9   \
-                                         */
-#define CARGO "/.cargo/config.toml"     /* cargo looks in every folder up to / */
+#define MAVEN                                                                                      \
+    "/etc/maven/settings.xml"       /* Debian's global one; MAVEN_ARGS names it to Maven 3.9       \
+                                     */
+#define CARGO "/.cargo/config.toml" /* cargo looks in every folder up to / */
 
 /* Every tool has a name of its own for the CA file. */
 static const char *const bundle_names[] = {

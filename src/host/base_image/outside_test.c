@@ -58,6 +58,10 @@ TEST(a_login_goes_into_the_urls_of_its_host)
     IS_STR(other, "http://proxy.corp:3129/");
     IS_STR(npm, "https://bot:t0ken@npm.corp/repo/");
     IS_STR(base_image_password(1), "t0ken");
+    AUTO_BUF said = BUF_INIT(0);
+    (void)buf_add_text(&said, "E: http://me:p%40ss%2Fword@proxy t0ken p@ss/word!");
+    logins_hide(&said);
+    IS_STR(said.data, "E: http://me:*************@proxy ***** *********!");
     struct settings s = {.npm_registry = (char *)"https://npm.corp/repo/",
                          .http_proxy = (char *)"http://proxy.corp:3128",
                          .no_proxy = (char *)"localhost,.corp",

@@ -187,6 +187,7 @@ static void on_exit_step(void *context, const struct sandbox_run_result *r)
         cancelled(o);
         return;
     }
+    logins_hide(&o->tail);
     if (r->timed_out)
         (void)FAIL(&o->err, E_TIMEOUT, "installing build packages took longer than 15 minutes");
     else if (r->oom)
