@@ -394,6 +394,7 @@ static const struct message_verb fake_verbs[] = {
     {WIRE("build.run", host_build_run), 0, fake_queue},
     {WIRE("build.source", host_build_source), 1, fake_queue},
     {WIRE("build.cancel", host_build_cancel), 0, fake_queue},
+    {WIRE("app_env.forget", host_app_env_forget), 0, fake_queue},
     {WIRE("release.prepare", host_release_prepare), 0, fake_queue},
     {WIRE("retention", host_retention), 0, fake_queue},
     {WIRE("instance.start", host_instance_start), 0, fake_queue},

@@ -35,6 +35,7 @@ static const struct message_verb table[] = {
     {WIRE("build.source", host_build_source), ONE_FD, build_verb_source},
     {WIRE("build.cancel", host_build_cancel), NO_FDS, build_verb_cancel},
     {WIRE("build.output", host_build_output), NO_FDS, build_verb_output},
+    {WIRE("app_env.forget", host_app_env_forget), NO_FDS, build_verb_forget},
     {WIRE("release.prepare", host_release_prepare), NO_FDS, artifact_verb_prepare},
     {WIRE("artifact.stat", host_artifact_stat), NO_FDS, artifact_verb_stat},
     {WIRE("retention", host_retention), NO_FDS, artifact_verb_retention},

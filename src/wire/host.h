@@ -29,14 +29,14 @@ WIRE_TABLE host_base_ensure[] = {WIRE_OBJECT("base")};
  * "output" {"step", "stream": 1|2, "text": valid UTF-8,
  * "offset": byte offset in the build's whole output} reply: {"artifact": digest, "layer": digest,
  * "base": digest, "bytes", "files", "checks": [CHECK], "ms"} CHECK: {"name", "passed", "failed",
- * "skipped", "ms", "ok": bool, "cases": [{"name","outcome","text"}] (failed first, at most 200)}
- * failures: build_failed (text names step and exit code), check_failed, resource_*, timeout,
- * cancelled, path_escapes, archive_*. The whole output stays in the host's file: build.output.
- *   spec: {
- *     "base": as above, "workdir": "/app",
+ * "skipped", "ms", "ok": bool, "empty": true (a report of no tests), "cases":
+ * [{"name","outcome","text"}] (failed first, at most 200)} failures: build_failed (text names step
+ * and exit code), check_failed, resource_*, timeout, cancelled, path_escapes, archive_*. The whole
+ * output stays in the host's file: build.output. spec: { "base": as above, "workdir": "/app",
  *     "steps":  [{"name", "run": ["argv"...]}],         run in order in /app (the tree), as root of
  * a user namespace "checks": [{"name", "run": [...], "report": "path" or null, "format":
- * "junit"|"tap"|"exit"}], "output": ["."] paths below /app that become the app layer; "exclude":
+ * "junit"|"tap"|"exit", "allow_empty": bool}] (tap without a report: its stdout), "output": ["."]
+ * paths below /app that become the app layer; "exclude":
  * ["node_modules/.cache"], "network": bool, "env": {"K": "V"}, "cache": ["/root/.npm"], "secrets":
  * [{"name", "value_b64", "file": bool}],   tmpfs /run/secrets/NAME; masked in output "memory",
  * "pids", "seconds", "volume": numbers (0: settings), "image": {"command": [...], "env": {...},
@@ -55,13 +55,19 @@ WIRE_TABLE host_build_cancel[] = {WIRE_TEXT("build", 128)}; /* reply when every 
  * call. */
 WIRE_TABLE host_build_output[] = {WIRE_TEXT("build", 128), WIRE_INT("offset", 0, 0)};
 
+/* app_env.forget: it is gone with its app: its builds are cancelled, their output and its cache
+ * removed. Its id is never used again. */
+WIRE_TABLE host_app_env_forget[] = {WIRE_INT("app_env_id", 1, 100000)};
+
 /* release.prepare: verify the artifact's blobs and unpack what is not unpacked yet. reply {"ms",
  * "bytes", "reused"} */
 WIRE_TABLE host_release_prepare[] = {WIRE_TEXT("artifact", 80)};
 /* artifact.stat: reply {"present": bool, "bytes", "unpacked": bool, "base": digest} */
 WIRE_TABLE host_artifact_stat[] = {WIRE_TEXT("artifact", 80)};
-/* retention: remove artifacts, unpacked layers, bases, build records that are not in `keep`
- * (artifact digests) and that nothing running uses; younger than an hour stay. reply {"removed",
+/* retention: remove artifacts, unpacked layers, bases, that are not in `keep`
+ * (artifact digests) and that nothing running uses; younger than an hour stay. Of builds that ended
+ * the newest 20 of each app-env and those that failed in 14 days keep output and result. Caches go
+ * that nobody used for 30 days. reply {"removed",
  * "bytes"} */
 WIRE_TABLE host_retention[] = {WIRE_LIST("keep", 100000)};
 

@@ -65,10 +65,26 @@ test('the command line lists and makes branches', async () => {
     assert.match(await dev.cli.ok('branch', 'list', '-a', 'web').catch(() => dev.cli.ok('branch', '-a', 'web')), /feature\/功能/);
 });
 
-test('a forced push of a branch is taken, one of trunk by a developer is not', async () => {
+test('a developer rewinds and deletes a branch, and pushes a tag; trunk and tags stay where they are', async () => {
+    const refused = async (...refs) => {
+        const done = await web.pushAs(dev.token, refs);
+        assert.notEqual(done.code, 0, refs.join(' '));
+        return done.err;
+    };
     await web.repository.git('checkout', '-q', '-B', 'feature/dev', 'main~1');
     await web.repository.commit('feature/dev', { 'dev.txt': 'again\n' });
-    assert.equal((await web.pushAs(p.api.token, ['--force', 'feature/dev'])).code, 0);
+    assert.match(await refused('feature/dev'), /rejected/); // not by mistake
+    assert.equal((await web.pushAs(dev.token, ['--force', 'feature/dev'])).code, 0);
     assert.equal((await branch('feature/dev')).tip, await web.repository.tip('feature/dev'));
-    assert.notEqual((await web.pushAs(dev.token, ['--force', 'feature/dev:main'])).code, 0);
+    const trunk = (await branch('main')).tip;
+    await refused('--force', 'feature/dev:main');
+    await refused('--force', 'feature/dev', 'feature/dev:main');
+    await refused(':main');
+    assert.equal((await web.pushAs(dev.token, ['feature/dev:refs/tags/v1', ':feature/dev'])).code, 0);
+    assert.equal(await branch('feature/dev'), undefined);
+    await refused('--force', 'main:refs/tags/v1');
+    await refused(':refs/tags/v1');
+    assert.equal((await branch('main')).tip, trunk);
+    assert.notEqual((await web.pushAs(viewer.token, [':feature/a'])).code, 0);
+    assert.equal((await web.pushAs(p.api.token, [':refs/tags/v1'])).code, 0);
 });

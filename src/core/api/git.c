@@ -6,18 +6,24 @@
 #include "core/tick/tick.h"
 #include "io/message.h"
 
-/* The strictest right that one ref of a push needs: trunk, forced and deleting pushes need the
- * trunk right. */
+static const char zero[] = "0000000000000000000000000000000000000000";
+
+static bool is_trunk(const struct app *app, const json_t *ref)
+{
+    AUTO_FREE char *trunk = mem_format("refs/heads/%s", app->trunk);
+    return text_is(json_text(ref, "ref"), trunk);
+}
+
+/* The right that one ref of a push needs. A branch other than trunk is its developers' own: they
+ * make, rewind and delete it. A tag is made by them, and stays where it is: others trust it. */
 static enum permission ref_permission(const struct app *app, const json_t *ref)
 {
-    static const char zero[] = "0000000000000000000000000000000000000000";
     struct str name = str_of(json_text_or(ref, "ref", ""));
-    AUTO_FREE char *trunk = mem_format("refs/heads/%s", app->trunk);
-    if (str_is(name, trunk) || !str_starts(name, "refs/heads/"))
-        return PERMISSION_TRUNK;
-    if (text_is(json_text(ref, "new"), zero) || json_bool(ref, "force", false))
-        return PERMISSION_TRUNK;
-    return PERMISSION_BRANCH;
+    if (str_starts(name, "refs/heads/") && !is_trunk(app, ref))
+        return PERMISSION_BRANCH;
+    if (str_starts(name, "refs/tags/") && text_is(json_text(ref, "old"), zero))
+        return PERMISSION_BRANCH;
+    return PERMISSION_TRUNK;
 }
 
 static int check_push(struct core *core, const struct person *who, const struct app *app,
@@ -55,12 +61,20 @@ static int authorize(struct core *core, const json_t *args, struct person *who, 
     return check_push(core, who, &app, json_list(args, "refs"), err);
 }
 
+/* Trunk is rewound only by who may push it at all; without trunk in it, a push may rewind. */
 static bool may_force(struct core *core, const struct person *who, const json_t *args)
 {
     struct app app;
     struct err ignored = ERR_INIT;
-    return app_load(core, json_text_or(args, "app", ""), &app, &ignored) == 0 &&
-           access_check(core, who, PERMISSION_TRUNK, app.id, 0, true, &ignored) == 0;
+    const json_t *refs = json_list(args, "refs");
+    bool trunk = json_array_size(refs) == 0; /* not known yet */
+    size_t i;
+    json_t *ref;
+    if (app_load(core, json_text_or(args, "app", ""), &app, &ignored) < 0)
+        return false;
+    json_array_foreach((json_t *)refs, i, ref) trunk |= is_trunk(&app, ref);
+    return access_check(core, who, trunk ? PERMISSION_TRUNK : PERMISSION_BRANCH, app.id, 0, true,
+                        &ignored) == 0;
 }
 
 void api_git_authorize(void *context, struct message *m)

@@ -12,6 +12,8 @@
  *     packages: [npm]             # only while building
  *     steps: [ {name: install, run: npm ci}, ["make", "all"], "npm run build" ]
  *     checks: [ {name: unit, run: npm test, report: report.xml, format: junit | tap | exit} ]
+ *                             # tap without a report is read from the check's output; a report of
+ *                             # no tests fails, unless allow_empty: true
  *     output: ["."]   exclude: [...]   cache: [/root/.npm]   network: true | none   env: {K: V}
  *     memory: 1g   pids: 512   timeout: 10m      # default: as the installation says
  *   run: node server.js           # string: split like a shell would split plain words and quotes,

@@ -54,7 +54,8 @@ TABLE(check, "checks",
     KEY("name", TEXT, .rule = &rule_label),
     KEY("run", CUSTOM, .read = config_read_script),
     KEY("report", TEXT, .rule = &rule_below),
-    KEY("format", WORD, .words = "junit|tap|exit"));
+    KEY("format", WORD, .words = "junit|tap|exit"),
+    KEY("allow_empty", BOOL, .fallback = "false"));
 
 LOCAL_TABLE(build, "build",
     KEY("packages", LIST, .rule = &rule_package, .max = 200),

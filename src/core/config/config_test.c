@@ -122,10 +122,11 @@ TEST(steps_and_checks_have_three_forms)
             "\"npm run build | tee log\"]}]");
     IS_JSON(json_list(build, "checks"),
             "[{\"name\":\"unit\",\"run\":[\"/bin/sh\",\"-ec\",\"npm test\"],\"report\":"
-            "\"out/report.xml\",\"format\":\"junit\"},"
-            "{\"name\":\"prove\",\"run\":[\"prove\"],\"report\":\"r.tap\",\"format\":\"tap\"},"
+            "\"out/report.xml\",\"format\":\"junit\",\"allow_empty\":false},"
+            "{\"name\":\"prove\",\"run\":[\"prove\"],\"report\":\"r.tap\",\"format\":\"tap\","
+            "\"allow_empty\":false},"
             "{\"name\":\"npm run lint\",\"run\":[\"/bin/sh\",\"-ec\",\"npm run lint\"],"
-            "\"report\":null,\"format\":\"exit\"}]");
+            "\"report\":null,\"format\":\"exit\",\"allow_empty\":false}]");
 }
 
 TEST(steps_of_the_same_name_are_told_apart)

@@ -195,10 +195,9 @@ int config_read_check(const struct config_node *node, json_t **ret_value, struct
     if (report && by_exit)
         return CONFIG_FAIL(err, node, E_CONFIG_INVALID,
                            "a check with a report has the format junit or tap");
-    if (!report && !by_exit)
+    if (!report && text_is(json_text(check, "format"), "junit"))
         return CONFIG_FAIL(err, node, E_CONFIG_INVALID,
-                           "a check with the format %s needs 'report', the path of its report",
-                           json_text(check, "format"));
+                           "a check with the format junit needs 'report', the path of its report");
     *ret_value = TAKE(check);
     return 0;
 }

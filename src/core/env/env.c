@@ -211,8 +211,9 @@ int app_remove(struct core *core, const struct person *by, const struct app *a, 
     static const char *const statements[] = {
         "INSERT INTO app_gone(id, name) SELECT id, name FROM app WHERE id=$1",
         "INSERT INTO app_env_gone(id, subject, edge_version) SELECT ae.id, a.name || '.' || "
-        "e.name, ae.edge_version+1 FROM app_env ae JOIN app a ON a.id=ae.app_id JOIN env e ON "
-        "e.id=ae.env_id WHERE ae.app_id=$1 AND ae.edge_version>0",
+        "e.name, CASE WHEN ae.edge_version>0 THEN ae.edge_version+1 ELSE 0 END FROM app_env ae "
+        "JOIN app a ON a.id=ae.app_id JOIN env e ON "
+        "e.id=ae.env_id WHERE ae.app_id=$1",
         "DELETE FROM domain WHERE " OF_APP,
         "DELETE FROM ticked WHERE " OF_APP,
         "DELETE FROM app_env WHERE app_id=$1",

@@ -1,6 +1,7 @@
 /* What other roles still know of apps that are gone: the repository (courier) and the app-envs'
- * places at the edge (host). The rows stay until the role has answered; asking twice does no harm:
- * ids are never used again, and a new app of the same name is refused until then. */
+ * places at the edge, builds and caches (host). The rows stay until the role has answered; asking
+ * twice does no harm: ids are never used again, and a new app of the same name is refused until
+ * then. */
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -54,14 +55,29 @@ static void forget_repository(struct core *core, const json_t *row)
            "DELETE FROM app_gone WHERE id=$1");
 }
 
-static void forget_edge(struct core *core, const json_t *row)
+static void on_told(void *context, json_t *ok, const struct err *error)
 {
+    (void)context, (void)ok;
+    if (error && error->kind != E_ROLE_DOWN)
+        log_warn("builds and cache of a removed app are left, they go with age", F_ERR(error));
+}
+
+static void forget_app_env(struct core *core, const json_t *row)
+{
+    static const char sql[] = "DELETE FROM app_env_gone WHERE id=$1";
+    int64_t id = json_int(row, "id", 0);
+    json_t *builds = json_object();
+    json_put_int(builds, "app_env_id", id);
+    if (json_int(row, "edge_version", 0) == 0) { /* it never was at the edge */
+        forget(core, core->host, "app_env.forget", builds, id, sql);
+        return;
+    }
+    link_call(core->host, "app_env.forget", builds, FORGET_MS, on_told, NULL);
     json_t *args = json_object();
     json_put_text(args, "app_env", json_text(row, "subject"));
-    json_put_int(args, "app_env_id", json_int(row, "id", 0));
+    json_put_int(args, "app_env_id", id);
     json_put_int(args, "version", json_int(row, "edge_version", 1));
-    forget(core, core->host, "edge.remove", args, json_int(row, "id", 0),
-           "DELETE FROM app_env_gone WHERE id=$1");
+    forget(core, core->host, "edge.remove", args, id, sql);
 }
 
 static void for_each_row(struct core *core, const char *sql,
@@ -98,5 +114,5 @@ void env_forget_gone(struct core *core)
         for_each_row(core, "SELECT id, name FROM app_gone ORDER BY id", forget_repository);
     if (link_up(core->host))
         for_each_row(core, "SELECT id, subject, edge_version FROM app_env_gone ORDER BY id",
-                     forget_edge);
+                     forget_app_env);
 }

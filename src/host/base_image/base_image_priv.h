@@ -16,6 +16,7 @@ int sources_find(const char *apt_dir, const char *os_release, const char *mirror
                  struct sources *ret_sources, struct err *err) MUST_CHECK;
 void sources_done(struct sources *s);
 
+#define BASE_WEIGHT 10 /* as a build: what runs comes first */
 #define PACKAGES_MAX 200
 /* Sorted, without repetitions, names checked. */
 struct packages {

@@ -182,6 +182,7 @@ static char *join(const struct packages *packages)
 static int enter(struct bootstrap *b)
 {
     const struct settings *s = b->host->settings;
+    sandbox_cgroup_weight("base", BASE_WEIGHT);
     if (sandbox_cgroup_enter(b->cgroup, child_pid(b->child), s->build_memory, s->build_pids,
                              &b->err) < 0)
         child_kill(b->child, SIGKILL);

@@ -243,6 +243,7 @@ static int run_step(struct overlay *o, struct err *err)
         return -1;
     fill_spec(o, &root.memory, &root, &spec);
     tell(o, steps[o->step].text, steps[o->step].percent);
+    sandbox_cgroup_weight("base", BASE_WEIGHT);
     FAULT("base.overlay.step");
     int r = sandbox_run(&spec, STEP_MS, on_output, on_exit_step, o, &o->run, err);
     artifact_root_done(&root);

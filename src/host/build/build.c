@@ -22,7 +22,6 @@
 #include "host/doctor.h"
 #include <sodium.h>
 
-#define RESULT_MAX (4u << 20)
 #define CASES_MAX 2000 /* of all checks of a build; a message holds 50,000 values */
 #define CASE_BYTES_MAX (1ll << 20)
 
@@ -184,6 +183,7 @@ static void result_write(struct build *b, json_t *ok)
     AUTO_FREE char *path = mem_format("%s/result.json", b->folder), *text = NULL;
     AUTO_JSON *result = json_object();
     json_put_text(result, "build", b->name);
+    json_put_int(result, "app_env_id", b->app_env_id);
     json_put_int(result, "ended_at", clock_wall_ms(clock_system()));
     if (b->err.kind == E_OK) {
         json_put(result, "ok", json_incref(ok));
@@ -262,13 +262,12 @@ static void tell_checks(struct ticket *t, const json_t *checks)
  * makes the result worthless. */
 static int answer_from_result(const char *name, struct message *m)
 {
-    AUTO_FREE char *folder = folder_of(name), *path = mem_format("%s/result.json", folder);
-    AUTO_BUF text = BUF_INIT(0);
-    AUTO_JSON *result = NULL;
-    struct err err = ERR_INIT, failed = ERR_INIT;
-    if (file_read(path, RESULT_MAX, &text, &err) < 0 ||
-        json_parse(buf_str(&text), &result, &err) < 0)
-        return 1;
+    AUTO_FREE char *folder = folder_of(name);
+    AUTO_JSON *result = build_result_read(folder);
+    struct err failed = ERR_INIT;
+    int64_t app_env_id = json_int(m->args, "app_env_id", 0);
+    if (!result || json_int(result, "app_env_id", 0) != app_env_id)
+        return 1; /* a removed app may have had the same names */
     json_t *ok = json_object_get(result, "ok");
     if (json_is_object(ok)) {
         const char *artifact = json_text_or(ok, "artifact", "");
@@ -470,40 +469,7 @@ static bool build_in_use(void *context, const char *digest)
     return false;
 }
 
-/* The artifact of a kept result; "" for a failed build. */
-static void result_artifact(const char *folder, char artifact[SHA_DIGEST])
-{
-    AUTO_FREE char *path = mem_format("%s/result.json", folder);
-    AUTO_BUF text = BUF_INIT(0);
-    AUTO_JSON *result = NULL;
-    struct err err = ERR_INIT;
-    artifact[0] = '\0';
-    if (file_read(path, RESULT_MAX, &text, &err) < 0 ||
-        json_parse(buf_str(&text), &result, &err) < 0)
-        return;
-    const char *found = json_text_or(json_dict(result, "ok"), "artifact", "");
-    if (str_is_digest(str_of(found)))
-        memcpy(artifact, found, SHA_DIGEST);
-}
-
-static void sweep_one(const char *folder, struct artifact_sweep *sweep)
-{
-    AUTO_FREE char *output = mem_format("%s/output", folder);
-    char artifact[SHA_DIGEST];
-    struct stat st;
-    result_artifact(folder, artifact);
-    if (map_get(sweep->kept, artifact) || stat(folder, &st) < 0 ||
-        st.st_mtim.tv_sec * 1000ll >= sweep->before_ms)
-        return;
-    if (stat(output, &st) == 0)
-        sweep->bytes += st.st_size;
-    sweep->removed++;
-    artifact_discard(folder);
-}
-
-typedef void each_build_fn(const char *folder, const char *name, void *context);
-
-static void each_build(each_build_fn *fn, void *context)
+void build_each(build_each_fn *fn, void *context)
 {
     AUTO_FREE char *root = settings_data(the_host->settings, "host/builds");
     DIR *dir = opendir(root);
@@ -516,16 +482,34 @@ static void each_build(each_build_fn *fn, void *context)
         (void)closedir(dir); /* read only */
 }
 
-static void sweep_build(const char *folder, const char *name, void *context)
+bool build_is_here(const char *name)
 {
-    if (!map_get(&builds, name))
-        sweep_one(folder, context);
+    return map_get(&builds, name) != NULL;
 }
 
 static void build_sweep(void *context, struct artifact_sweep *sweep)
 {
     (void)context;
-    each_build(sweep_build, sweep);
+    build_keep_sweep(sweep);
+    cache_sweep(sweep);
+}
+
+/* app_env.forget */
+
+void build_verb_forget(void *context, struct message *m)
+{
+    struct err err = ERR_INIT;
+    int64_t app_env_id = json_int(m->args, "app_env_id", 0);
+    (void)context; /* the one host of this process */
+    (void)FAIL(&err, E_CANCELLED, "the app was removed");
+    for (size_t i = builds.count; i > 0; i--) {
+        struct build *b = builds.entries[i - 1].value;
+        if (b->app_env_id == app_env_id)
+            build_fail(b, &err);
+    }
+    build_keep_forget(app_env_id);
+    cache_forget(app_env_id);
+    message_ok(m, NULL);
 }
 
 /* Start and end. */
@@ -576,7 +560,7 @@ int build_init(struct host *h, struct err *err)
     if (file_make_dirs(root, 0700, err) < 0 || clear_mounts(err) < 0)
         return err_wrap(err, "builds");
     clear_containers();
-    each_build(clear_unfinished, NULL);
+    build_each(clear_unfinished, NULL);
     artifact_add_user(&(struct artifact_user){.in_use = build_in_use, .sweep = build_sweep});
     return 0;
 }
@@ -631,7 +615,7 @@ void build_df(struct host *h, json_t *volumes)
     int64_t sums[2] = {0, 0};
     AUTO_FREE char *root = settings_data(h->settings, "host/builds");
     json_t *one = json_object();
-    each_build(add_size, sums);
+    build_each(add_size, sums);
     json_put_text(one, "what", "builds");
     json_put_text(one, "path", root);
     json_put_int(one, "bytes", sums[0]);

@@ -20,6 +20,7 @@ void build_verb_run(void *context, struct message *m);
 void build_verb_source(void *context, struct message *m);
 void build_verb_cancel(void *context, struct message *m);
 void build_verb_output(void *context, struct message *m);
+void build_verb_forget(void *context, struct message *m);
 
 int report_main(int argc, char **argv); /* `slipway host-report`: JUnit and TAP, narrowed */
 int pack_main(int argc, char **argv);   /* `slipway host-pack`: tree to tar, narrowed */

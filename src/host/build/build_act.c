@@ -132,8 +132,9 @@ static void cache_begin(struct build *b)
         build_event(b, BUILD_EVENT_READY);
         return;
     }
+    AUTO_FREE char *name = mem_format("%lld.%s", (long long)b->app_env_id, b->app_env);
     b->pending = BUILD_ON_CACHE;
-    cache_open(b->host, b->app_env, on_cache, b);
+    cache_open(b->host, name, on_cache, b);
 }
 
 /* Secrets: files on a tmpfs of their own, gone with its unmount. */

@@ -36,6 +36,7 @@ static const struct message_verb verbs[] = {
     {WIRE("build.source", host_build_source), 1, build_verb_source},
     {WIRE("build.cancel", host_build_cancel), 0, build_verb_cancel},
     {WIRE("build.output", host_build_output), 0, build_verb_output},
+    {WIRE("app_env.forget", host_app_env_forget), 0, build_verb_forget},
     {WIRE("release.prepare", host_release_prepare), 0, artifact_verb_prepare},
     {WIRE("artifact.stat", host_artifact_stat), 0, artifact_verb_stat},
     {WIRE("retention", host_retention), 0, artifact_verb_retention},
@@ -211,6 +212,7 @@ static int tree_of(const char *const *files)
 }
 
 static const char *fixture_app_env = "shop.test";
+static int64_t fixture_app_env_id = 7;
 
 static json_t *run_args(const char *name, const char *spec)
 {
@@ -221,7 +223,7 @@ static json_t *run_args(const char *name, const char *spec)
     json_put_text(args, "build", name);
     json_put_text(args, "app", "shop");
     json_put_text(args, "app_env", fixture_app_env);
-    json_put_int(args, "app_env_id", 7);
+    json_put_int(args, "app_env_id", fixture_app_env_id);
     json_put(args, "spec", value);
     return args;
 }

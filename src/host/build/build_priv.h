@@ -121,11 +121,23 @@ void build_admit_begin(struct build *b);
 int build_spec_check(const json_t *spec, struct err *err) MUST_CHECK;
 bool build_name_ok(const char *name);
 
+/* keep.c: the folders of builds that ended. */
+#define BUILD_RECORDS_MAX (1ll << 30)
+typedef void build_each_fn(const char *folder, const char *name, void *context);
+void build_each(build_each_fn *fn, void *context); /* build.c: every folder of a build */
+bool build_is_here(const char *name);              /* build.c: does it wait or run? */
+json_t *build_result_read(const char *folder);     /* NULL: there is none; a new reference */
+struct artifact_sweep;
+void build_keep_sweep(struct artifact_sweep *sweep);
+void build_keep_forget(int64_t app_env_id);
+
 /* cache.c: one volume per app-env, so that no other app-env's build can write what this one reads.
- */
+ * Its name is "ID.APP.ENV". */
 void cache_init(struct host *h);
+void cache_sweep(struct artifact_sweep *sweep); /* those that nobody used for long, and too many */
+void cache_forget(int64_t app_env_id);
 /* done: cache NULL when there is none to be had (said in the log): the build goes on without. */
-void cache_open(struct host *h, const char *app_env, void (*done)(void *context, struct cache *c),
+void cache_open(struct host *h, const char *name, void (*done)(void *context, struct cache *c),
                 void *context);
 void cache_df(struct host *h, json_t *volumes);
 void cache_close(struct cache *c); /* NULL is fine */

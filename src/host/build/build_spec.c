@@ -25,7 +25,8 @@ static const struct json_field step_fields[] = {{"name", JSON_FIELD_STRING, true
 static const struct json_field check_fields[] = {{"name", JSON_FIELD_STRING, true, 1, 100},
                                                  {"run", JSON_FIELD_ARRAY, true, 1, ARGS_MAX},
                                                  {"report", JSON_FIELD_ANY, false, 0, 0},
-                                                 {"format", JSON_FIELD_STRING, false, 0, 10}};
+                                                 {"format", JSON_FIELD_STRING, false, 0, 10},
+                                                 {"allow_empty", JSON_FIELD_BOOL, false, 0, 0}};
 static const struct json_field secret_fields[] = {
     {"name", JSON_FIELD_STRING, true, 1, 128},
     {"value_b64", JSON_FIELD_STRING, true, 0, 256 << 10},

@@ -26,6 +26,7 @@
 #define PIDS_SECONDS 3 /* ... for so long: a fork bomb */
 #define NEARLY_FULL (4ll << 20)
 #define REPORT_MS 60000
+#define BUILD_WEIGHT 10 /* of all builds together; an app-env has 100: what runs comes first */
 #define MIB (1024 * 1024)
 
 static const json_t *current(const struct build *b)
@@ -235,6 +236,7 @@ static int run_current(struct build *b, void (*on_exit)(void *, const struct san
         b->step_began_ms = clock_wall_ms(clock_system());
         b->pids_hits = 0;
         b->pids_seconds = 0;
+        sandbox_cgroup_weight("build", BUILD_WEIGHT);
         FAULT("build.step");
         r = sandbox_run(&spec, (left > 0 ? left : 0) + 1000, on_output, on_exit, b, &b->run, err);
     }
@@ -323,9 +325,13 @@ static void check_fail(struct build *b)
     json_t *check;
     json_array_foreach(b->checks, i, check) if (!json_bool(check, "ok", true))
     {
-        (void)FAIL(&err, E_CHECK_FAILED, "check '%s' failed: %lld of %lld tests",
-                   json_text(check, "name"), (long long)json_int(check, "failed", 0),
-                   (long long)(json_int(check, "failed", 0) + json_int(check, "passed", 0)));
+        if (json_bool(check, "empty", false))
+            (void)FAIL(&err, E_CHECK_FAILED, "check '%s' failed: no tests in its report",
+                       json_text(check, "name"));
+        else
+            (void)FAIL(&err, E_CHECK_FAILED, "check '%s' failed: %lld of %lld tests",
+                       json_text(check, "name"), (long long)json_int(check, "failed", 0),
+                       (long long)(json_int(check, "failed", 0) + json_int(check, "passed", 0)));
         build_fail(b, &err);
         return;
     }
@@ -367,13 +373,21 @@ static void mask_cases(struct build *b, json_t *check)
 static void check_end(struct build *b, json_t *counts, int exit_code)
 {
     const char *name = json_text(current(b), "name");
-    bool ok = exit_code == 0 && json_int(counts, "failed", 0) == 0;
+    bool empty = json_int(counts, "passed", 0) + json_int(counts, "failed", 0) +
+                     json_int(counts, "skipped", 0) ==
+                 0;
+    bool ok = exit_code == 0 && json_int(counts, "failed", 0) == 0 &&
+              (!empty || json_bool(current(b), "allow_empty", false));
     AUTO_JSON *taken = counts;
     json_t *check = json_deep_copy(taken);
     limit_cases(b, check);
     mask_cases(b, check);
     json_put_text(check, "name", name);
     json_put_bool(check, "ok", ok);
+    if (empty) {
+        json_put_bool(check, "empty", true);
+        output_note(b->output, "no tests in the report");
+    }
     if (json_int(check, "ms", 0) == 0)
         json_put_int(check, "ms", step_ms(b));
     json_push(b->checks, json_incref(check));

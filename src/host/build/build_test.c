@@ -248,6 +248,31 @@ TEST(checks_with_reports)
     answer_done(&a);
 }
 
+/* A runner that found none exits 0 and reports none: that is not what anybody calls tested. */
+TEST(a_report_of_no_tests_is_a_failed_check)
+{
+    static const char *const files[] = {"x", "", NULL};
+    static const char *const specs[] = {
+        "{" HOST ",\"output\":[\".\"],\"checks\":[{\"name\":\"unit\",\"run\":[\"sh\",\"-c\","
+        "\"echo '<testsuite/>' > r.xml\"],\"report\":\"r.xml\",\"format\":\"junit\"}]}",
+        "{" HOST ",\"output\":[\".\"],\"checks\":[{\"name\":\"unit\",\"run\":[\"echo\","
+        "\"1..0\"],\"format\":\"tap\"}]}",
+        "{" HOST ",\"output\":[\".\"],\"checks\":[{\"name\":\"unit\",\"run\":[\"echo\","
+        "\"1..0\"],\"format\":\"tap\",\"allow_empty\":true}]}"};
+    struct answer a;
+    if (!ready(NUMBER))
+        return;
+    for (int i = 0; i < 3; i++) {
+        AUTO_FREE char *name = mem_format("shop.test.b%d", 24 + i);
+        build_wait(&a, name, files, specs[i]);
+        IS_STR(err_name(a.err.kind), i < 2 ? "check_failed" : "ok");
+        IS_STR(a.err.text, i < 2 ? "check 'unit' failed: no tests in its report" : "");
+        OK(a.output.data && strstr(a.output.data, "slipway: no tests in the report\n"));
+        answer_done(&a);
+    }
+    nothing_left();
+}
+
 TEST(cancel_kills_within_a_second)
 {
     struct answer a, cancel;
@@ -435,6 +460,25 @@ TEST(queued_builds_run_in_turn_and_can_be_cancelled)
     nothing_left();
 }
 
+/* Instances come first where the processors are busy. */
+static bool builds_weigh_little(void)
+{
+    static const char *const files[] = {"/sys/fs/cgroup/cpu/%s/build/cpu.shares",
+                                        "/sys/fs/cgroup/cpu,cpuacct/%s/build/cpu.shares",
+                                        "/sys/fs/cgroup/%s/build/cpu.weight"};
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        AUTO_BUF text = BUF_INIT(0);
+        struct err err = ERR_INIT;
+        struct str before = str_of(files[i]), after = before;
+        before = str_cut(&after, '%');
+        AUTO_FREE char *path = mem_format("%.*s%s%s", (int)before.length, before.data,
+                                          host.settings->id, after.data + 1);
+        if (file_read(path, 64, &text, &err) == 0)
+            return strtoll(text.data, NULL, 10) <= 102;
+    }
+    return false;
+}
+
 /* Its sender would give up if it had to wait as long as a build may queue. */
 TEST(a_tree_is_asked_for_when_it_is_its_turn)
 {
@@ -443,6 +487,7 @@ TEST(a_tree_is_asked_for_when_it_is_its_turn)
         return;
     build_start(&first, "shop.test.b103", hello_c, SLEEPING);
     until_on(&first);
+    OK(builds_weigh_little());
     build_start(&second, "shop.test.b104", hello_c, HELLO);
     turn(300);
     IS_INT(first.sources, 1);
@@ -642,6 +687,84 @@ TEST(retention_keeps_what_is_kept_and_what_is_young)
     build_wait(&a, "shop.test.b140", NULL, HELLO);
     IS_STR(err_name(a.err.kind), "not_found");
     answer_done(&a);
+}
+
+/* Output of builds that are forgotten by their artifacts: the newest stay, and what failed. */
+TEST(output_outlives_the_artifact)
+{
+    static const char fine[] = "{" HOST ",\"steps\":[{\"name\":\"s\",\"run\":[\"echo\",\"x\"]}],"
+                               "\"output\":[\".\"]}";
+    struct answer a, read;
+    if (!ready(NUMBER))
+        return;
+    fixture_app_env_id = 9;
+    build_wait(&a, "many.test.b1", hello_c,
+               "{" HOST ",\"steps\":[{\"name\":\"s\",\"run\":[\"sh\",\"-c\",\"echo why; exit 1\"]}"
+               "],\"output\":[\".\"]}");
+    answer_done(&a);
+    for (int i = 2; i <= 23; i++) {
+        AUTO_FREE char *name = mem_format("many.test.b%d", i);
+        AUTO_FREE char *folder = settings_data(host.settings, "host/builds/many.test.b2");
+        build_wait(&a, name, hello_c, fine);
+        answer_done(&a);
+        if (i == 2) { /* the oldest of the good ones */
+            struct timespec old[2] = {{time(NULL) - 9000, 0}, {time(NULL) - 9000, 0}};
+            OK(utimensat(AT_FDCWD, folder, old, 0) == 0);
+        }
+    }
+    AUTO_FREE char *first = settings_data(host.settings, "host/builds/many.test.b1");
+    AUTO_FREE char *second = settings_data(host.settings, "host/builds/many.test.b2");
+    AUTO_FREE char *last = settings_data(host.settings, "host/builds/many.test.b23");
+    struct timespec days[2] = {{time(NULL) - 12 * 86400, 0}, {time(NULL) - 12 * 86400, 0}};
+    OK(utimensat(AT_FDCWD, first, days, 0) == 0);
+    OK(retain(NULL) >= 0);
+    OK(file_exists(first) && !file_exists(second) && file_exists(last));
+    ask(&read, "build.output", json_pack("{s:s,s:i}", "build", "many.test.b1", "offset", 0), -1);
+    wait_for(&read);
+    OK(strstr(json_text_or(read.ok, "text", ""), "why\n"));
+    answer_done(&read);
+    fixture_app_env_id = 10; /* an app of the same name, made after that one was removed */
+    build_wait(&a, "many.test.b23", NULL, fine);
+    IS_STR(err_name(a.err.kind), "not_found");
+    answer_done(&a);
+    ask(&read, "app_env.forget", json_pack("{s:i}", "app_env_id", 9), -1);
+    wait_for(&read);
+    OK(!file_exists(first) && !file_exists(last));
+    answer_done(&read);
+    fixture_app_env_id = 7;
+    nothing_left();
+}
+
+TEST(a_cache_goes_with_its_app_env_and_with_age)
+{
+    static const char spec[] =
+        "{" HOST ",\"cache\":[\"/root/.cache\"],\"steps\":[{\"name\":\"c\",\"run\":[\"true\"]}],"
+        "\"output\":[\".\"]}";
+    struct answer a;
+    if (!ready(NUMBER))
+        return;
+    AUTO_FREE char *folder = settings_data(host.settings, "host/caches/11.shop.test");
+    AUTO_FREE char *volume = mem_format("%s/volume", folder);
+    AUTO_FREE char *clean = mem_format("%s/clean", folder);
+    fixture_app_env_id = 11;
+    build_wait(&a, "shop.test.b200", hello_c, spec);
+    answer_done(&a);
+    turn(300);
+    OK(file_exists(volume));
+    struct timespec old[2] = {{time(NULL) - 31 * 86400, 0}, {time(NULL) - 31 * 86400, 0}};
+    OK(retain(NULL) >= 0 && file_exists(volume));
+    OK(utimensat(AT_FDCWD, clean, old, 0) == 0);
+    OK(retain(NULL) >= 1 && !file_exists(volume));
+    build_wait(&a, "shop.test.b201", hello_c, spec);
+    answer_done(&a);
+    turn(300);
+    ask(&a, "app_env.forget", json_pack("{s:i}", "app_env_id", 11), -1);
+    wait_for(&a);
+    OK(!file_exists(folder));
+    answer_done(&a);
+    fixture_app_env_id = 7;
+    turn(300);
+    nothing_left();
 }
 
 int main(int argc, char **argv)

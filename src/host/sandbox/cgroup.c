@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "base/check.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -262,13 +263,17 @@ static void group_delegate(const char *mount, const char *cgroup)
     AUTO_FREE char *path = group_path(mount, cgroup, "cgroup.subtree_control");
     AUTO_CLOSE int fd = layout.v2 ? open(path, O_WRONLY | O_CLOEXEC) : -1;
     if (fd >= 0)
-        (void)!write(fd, "+memory +pids", 13); /* the limits that follow say it when it failed */
+        (void)!write(fd, "+memory +pids +cpu",
+                     18); /* the limits that follow say it when it failed */
 }
 
 static int group_make(const char *mount, const char *cgroup, struct err *err)
 {
-    AUTO_FREE char *name = mem_strdup(cgroup);
+    AUTO_FREE char *name = mem_strdup(cgroup), *own = group_path(mount, "", "");
     char *slash = strchr(name, '/');
+    if (file_make_dirs(own, 0755, err) < 0)
+        return -1;
+    group_delegate(mount, "");
     for (;; slash = strchr(slash + 1, '/')) {
         if (slash)
             *slash = '\0';
@@ -277,7 +282,6 @@ static int group_make(const char *mount, const char *cgroup, struct err *err)
             return -1;
         if (!slash)
             return 0;
-        group_delegate(mount, "");
         group_delegate(mount, name);
         *slash = '/';
     }
@@ -292,21 +296,33 @@ static int group_limit(const char *mount, const char *cgroup, const char *file, 
 int sandbox_cgroup_enter(const char *cgroup, pid_t pid, int64_t memory, int64_t pids,
                          struct err *err)
 {
-    const char *mounts[] = {layout.memory, layout.pids};
+    const char *mounts[] = {layout.memory, layout.pids, layout.cpu};
+    if (!layout.memory || !layout.pids)
+        return FAIL(err, E_UNAVAILABLE, "this machine limits neither memory nor processes");
     for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
-        if (!mounts[i])
-            return FAIL(err, E_UNAVAILABLE, "this machine limits neither memory nor processes");
-    for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
-        if (group_make(mounts[i], cgroup, err) < 0)
+        if (mounts[i] && group_make(mounts[i], cgroup, err) < 0)
             return -1;
     if (group_limit(layout.memory, cgroup, layout.v2 ? "memory.max" : "memory.limit_in_bytes",
                     memory, err) < 0 ||
         group_limit(layout.pids, cgroup, "pids.max", pids, err) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
-        if (group_write(mounts[i], cgroup, "cgroup.procs", pid, err) < 0)
+        if (mounts[i] && group_write(mounts[i], cgroup, "cgroup.procs", pid, err) < 0)
             return -1;
     return 0;
+}
+
+/* Weight 1..10000 of v2, of which 100 is usual; v1 counts 1024 as usual. */
+void sandbox_cgroup_weight(const char *group, int64_t weight)
+{
+    struct err err = ERR_INIT;
+    if (!layout.cpu)
+        return;
+    if (group_make(layout.cpu, group, &err) < 0 ||
+        group_write(layout.cpu, group, layout.v2 ? "cpu.weight" : "cpu.shares",
+                    layout.v2 ? weight : weight * 1024 / 100, &err) < 0)
+        log_warn("a group gets no weight of its own, going on without", F_STR("group", group),
+                 F_ERR(&err));
 }
 
 /* Ending. */
