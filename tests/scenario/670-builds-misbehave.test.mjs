@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { symlinkSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { after, before, test } from 'node:test';
-import { oracles, platform, processes, until } from '../lib/index.mjs';
+import { oracles, platform, processes, raw, until } from '../lib/index.mjs';
 
 let p, o, web, other;
 before(async () => {
@@ -71,8 +73,10 @@ test('B020: submodules, and paths that some git would write elsewhere, are refus
         const tree = spawnSync('git', ['-C', repository.dir, 'mktree', '-z'], { input: `${entry}100644 blob ${yaml}\tslipway.yaml\0` }).stdout.toString().trim();
         const commit = await repository.git('-c', 'user.name=T', '-c', 'user.email=t@t', 'commit-tree', '-p', 'main', '-m', 'evil', tree);
         const pushed = await web.pushAs(p.api.token, [`${commit}:refs/heads/evil/path${i}`]);
-        if (pushed.code !== 0)
+        if (pushed.code !== 0) {
+            assert.match(pushed.err, /hasDotgit: contains '\.git'/, `${JSON.stringify(path)}: ${pushed.err}`);
             continue;
+        }
         await web.ticks('dev', `evil/path${i}`);
         const reply = await p.api.call('POST', '/apps/web/envs/dev/builds');
         const said = reply.status >= 400 ? reply.text : JSON.stringify((await until(async () => {
@@ -223,6 +227,48 @@ cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -c '^HOME=' >/dev/n
     assert.equal(state, 'done', output);
     assert.match(output, /^lo$/m);
     assert.doesNotMatch(output, /REACHED|SEES/, output);
+    await web.ticks('dev');
+    await o.check({ audit: null });
+});
+
+// Tries every address of `targets`, and every port of `ports` at its gateway; first one that it listens on itself.
+const PROBE = String.raw`use strict; use IO::Socket::INET;
+sub lines { open(my $file, '<', $_[0]) or die; chomp(my @all = <$file>); return @all }
+my $own = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1', LocalPort => 39999) or die 'cannot listen';
+my ($hex) = map { (split)[2] } grep { (split)[1] eq '00000000' } lines('/proc/net/route');
+my $gateway = join '.', reverse map { hex } ($hex // '') =~ /../g;
+print "gateway $gateway
+";
+for my $to ('127.0.0.1/39999', lines('targets'), map { "$gateway/$_" } lines('ports')) {
+    my ($address, $port) = split '/', $to;
+    print "REACHED $to
+" if IO::Socket::INET->new(PeerAddr => $address, PeerPort => $port, Timeout => 2);
+}
+print "looked
+";
+`;
+
+test('B090: a build with the usual network reaches the outside only: not the machine by any of its addresses, not the edge, not other builds', async () => {
+    const listener = createServer((socket) => socket.end('canary\n'));
+    await new Promise((resolve) => listener.listen(0, '0.0.0.0', resolve));
+    const { port } = listener.address();
+    const own = Object.values(networkInterfaces()).flat().filter(({ family, internal }) => family === 'IPv4' && !internal).map(({ address }) => address);
+    try {
+        // the controls: whoever may, reaches these; and the probe finds what is there to be reached
+        for (const address of own)
+            assert.match((await raw({ port, address }, '')).text, /canary/, address);
+        const ports = [port, p.ports.api, p.ports.http, 22];
+        const targets = [...own, '169.254.169.254', '127.0.0.1'].flatMap((address) => ports.map((to) => `${address}/${to}`));
+        await web.change('web/usual', { 'slipway.yaml': YAML('perl probe.pl', '').replace('  network: none\n', ''), 'probe.pl': PROBE, targets: targets.join('\n'), ports: ports.join('\n') });
+        await web.ticks('dev', 'web/usual');
+        const row = await web.build('dev', { expect: null });
+        const output = await web.buildOutput('dev', row.number);
+        assert.match(output, /looked/, output);
+        assert.match(output, /^gateway \d+\.\d+\.\d+\.\d+$/m, output);
+        assert.deepEqual([...output.matchAll(/REACHED (.*)/g)].map((found) => found[1]), ['127.0.0.1/39999'], output);
+    } finally {
+        listener.close();
+    }
     await web.ticks('dev');
     await o.check({ audit: null });
 });
