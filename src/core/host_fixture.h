@@ -405,6 +405,7 @@ static const struct message_verb fake_verbs[] = {
     {WIRE("edge.drained", host_edge_drained), 0, fake_queue},
     {WIRE("journal.head", host_journal_head), 0, fake_head},
     {WIRE("ref.publish", courier_ref_publish), 0, fake_queue},
+    {WIRE("ref.retain", courier_ref_retain), 0, fake_queue},
     {WIRE("export", courier_export), 1, fake_queue},
     {WIRE("repo.create", courier_repo_create), 0, fake_queue},
     {WIRE("repo.delete", courier_repo_delete), 0, fake_queue},

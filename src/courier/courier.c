@@ -97,8 +97,11 @@ static int courier_open(struct courier *c, const char *settings_path, struct err
                                         .on_close = on_close,
                                         .context = c};
     c->listener = channel_listen(ROLE_FD_LISTENER, &uid, 1, &handlers, on_channel);
-    struct git_hosting_options options = {
-        .store = &c->store, .core = core_of, .on_pushed = on_pushed, .context = c};
+    struct git_hosting_options options = {.store = &c->store,
+                                          .core = core_of,
+                                          .on_pushed = on_pushed,
+                                          .context = c,
+                                          .disk_reserve = c->settings->disk_reserve};
     c->hosting = git_hosting_new(ROLE_FD_SECOND, &options);
     job_background(c, git_sweep, json_object());
     return 0;

@@ -262,6 +262,35 @@ static void on_pushed(void *context, const char *app, const char *user, json_t *
     printf("# %s pushed %zu refs of %s\n", user, json_array_size(refs), app);
 }
 
+/* A hosting whose disk, or whose repository, is full: said in words, and a branch can be deleted.
+ */
+static void no_room(const struct git_hosting_options *options)
+{
+    static const struct {
+        int64_t repo_max, disk_reserve;
+        const char *text;
+    } rows[] = {{1, 0, "the repository has reached its 0 MiB"},
+                {0, 1ll << 60, "the server's disk is nearly full"}};
+    make_app("room");
+    free(GIT_TEXT("room", "push", "-q", "dev", "main", "main:refs/heads/old0",
+                  "main:refs/heads/old1"));
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        int first_port = port;
+        struct git_hosting_options full = *options;
+        full.repo_max = rows[i].repo_max;
+        full.disk_reserve = rows[i].disk_reserve;
+        struct git_hosting *h = git_hosting_new(listen_tcp(), &full);
+        AUTO_FREE char *to = url("dev", "room");
+        AUTO_FREE char *old = mem_format(":refs/heads/old%zu", i);
+        port = first_port;
+        commit_file("room", "a", rows[i].text);
+        OK(RUN_GIT("room", "push", "-q", to, "main") != 0);
+        OK(strstr(last.error, rows[i].text));
+        free(GIT_TEXT("room", "push", "-q", to, old));
+        git_hosting_free(h);
+    }
+}
+
 /* A second hosting, in this process, that takes no more than 1 MiB a push. */
 TEST(a_push_above_the_limit_is_refused_in_words)
 {
@@ -294,6 +323,7 @@ TEST(a_push_above_the_limit_is_refused_in_words)
     OK(strstr(last.error, "exceeds maximum allowed size"));
     OK(!strstr(last.error, "RPC failed"));
     git_hosting_free(h);
+    no_room(&options);
     until_quiet();
     channel_free(near);
     channel_free(far);

@@ -73,6 +73,10 @@ static void ref_publish(void *context, struct message *m)
 {
     job_answer(context, m, JOB_QUICK, git_ref_publish);
 }
+static void ref_retain(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_ref_retain);
+}
 static void file_read(void *context, struct message *m)
 {
     job_answer(context, m, JOB_QUICK, git_file_read);
@@ -96,6 +100,7 @@ const struct message_verb courier_verbs[] = {
     {WIRE("branch.delete", courier_branch_delete), 0, branch_delete},
     {WIRE("integrate", courier_integrate), 0, integrate},
     {WIRE("ref.publish", courier_ref_publish), 0, ref_publish},
+    {WIRE("ref.retain", courier_ref_retain), 0, ref_retain},
     {WIRE("file.read", courier_file_read), 0, file_read},
     {WIRE("export", courier_export), 1, export},
     {WIRE("df", courier_df), 0, df},

@@ -35,6 +35,31 @@ TEST(branches_are_made_and_deleted_once)
     IS_INT(ask_kind("branch.delete", branch_args("branches", "f/a", "expect", head)), E_OK);
 }
 
+TEST(refs_of_builds_that_nothing_needs_go)
+{
+    make_app("refs");
+    free(GIT_TEXT("refs", "push", "-q", "dev", "main"));
+    AUTO_FREE char *head = tip("refs", "main");
+    static const char *const refs[] = {"dev/b1",  "dev/b2",  "dev/b3",
+                                       "dev/b12", "test/b1", "dev/x1"};
+    for (size_t i = 0; i < ARRAY_SIZE(refs); i++) {
+        AUTO_FREE char *ref = mem_format("refs/slipway/%s", refs[i]);
+        IS_INT(ask_kind("ref.publish",
+                        json_pack("{s:s, s:s, s:s}", "app", "refs", "ref", ref, "commit", head)),
+               E_OK);
+    }
+    AUTO_JSON *done = ask("ref.retain", json_pack("{s:s, s:s, s:i, s:[i]}", "app", "refs", "env",
+                                                  "dev", "newest", 3, "keep", 2));
+    IS_INT(json_int(done, "removed", 0), 2);
+    AUTO_FREE char *left =
+        GIT_TEXT("data/git/refs.git", "for-each-ref", "--format=%(refname)", "refs/slipway");
+    IS_STR(left, "refs/slipway/dev/b12\nrefs/slipway/dev/b2\nrefs/slipway/dev/x1\n"
+                 "refs/slipway/test/b1");
+    IS_INT(ask_kind("ref.retain", json_pack("{s:s, s:s, s:i, s:[]}", "app", "refs", "env",
+                                            "../heads", "newest", 3, "keep")),
+           E_REF_INVALID);
+}
+
 static json_t *file_args(const char *app, const char *commit, const char *path)
 {
     return json_pack("{s:s, s:s, s:s}", "app", app, "commit", commit, "path", path);

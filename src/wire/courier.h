@@ -34,6 +34,10 @@ WIRE_TABLE courier_integrate[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200),
  * absent). E_REF_CHANGED */
 WIRE_TABLE courier_ref_publish[] = {WIRE_TEXT("app", 40), WIRE_TEXT("ref", 250),
                                     WIRE_TEXT("commit", 40), WIRE_TEXT_OPTIONAL("expect", 40)};
+/* ref.retain: of the refs of builds, refs/slipway/ENV/bN, those up to b`newest` go that are not in
+ * `keep` (numbers). What only they held is collected two days later. reply {"removed"} */
+WIRE_TABLE courier_ref_retain[] = {WIRE_TEXT("app", 40), WIRE_TEXT("env", 40),
+                                   WIRE_INT("newest", 1, WIRE_ANY), WIRE_LIST("keep", 10000)};
 /* file.read: reply {"text" (UTF-8) } ; not_found; path_escapes when it is a link; too_large */
 WIRE_TABLE courier_file_read[] = {WIRE_TEXT("app", 40), WIRE_TEXT("commit", 40),
                                   WIRE_TEXT("path", 1000), WIRE_INT_OPTIONAL("max", 1, 4194304)};

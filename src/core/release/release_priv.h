@@ -155,3 +155,5 @@ void health_put(json_t *rows);
 /* retention.c: after a rollout is done, what no release may need again is let go of; within an
  * input. */
 int retention_after(struct core *core, int64_t app_env_id, struct err *err) MUST_CHECK;
+/* After a build: the courier lets go of the refs of builds that nothing needs; within an input. */
+int retention_refs(struct core *core, int64_t app_env_id, struct err *err) MUST_CHECK;

@@ -119,6 +119,115 @@ static int retain_secrets(struct core *core, int64_t app_env_id, struct err *err
     return secret_retain(core, app_env_id, frozen, err);
 }
 
+/* ---- the refs of builds ---- */
+
+#define NEWEST_BUILDS 20
+
+/* The commits of all releases of the app that are live, or may be again: one env's release may have
+ * been built in another. */
+static int push_commit(struct core *core, int64_t app_env_id, int64_t number, json_t *commits,
+                       struct err *err)
+{
+    AUTO_JSON *row = NULL;
+    int found = store_row(core->store, &row, err,
+                          "SELECT commit_id FROM release WHERE app_env_id=$1 AND number=$2", "ii",
+                          app_env_id, number);
+    if (found == 0)
+        json_put_bool(commits, json_text_or(row, "commit_id", ""), true);
+    return found < 0 ? -1 : 0;
+}
+
+static int commits_of(struct core *core, int64_t app_env_id, json_t *commits, struct err *err)
+{
+    struct app_env ae;
+    AUTO_JSON *targets = NULL;
+    AUTO_JSON *used = NULL;
+    size_t i;
+    json_t *one;
+    if (app_env_load(core, app_env_id, &ae, err) < 0 ||
+        release_targets(core, &ae, &targets, err) < 0 ||
+        push_commit(core, ae.id, ae.live_release, commits, err) < 0 ||
+        store_rows(core->store, &used, err,
+                   "SELECT release AS n FROM instance WHERE app_env_id=$1 UNION SELECT release AS "
+                   "n FROM rollout WHERE app_env_id=$1 AND state IN ('running','reverting')",
+                   "i", ae.id) < 0)
+        return -1;
+    json_array_foreach(used, i, one) json_push(targets, json_integer(json_int(one, "n", 0)));
+    json_array_foreach(targets, i, one)
+    {
+        if (push_commit(core, ae.id, json_integer_value(one), commits, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int commits_of_app(struct core *core, int64_t app_id, json_t *commits, struct err *err)
+{
+    AUTO_JSON *rows = NULL;
+    size_t i;
+    json_t *row;
+    if (store_rows(core->store, &rows, err, "SELECT id FROM app_env WHERE app_id=$1", "i", app_id) <
+        0)
+        return -1;
+    json_array_foreach(rows, i, row)
+    {
+        if (commits_of(core, json_int(row, "id", 0), commits, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void on_refs(void *context, json_t *ok, const struct err *error)
+{
+    (void)context, (void)ok;
+    if (error && error->kind != E_ROLE_DOWN)
+        log_warn("refs of old builds could not be removed, trying again after the next build",
+                 F_ERR(error));
+}
+
+static void tell_courier(void *context, const struct err *error)
+{
+    struct letting_go *l = context;
+    if (!error)
+        link_call(l->core->courier, "ref.retain", json_incref(l->args), RETENTION_MS, on_refs,
+                  NULL);
+    drop(l);
+}
+
+int retention_refs(struct core *core, int64_t app_env_id, struct err *err)
+{
+    struct app_env ae;
+    AUTO_JSON *commits = json_object();
+    AUTO_JSON *builds = NULL;
+    json_t *keep = json_array(), *build;
+    AUTO_JSON *args = json_object();
+    size_t i;
+    json_put(args, "keep", keep);
+    if (app_env_load(core, app_env_id, &ae, err) < 0 ||
+        commits_of_app(core, ae.app_id, commits, err) < 0 ||
+        store_rows(core->store, &builds, err,
+                   "SELECT number, state, commit_id FROM build WHERE app_env_id=$1 ORDER BY number "
+                   "DESC",
+                   "i", ae.id) < 0)
+        return -1;
+    json_array_foreach(builds, i, build)
+    {
+        const char *state = json_text_or(build, "state", "");
+        if (i < NEWEST_BUILDS || text_is(state, "queued") || text_is(state, "running") ||
+            json_object_get(commits, json_text_or(build, "commit_id", "")))
+            json_push(keep, json_integer(json_int(build, "number", 0)));
+    }
+    if (json_array_size(builds) == json_array_size(keep))
+        return 0; /* nothing goes */
+    json_put_text(args, "app", ae.app);
+    json_put_text(args, "env", ae.env);
+    json_put_int(args, "newest", json_int(json_array_get(builds, 0), "number", 0));
+    struct letting_go *l = mem_alloc(sizeof(*l));
+    *l = (struct letting_go){core, TAKE(args)};
+    tick_after(core->tick, tell_courier, drop, l);
+    return 0;
+}
+
 int retention_after(struct core *core, int64_t app_env_id, struct err *err)
 {
     AUTO_JSON *keep = json_array();

@@ -764,10 +764,15 @@ static int follow_build(struct core *core, const struct build *b, struct err *er
     return rollout_step_event_input(core, id, r.step, STEP_FAIL, &reason, err);
 }
 
+static int build_ended(struct core *core, const struct build *b, struct err *err)
+{
+    return follow_build(core, b, err) < 0 ? -1 : retention_refs(core, b->app_env_id, err);
+}
+
 int release_init(struct core *core, struct err *err)
 {
     (void)core, (void)err;
-    build_on_end(follow_build);
+    build_on_end(build_ended);
     return 0;
 }
 

@@ -38,6 +38,7 @@ git_work_fn git_branch_create;
 git_work_fn git_branch_delete;
 git_work_fn git_integrate;
 git_work_fn git_ref_publish;
+git_work_fn git_ref_retain;
 git_work_fn git_file_read;
 git_work_fn git_export;
 /* Upkeep of one repository (args: {"app", "repack": none|geometric|full}): commit-graph, packs. */
@@ -55,7 +56,9 @@ struct git_hosting_options {
     /* After a push that moved refs: [{"ref","old","new"}], borrowed. */
     void (*on_pushed)(void *context, const char *app, const char *user, json_t *refs);
     void *context;
-    int64_t push_max; /* bytes of one push; 0: 1 GiB */
+    int64_t push_max;     /* bytes of one push; 0: 1 GiB */
+    int64_t repo_max;     /* bytes of a repository past which it takes no more; 0: 20 GiB */
+    int64_t disk_reserve; /* bytes that a push leaves free on the disk */
 };
 struct git_hosting;
 struct git_hosting *git_hosting_new(int listen_fd, const struct git_hosting_options *options);

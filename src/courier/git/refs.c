@@ -7,6 +7,7 @@
 #include "courier/git/repo.h"
 
 #define COMMIT_MAX (1u << 20) /* of a commit object */
+#define RETAIN_MAX 5000       /* refs deleted by one call: the rest goes with the next one */
 
 void repo_tips_done(struct map *tips)
 {
@@ -331,5 +332,78 @@ int git_ref_publish(const struct git_ask *ask, json_t **ret_reply, struct err *e
     if (!text_is(now, commit) && repo_move_ref(dir, ref, commit, expect, err) < 0)
         return -1;
     *ret_reply = json_object();
+    return 0;
+}
+
+/* The number of "refs/slipway/ENV/bN", 0 for anything else. */
+static int64_t build_number(struct str ref, const char *prefix)
+{
+    int64_t number;
+    struct err ignored = ERR_INIT;
+    size_t length = strlen(prefix);
+    if (!str_starts(ref, prefix))
+        return 0;
+    struct str rest = {ref.data + length, ref.length - length};
+    return str_to_int(rest, 1, INT64_MAX, "build", &number, &ignored) < 0 ? 0 : number;
+}
+
+static bool is_kept(const json_t *keep, int64_t number)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach((json_t *)keep, i, one) if (json_integer_value(one) == number) return true;
+    return false;
+}
+
+/* "delete REF NUL NUL" for each one that goes. */
+static int64_t add_deletes(struct str refs, const char *prefix, const struct git_ask *ask,
+                           struct buf *input)
+{
+    int64_t newest = json_int(ask->args, "newest", 0), count = 0;
+    while (refs.length > 0 && count < RETAIN_MAX) {
+        struct str ref = str_cut(&refs, '\n');
+        int64_t number = build_number(ref, prefix);
+        if (number == 0 || number > newest || is_kept(json_list(ask->args, "keep"), number))
+            continue;
+        (void)buf_add_format(input, "delete %.*s", (int)ref.length, ref.data);
+        (void)buf_add(input, "\0\0", 2); /* whatever it was */
+        count++;
+    }
+    return count;
+}
+
+static int delete_refs(const char *dir, struct str input, struct err *err)
+{
+    AUTO_GIT call;
+    git_call_init(&call, dir);
+    git_verb(&call, "update-ref");
+    git_arg(&call, "--no-deref");
+    git_arg(&call, "--stdin");
+    git_arg(&call, "-z");
+    FAULT("repo.retain");
+    return git_run(&call, input, NULL, err);
+}
+
+int git_ref_retain(const struct git_ask *ask, json_t **ret_reply, struct err *err)
+{
+    AUTO_FREE char *dir = NULL;
+    AUTO_GIT call;
+    AUTO_BUF out = BUF_INIT(16u << 20), input = BUF_INIT(0);
+    AUTO_FREE char *folder = mem_format("refs/slipway/%s", json_text(ask->args, "env"));
+    AUTO_FREE char *prefix = mem_format("%s/b", folder);
+    if (repo_open(ask, &dir, err) < 0 || check_hidden(folder, err) < 0)
+        return -1;
+    git_call_init(&call, dir);
+    git_verb(&call, "for-each-ref");
+    git_arg(&call, "--format=%(refname)");
+    git_end(&call);
+    git_arg(&call, folder);
+    if (git_run(&call, (struct str){0}, &out, err) < 0)
+        return -1;
+    int64_t count = add_deletes(buf_str(&out), prefix, ask, &input);
+    if (count > 0 && delete_refs(dir, buf_str(&input), err) < 0)
+        return -1;
+    *ret_reply = json_object();
+    json_put_int(*ret_reply, "removed", count);
     return 0;
 }

@@ -178,6 +178,20 @@ static int64_t folder_bytes(char *dir)
     return bytes;
 }
 
+int64_t repo_pack_bytes(const char *dir)
+{
+    AUTO_FREE char *folder = mem_format("%s/objects/pack", dir);
+    DIR *d = opendir(folder);
+    int64_t bytes = 0;
+    struct stat st;
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+            bytes += (int64_t)st.st_blocks * 512;
+    if (d)
+        (void)closedir(d); /* read-only */
+    return bytes;
+}
+
 int git_repo_df(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 {
     DIR *root = opendir(ask->store->root);
@@ -244,13 +258,24 @@ static int repack(const char *dir, const char *how, struct err *err)
     return git_outcome_check(&call, &outcome, err);
 }
 
+/* A build leaves a ref, a push one for each branch: as files of their own they cost an inode each.
+ */
+static int pack_refs(const char *dir, struct err *err)
+{
+    AUTO_GIT call;
+    git_call_init(&call, dir);
+    git_verb(&call, "pack-refs");
+    git_arg(&call, "--all");
+    return git_run(&call, (struct str){0}, NULL, err);
+}
+
 int git_upkeep(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 {
     AUTO_FREE char *dir = NULL;
     const char *how = json_text(ask->args, "repack");
     if (repo_open(ask, &dir, err) < 0)
         return -1;
-    if (how && repack(dir, how, err) < 0)
+    if (how && (pack_refs(dir, err) < 0 || repack(dir, how, err) < 0))
         return -1;
     if (write_graph(dir, err) < 0)
         return -1;

@@ -13,6 +13,8 @@ void git_cache_clear(struct map *cache);
 int repo_open(const struct git_ask *ask, char **ret_dir, struct err *err) MUST_CHECK;
 /* A path below `folder` that nobody else uses: heap; nothing is made. */
 char *repo_fresh_path(const char *folder, const char *what);
+/* Bytes of a repository's packs: nearly all there is of it, and quick to sum. */
+int64_t repo_pack_bytes(const char *dir);
 /* Branch names are checked here: E_REF_INVALID. */
 int repo_check_branch(const char *name, struct err *err) MUST_CHECK;
 int repo_check_commit(const char *commit, const char *what, struct err *err) MUST_CHECK;
