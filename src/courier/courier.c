@@ -154,6 +154,9 @@ int courier_main(int argc, char **argv)
         log_error("cannot start", F_ERR(&err));
         return 1;
     }
+    if (narrow_landlock() < NARROW_LANDLOCK_NEEDED)
+        log_warn("this kernel cannot keep git to its own repository (no Landlock before 5.19), "
+                 "going on without");
     log_info("started", F_STR("repositories", c.store.root));
     loop_run(on_terminate, &c);
     if (job_count(&c) > 0)

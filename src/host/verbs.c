@@ -14,14 +14,28 @@
 #include "host/artifact/artifact.h"
 #include "host/base_image/base_image.h"
 #include "host/build/build.h"
+#include "host/doctor.h"
 #include "host/edge/edge.h"
 #include "host/host_priv.h"
 #include "host/instance/instance.h"
 #include "host/sandbox/sandbox.h"
+#include "io/narrow_role.h"
 #include "wire/host.h"
 
 static void verb_hello(void *context, struct message *m);
 static void verb_df(void *context, struct message *m);
+/* The courier has no doctor of its own: the kernel is the same. */
+static void doctor_git(json_t *checks)
+{
+    int version = narrow_landlock();
+    bool enough = version >= NARROW_LANDLOCK_NEEDED;
+    AUTO_FREE char *text = version ? mem_format("Landlock version %d", version)
+                                   : mem_strdup("this kernel has no Landlock");
+    doctor_push(checks, "git confinement", enough, text,
+                "git can write to all repositories: take a kernel of 5.19 or newer with landlock "
+                "among its security modules (lsm=)");
+}
+
 static void verb_doctor(void *context, struct message *m);
 static void verb_dump(void *context, struct message *m);
 static void verb_fault(void *context, struct message *m);
@@ -186,6 +200,7 @@ static void verb_doctor(void *context, struct message *m)
     build_doctor(h, checks);
     edge_doctor(h, checks);
     journal_doctor(checks);
+    doctor_git(checks);
     json_put(ok, "checks", checks);
     message_ok(m, ok);
 }

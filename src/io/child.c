@@ -390,6 +390,11 @@ static int become_user(const struct child_spec *spec)
     return setresuid(spec->uid, spec->uid, spec->uid);
 }
 
+static int become_narrow(const struct child_spec *spec)
+{
+    return spec->narrow ? spec->narrow(spec->narrow_context) : 0;
+}
+
 static _Noreturn void child_become(struct launch *l)
 {
     sigset_t none;
@@ -397,8 +402,8 @@ static _Noreturn void child_become(struct launch *l)
         (void)signal(i, SIG_DFL); /* KILL and STOP refuse */
     (void)sigemptyset(&none);
     (void)setsid(); /* a fresh child is never a group leader */
-    if (become_fds(l) == 0 && chdir(l->cwd) == 0 && become_user(l->spec) == 0 &&
-        sigprocmask(SIG_SETMASK, &none, NULL) == 0)
+    if (become_narrow(l->spec) == 0 && become_fds(l) == 0 && chdir(l->cwd) == 0 &&
+        become_user(l->spec) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0)
         (void)execve(l->spec->argv[0], (char *const *)l->spec->argv, (char *const *)l->env);
     int number = errno;
     (void)!write(l->failure_fd, &number, sizeof(number)); /* nobody else to tell */

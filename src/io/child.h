@@ -41,6 +41,9 @@ struct child_spec {
     size_t fd_count;
     uid_t uid; /* 0: unchanged; otherwise uid, gid set and supplementary groups dropped */
     gid_t gid;
+    int (*narrow)(const void *context); /* runs in the child first of all: async-signal-safe calls
+                                           only; -1 with errno fails the start. NULL: none */
+    const void *narrow_context;
     size_t output_max;  /* of each collected stream; 0: 64 KiB */
     int64_t timeout_ms; /* 0: none; afterwards SIGKILL to the group and result.timed_out */
     void (*on_output)(void *context, int stream, struct str data); /* stream 1 or 2 */

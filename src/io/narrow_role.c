@@ -8,6 +8,7 @@
 #include "io/narrow_role.h"
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -136,6 +137,12 @@ static int drop_machine_caps(struct err *err)
     if (syscall(SYS_capset, &head, sets) < 0)
         return FAIL_SYS(err, "cannot give up capabilities");
     return 0;
+}
+
+int narrow_landlock(void)
+{
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    return version > 0 ? (int)version : 0;
 }
 
 int narrow_bounding(void)

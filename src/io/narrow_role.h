@@ -13,6 +13,10 @@ enum narrow_as {
 };
 /* On failure the process must end: it may be half narrowed. */
 int narrow_role(enum narrow_as as, struct err *err) MUST_CHECK;
+/* The kernel's version of Landlock (which paths a process may use); 0 when it has none. Any thread.
+ */
+int narrow_landlock(void);
+#define NARROW_LANDLOCK_NEEDED 2 /* before it, files cannot be moved between folders */
 /* Empty the bounding set, as root, before becoming a role's user. Between fork and exec: no memory
  * is taken. -1 sets errno. */
 int narrow_bounding(void);

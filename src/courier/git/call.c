@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include "base/check.h"
 #include "base/mem.h"
+#include "courier/git/confine.h"
 
 #define STDBUF_PROGRAM "/usr/bin/stdbuf" /* coreutils: essential in Debian */
 #define GIT_MEMORY_MAX (2ull << 30)      /* of one git process, private memory */
@@ -44,13 +45,15 @@ static void list_add(struct git_list *l, const char *item)
 
 void git_call_init(struct git_call *c, const char *dir)
 {
-    *c = (struct git_call){0};
+    *c = (struct git_call){.ruleset = -1};
     arena_init(&c->arena);
     for (size_t i = 0; i < ARRAY_SIZE(fixed_env); i++)
         list_add(&c->env, fixed_env[i]);
     list_add(&c->argv, GIT_PROGRAM);
     if (dir)
         list_add(&c->argv, arena_format(&c->arena, "--git-dir=%s", dir));
+    if (dir)
+        git_writes(c, dir);
     for (size_t i = 0; i < ARRAY_SIZE(fixed_config); i++)
         git_config(c, fixed_config[i]);
 }
@@ -60,6 +63,8 @@ void git_call_done(struct git_call *c)
     free(c->argv.items);
     free(c->env.items);
     arena_done(&c->arena);
+    fd_closep(&c->ruleset);
+    c->ruleset = -1;
     c->argv = c->env = (struct git_list){0};
 }
 
@@ -134,10 +139,29 @@ void git_env(struct git_call *c, const char *assignment)
     list_add(&c->env, assignment);
 }
 
+void git_writes(struct git_call *c, const char *folder)
+{
+    ASSERT(c->folder_count < GIT_FOLDERS);
+    c->folders[c->folder_count++] = folder;
+}
+
 void git_quarantine(struct git_call *c, const char *dir, const char *objects)
 {
+    git_writes(c, objects);
     git_env(c, arena_format(&c->arena, "GIT_OBJECT_DIRECTORY=%s", objects));
     git_env(c, arena_format(&c->arena, "GIT_ALTERNATE_OBJECT_DIRECTORIES=%s/objects", dir));
+}
+
+int git_confine(struct git_call *c, struct err *err)
+{
+    ASSERT(c->verb && c->ruleset < 0);
+    return confine_make(c->folders, c->folder_count, &c->ruleset, err);
+}
+
+static int child_narrow(const void *context)
+{
+    const struct git_call *c = context;
+    return confine_enter(c->ruleset);
 }
 
 struct child_spec git_child_spec(const struct git_call *c)
@@ -145,6 +169,8 @@ struct child_spec git_child_spec(const struct git_call *c)
     ASSERT(c->verb);
     return (struct child_spec){.argv = c->argv.items,
                                .env = c->env.items,
+                               .narrow = child_narrow,
+                               .narrow_context = c,
                                .stdin_fd = -1,
                                .stdout_fd = -1,
                                .stderr_fd = -1};

@@ -12,6 +12,7 @@
 #include "io/child.h"
 
 #define GIT_PROGRAM "/usr/bin/git"
+#define GIT_FOLDERS 3
 #define GIT_ZERO "0000000000000000000000000000000000000000"
 
 struct git_list { /* a NULL-terminated array of borrowed strings */
@@ -24,8 +25,12 @@ struct git_call {
     struct git_list env;
     struct arena arena; /* what was formatted for this call */
     const char *verb;
+    const char *folders[GIT_FOLDERS]; /* where it may write */
+    size_t folder_count;
+    int ruleset; /* of git_confine; -1: none */
 };
-/* dir: the bare repository, or NULL for verbs that take it as an argument. Strings given to the
+/* dir: the bare repository, or NULL for verbs that take it as an argument (and name it with
+ * git_writes). Strings given to the
  * calls below are borrowed until the child has started. */
 void git_call_init(struct git_call *c, const char *dir);
 void git_call_done(struct git_call *c);
@@ -37,13 +42,17 @@ void git_arg(struct git_call *c, const char *arg);
 void git_arg_format(struct git_call *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void git_end(struct git_call *c); /* --end-of-options */
+/* It may write in this folder, which exists, beside --git-dir and a quarantine. */
+void git_writes(struct git_call *c, const char *folder);
 /* New objects go to `objects` (a folder outside), what the repository has is still seen. */
 void git_quarantine(struct git_call *c, const char *dir, const char *objects);
 void git_env(struct git_call *c, const char *assignment);
 void git_env_format(struct git_call *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The call as a child for the loop: argv and env set, all else zero but stdin_fd = -1. Valid as
- * long as the call. */
+/* Make the rules under which the child will run (confine.h): last of all before its start. */
+int git_confine(struct git_call *c, struct err *err) MUST_CHECK;
+/* The call as a child for the loop: argv, env and confinement set, all else zero but stdin_fd = -1.
+ * Valid as long as the call. */
 struct child_spec git_child_spec(const struct git_call *c);
 /* Limits of a running git: memory, file size, core. Called by whoever started one. */
 void git_limit(pid_t pid);

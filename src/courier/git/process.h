@@ -19,8 +19,8 @@ struct git_outcome {
 };
 
 /* Start with a pipe at both ends. deadline_ms: from now, for everything until git_process_wait. */
-int git_process_start(const struct git_call *call, int64_t deadline_ms,
-                      struct git_process **ret_process, struct err *err) MUST_CHECK;
+int git_process_start(struct git_call *call, int64_t deadline_ms, struct git_process **ret_process,
+                      struct err *err) MUST_CHECK;
 /* Kill it when it still runs, reap it, forget it. NULL is fine. */
 void git_process_free(struct git_process *p);
 DEFINE_AUTO(git_process)
@@ -42,10 +42,9 @@ int git_process_wait(struct git_process *p, struct git_outcome *ret_outcome,
 
 /* Give it `input`, gather its output (E_TOO_LARGE past the ceiling of `out`, which may be NULL),
  * wait. Any exit code is a success of this call. */
-int git_capture(const struct git_call *call, struct str input, struct buf *out,
+int git_capture(struct git_call *call, struct str input, struct buf *out,
                 struct git_outcome *ret_outcome, struct err *err) MUST_CHECK;
 /* As above; an exit code other than 0 fails with E_SYSTEM and git's own words. */
-int git_run(const struct git_call *call, struct str input, struct buf *out,
-            struct err *err) MUST_CHECK;
+int git_run(struct git_call *call, struct str input, struct buf *out, struct err *err) MUST_CHECK;
 int git_outcome_check(const struct git_call *call, const struct git_outcome *outcome,
                       struct err *err) MUST_CHECK;

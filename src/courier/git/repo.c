@@ -105,8 +105,11 @@ static int set_head(const char *dir, const char *trunk, struct err *err)
 
 static int make_bare(const char *dir, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT call = {.ruleset = -1};
+    if (mkdir(dir, 0700) < 0)
+        return FAIL_SYS(err, "cannot make '%s'", dir);
     git_call_init(&call, NULL);
+    git_writes(&call, dir);
     git_verb(&call, "init");
     git_arg(&call, "--quiet");
     git_arg(&call, "--bare");

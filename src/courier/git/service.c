@@ -40,6 +40,7 @@ void service_call(struct git_call *call, const struct service *s)
 {
     bool push = s->route->service == GIT_PUSH;
     git_call_init(call, NULL);
+    git_writes(call, s->dir);
     if (push)
         push_settings(call, s);
     git_verb(call, push ? "receive-pack" : "upload-pack");

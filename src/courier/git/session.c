@@ -336,6 +336,8 @@ static int start_git(struct session *s, struct err *err)
                                           .v2 = wants_v2(s),
                                           .force = s->force,
                                           .push_max = s->h->options.push_max});
+    if (git_confine(&call, err) < 0)
+        return -1;
     struct child_spec spec = git_child_spec(&call);
     spec.stdin_pipe = !s->route.advertise;
     spec.out = CHILD_STREAM;
