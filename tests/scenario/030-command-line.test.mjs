@@ -131,6 +131,18 @@ test('deploy and promote say when their source was built before; df says what fi
         assert.match(df, row);
 });
 
+test('a journal that could not be compared is not called whole', async () => {
+    const done = await until(async () => {
+        await p.kill('host');
+        const typed = await p.cli('audit', 'verify');
+        return typed.code !== 0 && typed;
+    }, 20_000, 'verify is asked while host is away');
+    assert.equal(done.code, 15, done.err);
+    assert.match(done.out, /whether the tail is cut could not be told/);
+    assert.match(done.err, /\(role_down\)/);
+    await until(async () => (await p.cli('audit', 'verify')).code === 0, 20_000, 'host is back and the journal is whole');
+});
+
 test('the journal names who pushed, who made and deleted branches, and who signed out', async () => {
     const person = await p.person('li', 'ops');
     assert.equal((await web.pushAs(person.token, ['main:refs/heads/of-li'])).code, 0);
