@@ -112,6 +112,18 @@ static void big_more(struct http_request *r)
     http_end(r);
 }
 
+/* A writer of events that waits as it should. */
+static void drip_more(struct http_request *r)
+{
+    static char piece[16 << 10];
+    while (app.left > 0) {
+        app.left -= sizeof(piece);
+        if (http_write(r, (struct str){piece, sizeof(piece)}) > (128u << 10))
+            return; /* on_drain comes back */
+    }
+    http_end(r);
+}
+
 static void events_more(void *context)
 {
     (void)context;
@@ -150,6 +162,11 @@ static void route_streams(struct http_request *r, struct str path)
         http_begin(r, 200, NULL, HTTP_BEGIN_LENGTH, BIG);
         http_on_drain(r, big_more);
         big_more(r);
+    } else if (str_is(path, "/drip")) {
+        app.left = BIG;
+        http_begin(r, 200, NULL, HTTP_BEGIN_EVENTS, 0);
+        http_on_drain(r, drip_more);
+        drip_more(r);
     } else if (str_is(path, "/chunks")) {
         http_begin(r, 200, NULL, HTTP_BEGIN_CHUNKED, 0);
         (void)http_write(r, STR("one "));
@@ -591,6 +608,15 @@ TEST(events_flow_and_are_pinged)
     has(&s, "Content-Type: text/event-stream\r\n");
     has(&s, "d\r\ndata: first\n\n\r\nc\r\ndata: more\n\n\r\n");
     IS_INT(app.incomplete, 1); /* the client went away: no end to such a stream */
+}
+
+TEST(events_of_a_writer_that_waits_all_arrive)
+{
+    AUTO_SCRIPT s = SCRIPT(
+        {.send = "GET /drip HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n", .count_only = true});
+    OK(growth(&s) < RSS_MAX_KB);
+    OK(s.counted > BIG);
+    IS_INT(app.complete, 1);
 }
 
 TEST(a_slow_reader_of_events_is_dropped)
