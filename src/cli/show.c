@@ -62,7 +62,8 @@ static void write_safe(FILE *file, const char *text)
     (void)fputs(safe, file);
 }
 
-static void write_format(FILE *file, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void write_format(FILE *file, const char *format,
+                                                               va_list arguments)
 {
     AUTO_FREE char *text = mem_format_list(format, arguments);
     write_safe(file, text);
