@@ -88,7 +88,7 @@ class Machine {
     // An installation of its own on the shared network.
     async settings(name, more = {}) {
         const { slot } = this;
-        const wayOut = await this.type('tools/machine-settings');
+        const wayOut = await this.type('tools/mirrors');
         const own = { id: slot.id, api_listen: `127.0.0.1:${slot.ports.api}`, edge_http: slot.ports.http, edge_https: slot.ports.https, edge_address: '127.0.0.1', subnet: slot.subnet, id_first: slot.idFirst, ...more };
         mkdirSync(`${this.root}/etc/slipway`, { recursive: true });
         writeFileSync(`${this.root}/etc/slipway/${name}`, `${Object.entries(own).map(([key, value]) => `${key} = ${value}`).join('\n')}\n${wayOut.out}`);

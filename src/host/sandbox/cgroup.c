@@ -22,7 +22,6 @@
 
 #define HIERARCHIES 16
 #define WAIT_MS 1000
-#define SHARES_USUAL 1024 /* of v1, what every group has at first */
 
 static struct {
     char *id;
@@ -204,17 +203,6 @@ int64_t sandbox_memory_used(const char *cgroup)
     int64_t used = group_value(layout.memory, cgroup,
                                layout.v2 ? "memory.current" : "memory.usage_in_bytes", "");
     return used > 0 ? used : 0;
-}
-
-void sandbox_cgroup_weight(const char *cgroup, int percent)
-{
-    if (!layout.cpu)
-        return;
-    AUTO_FREE char *path = group_path(layout.cpu, cgroup, layout.v2 ? "cpu.weight" : "cpu.shares");
-    AUTO_FREE char *value = mem_format("%d", layout.v2 ? percent : SHARES_USUAL * percent / 100);
-    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd >= 0)
-        (void)!write(fd, value, strlen(value)); /* a matter of speed only */
 }
 
 static bool process_ended(pid_t pid)

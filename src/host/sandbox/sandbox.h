@@ -90,8 +90,8 @@ bool sandbox_runs_in(const char *cgroup); /* is there a step in this group now? 
 /* Kill every process in a cgroup below the installation's own, wait until it is empty, remove it.
  * Blocking up to ~1 s. Absent is fine. */
 int sandbox_cgroup_remove(const char *cgroup, struct err *err) MUST_CHECK;
-/* The share of the processors that a first-level group ("build") gets when all are busy: 100 is
- * what the group of an app-env has. It is gone with the group: say it before each container. */
+/* The share of the processors that a group ("build", "shop.dev/r42.1") gets beside its neighbours when
+ * all are busy: 100 is what each has. It is gone with the group: say it before each container. */
 void sandbox_cgroup_weight(const char *group, int64_t weight);
 /* Put a process (and what it will fork) into a group of its own, with these limits (0: none): for a
  * program of the machine that runs in no container. sandbox_cgroup_kill and _remove end it. */
@@ -119,8 +119,6 @@ struct sandbox_hits {
 void sandbox_hits(const char *cgroup, struct sandbox_hits *ret_hits);
 /* Memory in use now, bytes; 0 when unknown. */
 int64_t sandbox_memory_used(const char *cgroup);
-/* Its part of a processor that is short, against its neighbours'; 100 is what everyone has. */
-void sandbox_cgroup_weight(const char *cgroup, int percent);
 /* KILL to every process of the group, without waiting. */
 void sandbox_cgroup_kill(const char *cgroup);
 /* Kill what is left of a container and make crun forget it, in a child of ours; done runs later on
