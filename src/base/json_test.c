@@ -88,7 +88,9 @@ static void hostile(const char *head, const char *unit, const char *tail, size_t
     int64_t start = clock_mono_us();
     IS_INT(parse(buf_str(&text)), E_JSON_INVALID);
     int64_t took = clock_mono_us() - start;
-    if (!OK(took < 200000)) /* 10 ms, with room for sanitizers and a busy machine */
+    /* 10 ms, with room for sanitizers, valgrind and a busy machine: what is not linear takes
+     * minutes */
+    if (!OK(took < 5000000))
         IS_STR(unit, "quick");
 }
 
