@@ -32,6 +32,7 @@ enum setting_kind {
     SETTING_SUBNET,
     SETTING_USER,
     SETTING_URL,
+    SETTING_URLS, /* as Go has them: "https://one|https://two,direct" */
     SETTING_HOSTS,
     SETTING_LEVEL,
     SETTING_INT,
@@ -72,7 +73,7 @@ static const struct setting settings_table[] = {
     KEY(debian_mirror, URL, ""),
     KEY(npm_registry, URL, ""),
     KEY(pip_index, URL, ""),
-    KEY(go_proxy, URL, ""),
+    KEY(go_proxy, URLS, ""),
     KEY(maven_mirror, URL, ""),
     KEY(cargo_index, URL, ""),
     KEY(http_proxy, URL, ""),
@@ -219,6 +220,7 @@ static const char *setting_wanted(const struct setting *setting, struct str text
     case SETTING_BOOL:
         return setting_is_yes(text) || setting_is_no(text) ? NULL : "yes or no";
     case SETTING_URL:
+    case SETTING_URLS:
     case SETTING_INT:
     case SETTING_BYTES:
         break; /* by a check with an error of its own */
@@ -241,6 +243,30 @@ static int setting_number(const struct setting *setting, struct str text, int64_
     return 0;
 }
 
+static int setting_check_url(const struct setting *setting, struct str text, struct err *err)
+{
+    bool word = setting->kind == SETTING_URLS && (str_is(text, "direct") || str_is(text, "off"));
+    if (word || url_check(text, err) == 0)
+        return 0;
+    return err_wrap(err, "%s must be an http or https URL without a password, or nothing",
+                    setting->key);
+}
+
+static int setting_check_urls(const struct setting *setting, struct str text, struct err *err)
+{
+    size_t start = 0;
+    bool list = setting->kind == SETTING_URLS;
+    for (size_t i = 0; text.length > 0 && i <= text.length; i++) {
+        bool end = i == text.length || (list && (text.data[i] == ',' || text.data[i] == '|'));
+        if (!end)
+            continue;
+        if (setting_check_url(setting, (struct str){text.data + start, i - start}, err) < 0)
+            return -1;
+        start = i + 1;
+    }
+    return 0;
+}
+
 static int setting_set(struct settings *s, const struct setting *setting, struct str text,
                        struct err *err)
 {
@@ -248,9 +274,9 @@ static int setting_set(struct settings *s, const struct setting *setting, struct
     const char *wanted = setting_wanted(setting, text);
     if (wanted)
         return FAIL(err, E_CONFIG_INVALID, "%s must be %s", setting->key, wanted);
-    if (setting->kind == SETTING_URL && text.length > 0 && url_check(text, err) < 0)
-        return err_wrap(err, "%s must be an http or https URL without a password, or nothing",
-                        setting->key);
+    if ((setting->kind == SETTING_URL || setting->kind == SETTING_URLS) &&
+        setting_check_urls(setting, text, err) < 0)
+        return -1;
     switch (setting->kind) {
     case SETTING_INT:
     case SETTING_BYTES:
@@ -267,6 +293,7 @@ static int setting_set(struct settings *s, const struct setting *setting, struct
     case SETTING_SUBNET:
     case SETTING_USER:
     case SETTING_URL:
+    case SETTING_URLS:
     case SETTING_HOSTS:
     case SETTING_LEVEL:
         break;
