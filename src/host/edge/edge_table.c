@@ -289,6 +289,12 @@ bool edge_app_env_routed(const struct edge_app_env *e, enum edge_slot slot)
     return slot == e->live ? e->share < EDGE_SHARE_ALL : e->share > 0;
 }
 
+/* Nothing while the slot gets nothing: that it fills or empties does not change the entry. */
+static int64_t next_wait(const struct edge_app_env *e)
+{
+    return e->share > 0 ? e->wait_ms[e->live == EDGE_SLOT_A ? EDGE_SLOT_B : EDGE_SLOT_A] : 0;
+}
+
 void edge_app_env_route(const struct edge_app_env *e, char ret_text[EDGE_ROUTE_MAX])
 {
     ASSERT(!e->removed);
@@ -301,7 +307,7 @@ void edge_app_env_route(const struct edge_app_env *e, char ret_text[EDGE_ROUTE_M
     else
         (void)snprintf(ret_text, EDGE_ROUTE_MAX, "e%lld%c|e%lld%c|%lld|%lld|%lld", id, live, id,
                        live == 'a' ? 'b' : 'a', (long long)e->share, (long long)e->wait_ms[e->live],
-                       (long long)e->wait_ms[e->live == EDGE_SLOT_A ? EDGE_SLOT_B : EDGE_SLOT_A]);
+                       (long long)next_wait(e));
 }
 
 /* Tables. */

@@ -33,6 +33,9 @@ TEST(reads_the_whole_state)
     OK(e->slots[EDGE_SLOT_A].servers[0].drain);
     edge_app_env_route(e, route);
     IS_STR(route, "e17a|e17b|500|1000|30000");
+    e->share = 0;
+    edge_app_env_route(e, route);
+    IS_STR(route, "e17a|e17b|0|1000|0"); /* whatever else becomes of the other slot */
 }
 
 TEST(knows_which_slot_gets_requests)
