@@ -77,6 +77,8 @@ static int open_store(struct courier *c, struct err *err)
     if (git_store_open(root, &c->store, err) < 0)
         return -1;
     json_put_bool(args, "start", true);
+    if (git_version(&c->git_version, err) < 0)
+        return -1;
     return git_sweep(&(struct git_ask){.store = &c->store, .args = args, .fd = -1}, &reply, err);
 }
 
@@ -115,6 +117,7 @@ static void courier_close(struct courier *c)
         git_cache_free(c->caches.entries[i].value);
     map_done(&c->caches);
     git_store_done(&c->store);
+    free(c->git_version);
     settings_free(c->settings);
 }
 

@@ -24,6 +24,7 @@ struct courier {
     struct settings *settings;
     struct git_store store;
     struct git_hosting *hosting;
+    char *git_version;
     struct channel_listener *listener;
     struct channel *core; /* the channel with the newest epoch; NULL when core is away */
     int64_t epoch;

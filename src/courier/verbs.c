@@ -23,6 +23,8 @@ static void hello(void *context, struct message *m)
     c->core = m->channel;
     json_t *reply = json_object();
     json_put_int(reply, "protocol", WIRE_PROTOCOL);
+    json_put_text(reply, "git", c->git_version);
+    json_put_text(reply, "merge_rules", GIT_MERGE_RULES);
     message_ok(m, reply);
     log_info("core is connected", F_INT("epoch", epoch));
     if (older && older != m->channel)

@@ -52,6 +52,7 @@ static const struct message_verb table[] = {
     {WIRE("app_env.forget", host_app_env_forget), NO_FDS, build_verb_forget},
     {WIRE("release.prepare", host_release_prepare), NO_FDS, artifact_verb_prepare},
     {WIRE("artifact.stat", host_artifact_stat), NO_FDS, artifact_verb_stat},
+    {WIRE("artifact.provenance", host_artifact_provenance), NO_FDS, artifact_verb_provenance},
     {WIRE("retention", host_retention), NO_FDS, artifact_verb_retention},
     {WIRE("instance.start", host_instance_start), NO_FDS, instance_verb_start},
     {WIRE("instance.stop", host_instance_stop), NO_FDS, instance_verb_stop},

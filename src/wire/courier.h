@@ -1,7 +1,8 @@
 /* core -> courier, and courier -> core on the same channel. Branch names travel without
  * refs/heads/; commits are 40 hex digits. All verbs are idempotent.
  *
- * hello: first verb; reply {"protocol"}. */
+ * hello: first verb; reply {"protocol","git": its version,"merge_rules"}: what an integration
+ * depends on besides its commits. */
 #pragma once
 #include "wire/verb.h"
 

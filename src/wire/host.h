@@ -64,6 +64,10 @@ WIRE_TABLE host_app_env_forget[] = {WIRE_INT("app_env_id", 1, 100000)};
 WIRE_TABLE host_release_prepare[] = {WIRE_TEXT("artifact", 80)};
 /* artifact.stat: reply {"present": bool, "bytes", "unpacked": bool, "base": digest} */
 WIRE_TABLE host_artifact_stat[] = {WIRE_TEXT("artifact", 80)};
+/* artifact.provenance: how it was made. reply {"artifact","digest": of the blob,"provenance": what
+ * core said, and of the host: "base","build_base","spec_digest","checks","started_at","ended_at"}
+ */
+WIRE_TABLE host_artifact_provenance[] = {WIRE_TEXT("artifact", 80)};
 /* retention: remove artifacts, unpacked layers, bases, that are not in `keep`
  * (artifact digests) and that nothing running uses; younger than an hour stay. Of builds that ended
  * the newest 20 of each app-env and those that failed in 14 days keep output and result. Caches go

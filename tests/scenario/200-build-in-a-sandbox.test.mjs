@@ -94,3 +94,30 @@ test('the instance runs what was built and not what the build left elsewhere', a
     assert.equal((await web.get('dev', '/file?path=/app/check.sh')).status, 404);
     assert.equal((await web.get('dev', '/file?path=/app/lines')).status, 200);
 });
+
+test('how a release was made can be read: source, base, tools, checks, times', async () => {
+    const [release] = await web.releases('dev');
+    const row = await p.api.get(`/apps/web/envs/dev/releases/${release.number}`);
+    const { artifact, digest, provenance } = await p.api.get(`/apps/web/envs/dev/releases/${release.number}/provenance`);
+    assert.equal(artifact, row.artifact);
+    assert.match(digest, /^sha256:[0-9a-f]{64}$/);
+    const { trunk_tip, commit, base, build_base, git, merge_rules, spec_digest, checks, source_date, started_at, ended_at, by, env } = provenance;
+    assert.equal(commit, row.commit);
+    assert.equal(trunk_tip, await web.repository.tip('main'));
+    assert.deepEqual([base, build_base, by, env], ['host', 'host', 'admin', 'dev']);
+    assert.match(git, /^\d+\.\d+/);
+    assert.match(merge_rules, /merge-tree/);
+    assert.match(spec_digest, /^sha256:[0-9a-f]{64}$/);
+    assert.deepEqual(checks.map((check) => [check.name, check.ok, check.passed]), [['smoke', true, 2]]);
+    assert.equal(source_date, Number(await web.repository.git('show', '-s', '--format=%ct', 'main')));
+    assert.ok(started_at < ended_at && ended_at <= Date.now());
+});
+
+test('a build knows the time of its commit, and gives it to what it makes', async () => {
+    await web.change('dated', { 'slipway.yaml': (await web.repository.git('show', 'main:slipway.yaml')).replace('sh look.sh', '"echo epoch $SOURCE_DATE_EPOCH"') });
+    await web.ticks('dev', 'dated');
+    const { number, commit } = await web.build('dev');
+    const newest = await web.repository.git('show', '-s', '--format=%ct', 'dated');
+    assert.ok((await web.buildOutput('dev', number)).includes(`epoch ${newest}\n`), commit);
+    await web.ticks('dev');
+});

@@ -49,6 +49,7 @@ API_HANDLER(api_build_cancel);
 API_HANDLER(api_build_output);
 API_HANDLER(api_releases);
 API_HANDLER(api_release_get);
+API_HANDLER(api_release_provenance);
 API_HANDLER(api_rollouts);
 API_HANDLER(api_rollout_add);
 API_HANDLER(api_rollout_get);

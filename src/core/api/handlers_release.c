@@ -426,3 +426,16 @@ API_HANDLER(api_release_get)
         return -1;
     return release_row(call->core, call->ae.id, number, &call->reply, err);
 }
+
+API_HANDLER(api_release_provenance)
+{
+    int64_t number = 0;
+    AUTO_JSON *row = NULL;
+    if (api_param_int(call, "release", &number, err) < 0 ||
+        release_row(call->core, call->ae.id, number, &row, err) < 0)
+        return -1;
+    json_t *args = json_object();
+    json_put_text(args, "artifact", json_text(row, "artifact"));
+    link_call(call->core->host, "artifact.provenance", args, 20000, on_output, api_ref(call));
+    return API_LATER;
+}

@@ -135,6 +135,8 @@ const struct api_route api_routes[] = {
      "releases, newest first"},
     {"GET", P "/releases/{release}", PERMISSION_VIEW, API_READ, api_release_get, NO_BODY_FIELDS,
      200, "one release"},
+    {"GET", P "/releases/{release}/provenance", PERMISSION_VIEW, API_READ, api_release_provenance,
+     NO_BODY_FIELDS, 200, "how its artifact was made"},
     {"GET", P "/rollouts", PERMISSION_VIEW, API_READ, api_rollouts, NO_BODY_FIELDS, 200,
      "rollouts, newest first"},
     {"POST", P "/rollouts", PERMISSION_VIEW, API_NO_INPUT, api_rollout_add, BODY(rollout_fields),

@@ -205,6 +205,8 @@ static json_t *provenance(const struct action *a)
     json_put_text(p, "trunk_tip", json_text(a->row, "trunk_tip"));
     json_put(p, "ticks", json_deep_copy(json_list(a->row, "ticks")));
     json_put_text(p, "by", json_text(a->row, "built_by"));
+    json_put_text(p, "git", json_text(link_hello(a->core->courier), "git"));
+    json_put_text(p, "merge_rules", json_text(link_hello(a->core->courier), "merge_rules"));
     return p;
 }
 

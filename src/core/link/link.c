@@ -16,7 +16,8 @@ struct link {
     struct link_options options;
     struct channel_handlers handlers;
     struct channel *channel;
-    bool up; /* hello was answered */
+    bool up;       /* hello was answered */
+    json_t *hello; /* with this */
     struct timer *retry;
     int64_t retry_ms;
 };
@@ -48,7 +49,6 @@ static void on_close(void *context, struct channel *c)
 static void on_hello(void *context, json_t *ok, const struct err *error)
 {
     struct link *l = context;
-    (void)ok;
     if (error) {
         log_warn("a role refused us, trying again", F_STR("role", l->options.name), F_ERR(error));
         if (l->channel) {
@@ -59,6 +59,8 @@ static void on_hello(void *context, json_t *ok, const struct err *error)
         return;
     }
     l->up = true;
+    json_decref(l->hello);
+    l->hello = json_incref(ok);
     l->retry_ms = RETRY_FIRST_MS;
     log_info("role connected", F_STR("role", l->options.name));
     if (l->options.on_up)
@@ -110,12 +112,18 @@ void link_free(struct link *l)
     l->up = false;
     channel_free(TAKE(l->channel)); /* fails what is pending, hello too: it must not try again */
     timer_free(&l->retry);
+    json_decref(l->hello);
     free(l);
 }
 
 bool link_up(const struct link *l)
 {
     return l && l->up;
+}
+
+const json_t *link_hello(const struct link *l)
+{
+    return l ? l->hello : NULL;
 }
 
 void link_request(struct link *l, const struct channel_request *request)

@@ -16,6 +16,8 @@ struct link_options {
 struct link *link_new(struct core *core, const struct link_options *options);
 void link_free(struct link *l);
 bool link_up(const struct link *l);
+/* What the role last answered to hello; NULL before. */
+const json_t *link_hello(const struct link *l);
 /* Takes args. on_reply exactly once, on the loop, outside any input. timeout_ms 0: none. */
 void link_call(struct link *l, const char *verb, json_t *args, int64_t timeout_ms,
                void (*on_reply)(void *context, json_t *ok, const struct err *error), void *context);

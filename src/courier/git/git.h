@@ -49,6 +49,12 @@ git_work_fn git_sweep;
 /* The cache of one app: strings to heap values, all of them derivable. */
 void git_cache_free(struct map *cache);
 
+/* How integrations are made; a new way gets a new name: it stands in the provenance of artifacts.
+ */
+#define GIT_MERGE_RULES "merge-tree ort 1"
+/* "2.39.5": heap. Blocking; at start. */
+int git_version(char **ret_version, struct err *err) MUST_CHECK;
+
 /* Smart HTTP on a listening fd. Loop thread. */
 struct git_hosting_options {
     const struct git_store *store;

@@ -336,3 +336,18 @@ int git_sweep(const struct git_ask *ask, json_t **ret_reply, struct err *err)
     *ret_reply = json_object();
     return 0;
 }
+
+int git_version(char **ret_version, struct err *err)
+{
+    AUTO_GIT call;
+    AUTO_BUF out = BUF_INIT(4096);
+    git_call_init(&call, NULL);
+    git_verb(&call, "version");
+    if (git_run(&call, (struct str){0}, &out, err) < 0)
+        return -1;
+    struct str text = str_trim(buf_str(&out));
+    if (str_starts(text, "git version "))
+        text = (struct str){text.data + 12, text.length - 12};
+    *ret_version = str_dup(text);
+    return 0;
+}

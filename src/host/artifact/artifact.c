@@ -239,6 +239,35 @@ void artifact_verb_prepare(void *context, struct message *m)
     artifact_unpack(p->layers.app, ARTIFACT_LAYER_APP, prepare_app_done, p);
 }
 
+/* What is known of how it was made; the blob is hashed again before it is shown. */
+static int provenance_read(const char *artifact, json_t **ret_ok, struct err *err)
+{
+    struct artifact_layers layers;
+    json_t *value = NULL;
+    if (artifact_layers(artifact, &layers, err) < 0)
+        return -1;
+    if (!layers.provenance[0])
+        return FAIL(err, E_NOT_FOUND, "artifact '%s' says nothing of how it was made", artifact);
+    if (artifact_blob_json(layers.provenance, &value, err) < 0)
+        return -1;
+    *ret_ok = json_object();
+    json_put_text(*ret_ok, "artifact", artifact);
+    json_put_text(*ret_ok, "digest", layers.provenance);
+    json_put(*ret_ok, "provenance", value);
+    return 0;
+}
+
+void artifact_verb_provenance(void *context, struct message *m)
+{
+    struct err err = ERR_INIT;
+    json_t *ok = NULL;
+    (void)context; /* the one host of this process */
+    if (provenance_read(json_text(m->args, "artifact"), &ok, &err) < 0)
+        message_fail(m, &err);
+    else
+        message_ok(m, ok);
+}
+
 void artifact_verb_stat(void *context, struct message *m)
 {
     struct err err = ERR_INIT;

@@ -95,7 +95,7 @@ int artifact_disk_room(int64_t needed, struct err *err) MUST_CHECK;
 void artifact_discard(const char *path);
 
 /* Unpack a tar stream that is no blob (a build's source) below `folder`, which exists and is owned
- * by `owner`: everything in it becomes theirs. */
+ * by `owner`: everything in it becomes theirs. `newest`: the newest entry's time, seconds. */
 struct artifact_unpack_limits {
     int64_t entries;
     int64_t bytes;
@@ -103,8 +103,8 @@ struct artifact_unpack_limits {
 struct child;
 int artifact_unpack_stream(int tar_fd, const char *folder, uint32_t owner,
                            const struct artifact_unpack_limits *limits,
-                           void (*done)(void *context, const struct err *error), void *context,
-                           struct child **ret_child, struct err *err) MUST_CHECK;
+                           void (*done)(void *context, int64_t newest, const struct err *error),
+                           void *context, struct child **ret_child, struct err *err) MUST_CHECK;
 
 /* Make an artifact from its parts. */
 struct artifact_parts {
@@ -120,6 +120,7 @@ int artifact_assemble(const struct artifact_parts *parts, char ret_artifact[SHA_
                       struct err *err) MUST_CHECK;
 
 void artifact_verb_prepare(void *context, struct message *m);
+void artifact_verb_provenance(void *context, struct message *m);
 void artifact_verb_stat(void *context, struct message *m);
 void artifact_verb_retention(void *context, struct message *m);
 

@@ -10,8 +10,8 @@ struct archive;
 struct unpack {
     enum unpack_kind kind;
     struct artifact_unpack_limits limits;
-    int root_fd; /* O_PATH of the folder to fill */
-    int64_t entries, bytes;
+    int root_fd;                    /* O_PATH of the folder to fill */
+    int64_t entries, bytes, newest; /* seconds: of the newest entry */
     struct archive *archive;
     int parent_fd; /* the folder of the last entry: tars come folder by folder */
     char *parent;

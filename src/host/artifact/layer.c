@@ -254,25 +254,30 @@ void artifact_unpack(const char *digest, enum artifact_layer kind,
     wait_for(job, waiter);
 }
 
+struct stream_waiter {
+    void (*done)(void *context, int64_t newest, const struct err *error);
+    void *context;
+};
+
 static void on_stream_unpacked(void *context, const struct child_result *r)
 {
-    struct waiter *w = context;
+    struct stream_waiter *w = context;
     struct err err = ERR_INIT;
     AUTO_JSON *ok = NULL;
     int failed = narrow_read_answer(r, "unpacking", &ok, &err);
-    w->done(w->context, failed < 0 ? &err : NULL);
+    w->done(w->context, json_int(ok, "newest", 0), failed < 0 ? &err : NULL);
     free(w);
 }
 
 int artifact_unpack_stream(int tar_fd, const char *folder, uint32_t owner,
                            const struct artifact_unpack_limits *limits,
-                           void (*done)(void *context, const struct err *error), void *context,
-                           struct child **ret_child, struct err *err)
+                           void (*done)(void *context, int64_t newest, const struct err *error),
+                           void *context, struct child **ret_child, struct err *err)
 {
     struct unpack_call call = {
         .folder = folder, .kind = "tree", .tar_fd = tar_fd, .owner = owner, .limits = *limits};
-    struct waiter *w = mem_alloc(sizeof(*w));
-    *w = (struct waiter){done, context};
+    struct stream_waiter *w = mem_alloc(sizeof(*w));
+    *w = (struct stream_waiter){done, context};
     ASSERT(owner != 0);
     if (start_child(&call, on_stream_unpacked, w, ret_child, err) == 0)
         return 0;

@@ -294,6 +294,8 @@ static int put_all(struct unpack *u, struct err *err)
         if (++u->entries > u->limits.entries)
             return FAIL(err, E_ARCHIVE_TOO_LARGE, "archive has more than %lld entries",
                         (long long)u->limits.entries);
+        if (archive_entry_mtime(entry) > u->newest)
+            u->newest = archive_entry_mtime(entry);
         if (put_entry(u, entry, err) < 0)
             return -1;
     }
@@ -417,5 +419,6 @@ int unpack_main(int argc, char **argv)
     json_t *ok = json_object();
     json_put_int(ok, "entries", u.entries);
     json_put_int(ok, "bytes", u.bytes);
+    json_put_int(ok, "newest", u.newest);
     narrow_answer(ok);
 }

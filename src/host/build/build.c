@@ -151,6 +151,7 @@ void build_start_next(void *context)
         if (b->state != BUILD_QUEUED)
             continue;
         b->begun_ms = clock_mono_ms(clock_system());
+        b->begun_wall_ms = clock_wall_ms(clock_system());
         build_event(b, BUILD_EVENT_START);
         i = (size_t)-1; /* the table may have changed: from the front */
     }
@@ -204,6 +205,7 @@ static void build_free(struct build *b)
     mask_done(&b->mask);
     json_decref(b->spec);
     json_decref(b->checks);
+    json_decref(b->provenance);
     if (b->source_fd >= 0)
         (void)close(b->source_fd); /* read only */
     free(b->tickets);

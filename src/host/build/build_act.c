@@ -220,7 +220,7 @@ static void source_again(struct build *b, const struct err *error)
     loop_work(clear_work, clear_done, b);
 }
 
-static void on_tree(void *context, const struct err *error)
+static void on_tree(void *context, int64_t newest, const struct err *error)
 {
     struct build *b = context;
     struct err err = ERR_INIT;
@@ -241,6 +241,7 @@ static void on_tree(void *context, const struct err *error)
         build_fail(b, &err);
         return;
     }
+    b->epoch = newest;
     b->step = 0;
     build_event(b, BUILD_EVENT_READY);
 }

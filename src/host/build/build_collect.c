@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/time.h"
 #include "host/artifact/artifact.h"
 #include "host/build/build_priv.h"
 #include "host/build/pack.h"
@@ -13,15 +14,14 @@
 
 #define PACK_MS (10 * 60 * 1000)
 
-/* Every entry's time: given by who knows the commit's, so that the same commit gives the same
- * layer. */
+/* Every entry's time: the commit's, so that the same commit gives the same layer. */
 static int64_t epoch_of(const struct build *b)
 {
     const char *text = json_text(json_dict(b->spec, "env"), "SOURCE_DATE_EPOCH");
-    int64_t epoch = 0;
+    int64_t epoch = b->epoch;
     struct err err = ERR_INIT;
     if (text && str_to_int(str_of(text), 0, 1ll << 33, "SOURCE_DATE_EPOCH", &epoch, &err) < 0)
-        return 0;
+        return b->epoch;
     return epoch;
 }
 
@@ -82,6 +82,51 @@ void build_collect_begin(struct build *b)
         b->pending = BUILD_ON_CHILD;
 }
 
+/* Of the spec without its secrets, nor what differs from build to build. */
+static void spec_digest(const struct build *b, char digest[SHA_DIGEST])
+{
+    AUTO_JSON *spec = json_copy(b->spec);
+    (void)json_object_del(spec, "secrets"); /* absent is fine */
+    (void)json_object_del(spec, "provenance");
+    char *text = json_dumps(spec, JSON_COMPACT | JSON_SORT_KEYS);
+    ASSERT(text);
+    sha_digest_of(str_of(text), digest);
+    free(text);
+}
+
+/* The counts without the cases: those stand in the build's result. */
+static json_t *check_summary(const json_t *checks)
+{
+    static const char *const names[] = {"name", "ok", "passed", "failed", "skipped", "ms"};
+    json_t *list = json_array(), *check;
+    size_t i;
+    json_array_foreach((json_t *)checks, i, check)
+    {
+        json_t *one = json_object();
+        for (size_t n = 0; n < ARRAY_SIZE(names); n++)
+            if (json_object_get(check, names[n]))
+                json_put(one, names[n], json_incref(json_object_get(check, names[n])));
+        json_push(list, one);
+    }
+    return list;
+}
+
+/* What core said of the source, and what only this host knows. */
+static json_t *provenance(const struct build *b)
+{
+    char digest[SHA_DIGEST];
+    json_t *p = json_deep_copy(json_dict(b->spec, "provenance"));
+    spec_digest(b, digest);
+    json_put_text(p, "base", b->base);
+    json_put_text(p, "build_base", b->build_base);
+    json_put_text(p, "spec_digest", digest);
+    json_put(p, "checks", check_summary(b->checks));
+    json_put_int(p, "source_date", b->epoch);
+    json_put_int(p, "started_at", b->begun_wall_ms);
+    json_put_int(p, "ended_at", clock_wall_ms(clock_system()));
+    return p;
+}
+
 static void admit_work(void *context)
 {
     struct build *b = context;
@@ -92,7 +137,7 @@ static void admit_work(void *context)
                                    .layer_bytes = b->layer_bytes,
                                    .workdir = json_text_or(b->spec, "workdir", "/app"),
                                    .image = json_object_get(b->spec, "image"),
-                                   .provenance = json_object_get(b->spec, "provenance"),
+                                   .provenance = b->provenance,
                                    .created = epoch_of(b)};
     if (artifact_assemble(&parts, b->artifact, &b->work_err) < 0)
         return; /* told by admit_done */
@@ -113,5 +158,6 @@ static void admit_done(void *context)
 void build_admit_begin(struct build *b)
 {
     b->pending = BUILD_ON_WORK;
+    b->provenance = provenance(b);
     loop_work(admit_work, admit_done, b);
 }

@@ -84,6 +84,9 @@ struct build {
     char *blob_path;
     char layer[SHA_DIGEST], artifact[SHA_DIGEST];
     int64_t layer_bytes, files;
+    int64_t epoch;         /* seconds: the commit's time, as the tree says it */
+    int64_t begun_wall_ms; /* its turn began */
+    json_t *provenance;    /* complete; made on the loop, used on the pool */
     struct err work_err;
     struct ticket **tickets, **cancels;
     size_t ticket_count, cancel_count;

@@ -93,6 +93,8 @@ static void add_env(struct build *b, json_t *env)
     json_put_text(env, "CI", "true");
     json_put_text(env, "SLIPWAY_APP", b->app);
     json_put_text(env, "SLIPWAY_BUILD", b->name);
+    AUTO_FREE char *epoch = mem_format("%lld", (long long)b->epoch);
+    json_put_text(env, "SOURCE_DATE_EPOCH", epoch);
     json_object_foreach(json_dict(b->spec, "env"), name, value)
         json_put(env, name, json_incref(value));
 }

@@ -157,14 +157,14 @@ TEST(what_a_shell_would_run_is_delivered_literally)
     answer_done(&a);
 }
 
-TEST(the_same_source_gives_the_same_artifact)
+TEST(the_same_source_gives_the_same_layer)
 {
     struct answer a, b;
     if (!ready(NUMBER))
         return;
     build_wait(&a, "shop.test.b2", hello_c, HELLO);
     build_wait(&b, "shop.test.b3", hello_c, HELLO);
-    IS_STR(json_text_or(a.ok, "artifact", "a"), json_text_or(b.ok, "artifact", "b"));
+    IS_STR(json_text_or(a.ok, "layer", "a"), json_text_or(b.ok, "layer", "b"));
     answer_done(&a);
     answer_done(&b);
 }
