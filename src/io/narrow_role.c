@@ -18,17 +18,6 @@
 #include <unistd.h>
 #include "base/mem.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 static const int calls_deadly[] = {
     SCMP_SYS(mount),
     SCMP_SYS(umount2),
@@ -104,9 +93,9 @@ static int filter_calls(enum narrow_as as, struct err *err)
     bool ok = filter && rules(filter, kill, calls_deadly, ARRAY_SIZE(calls_deadly)) &&
               rules(filter, refuse, calls_refused, ARRAY_SIZE(calls_refused)) &&
               rules_clone(filter);
-    if (!SANITIZED)
+    if (!NARROW_SANITIZED)
         ok = ok && rules(filter, kill, calls_into_others, ARRAY_SIZE(calls_into_others));
-    if (!SANITIZED && as == NARROW_SERVICE)
+    if (!NARROW_SANITIZED && as == NARROW_SERVICE)
         ok = ok && rules(filter, refuse, calls_programs, ARRAY_SIZE(calls_programs));
     if (ok)
         (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* only faster */

@@ -5,6 +5,18 @@
 #pragma once
 #include "base/err.h"
 
+/* A build with AddressSanitizer may run programs (its symbolizer) and look at itself. */
+#if defined(__SANITIZE_ADDRESS__)
+#define NARROW_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define NARROW_SANITIZED 1
+#endif
+#endif
+#ifndef NARROW_SANITIZED
+#define NARROW_SANITIZED 0
+#endif
+
 enum narrow_as {
     NARROW_SERVICE,  /* core, signals: starts no program */
     NARROW_PROGRAMS, /* courier: starts git */

@@ -12,12 +12,6 @@
 #include "base/mem.h"
 #include "base/tap.h"
 
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
 /* What wait says of a child that narrows itself and then does this; it exits with the result. */
 static int narrowed(enum narrow_as as, int (*what)(void))
 {
@@ -78,7 +72,7 @@ static int go_on(void)
 
 TEST(a_service_runs_no_program)
 {
-    OK(exits_with(narrowed(NARROW_SERVICE, run_a_program), SANITIZED ? 0 : 1));
+    OK(exits_with(narrowed(NARROW_SERVICE, run_a_program), NARROW_SANITIZED ? 0 : 1));
     OK(exits_with(narrowed(NARROW_PROGRAMS, run_a_program), 0));
 }
 

@@ -39,10 +39,17 @@ static void set_up(void)
     OK(file_make_dirs(folder, 0700, &err) == 0);
     OK(file_write(path, str_of(text), 0600, &err) == 0);
     OK(settings_load(path, &s, &err) == 0);
-    host.settings = s; /* kept: one small process */
+    host.settings = s;
     instances.host = &host;
     instances.folder = path_of("host/instances");
     key_write('k');
+}
+
+static void tear_down(void)
+{
+    settings_free((struct settings *)(uintptr_t)host.settings);
+    host.settings = NULL;
+    free(TAKE(instances.folder));
 }
 
 static void record_of(struct buf *ret_text)
@@ -83,6 +90,7 @@ TEST(a_record_holds_no_secret_in_clear_and_gives_it_back)
     OK(record_load(NAME, &read, &err) == 0);
     IS_STR(secret_of(read), CLEAR);
     OK(!read->outdated);
+    tear_down();
 }
 
 TEST(a_record_of_version_1_is_read_and_marked)
@@ -95,6 +103,7 @@ TEST(a_record_of_version_1_is_read_and_marked)
     OK(record_load(NAME, &i, &err) == 0);
     IS_STR(secret_of(i), CLEAR);
     OK(i->outdated);
+    tear_down();
 }
 
 TEST(without_the_key_nothing_opens_and_nothing_is_written)
@@ -109,6 +118,7 @@ TEST(without_the_key_nothing_opens_and_nothing_is_written)
     OK(unlink(key) == 0);
     OK(record_load(NAME, &none, &second) < 0 && strstr(second.text, "master.key") != NULL);
     OK(record_write(i, &third) < 0 && strstr(third.text, "master.key") != NULL);
+    tear_down();
 }
 
 TEST(what_is_sealed_for_one_instance_opens_for_no_other)
@@ -121,6 +131,7 @@ TEST(what_is_sealed_for_one_instance_opens_for_no_other)
     OK(seal_open("shop.prod.r1.1", sealed, &opened, &err) < 0 && err.kind == E_CORRUPT);
     struct err fine = ERR_INIT;
     OK(seal_open("shop.dev.r1.1", sealed, &opened, &fine) == 0);
+    tear_down();
 }
 
 TAP_MAIN()
