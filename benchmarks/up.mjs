@@ -47,7 +47,7 @@ mount -o loop "$2" "$1/small"
 hostname bare
 cd "$1"
 mount --move . /
-exec chroot . /bin/sh -c "trap '' CHLD; echo ready; exec tail -f /dev/null"
+exec chroot . /bin/sh -c 'echo ready; exec env --ignore-signal=CHLD tail -f /dev/null'
 `;
 
 class Machine {
