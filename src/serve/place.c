@@ -67,11 +67,16 @@ static int live_mount(const struct settings *s, struct err *err)
 int place_make(const struct settings *s, struct err *err)
 {
     const struct folder folders[] = {
-        {false, "core", 0700, s->user_core, NULL}, {false, "git", 0700, s->user_courier, NULL},
-        {false, "host", 0700, NULL, NULL},         {false, "signals", 0700, s->user_signals, NULL},
-        {false, "log", 0750, NULL, NULL},          {true, "edge", 0750, NULL, s->user_edge},
-        {false, "panic", 0711, NULL, NULL},        {false, "panic/core", 0700, s->user_core, NULL},
-        {false, "panic/serve", 0700, NULL, NULL},  {false, "panic/host", 0700, NULL, NULL},
+        {false, "core", 0700, s->user_core, NULL},
+        {false, "git", 0700, s->user_courier, NULL},
+        {false, "host", 0700, NULL, NULL},
+        {false, "signals", 0700, s->user_signals, NULL},
+        {false, "log", 0750, NULL, NULL},
+        {true, "edge", 0750, NULL, s->user_edge},
+        {false, "panic", 0711, NULL, NULL},
+        {false, "panic/core", 0700, s->user_core, NULL},
+        {false, "panic/serve", 0700, NULL, NULL},
+        {false, "panic/host", 0700, NULL, NULL},
         {false, "panic/courier", 0700, s->user_courier, NULL},
         {false, "panic/signals", 0700, s->user_signals, NULL},
         {true, "live", 0711, NULL, NULL},

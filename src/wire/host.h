@@ -40,8 +40,8 @@ WIRE_TABLE host_base_ensure[] = {WIRE_OBJECT("base")};
  * ["node_modules/.cache"], "network": bool, "env": {"K": "V"}, "cache": ["/root/.npm"], "secrets":
  * [{"name", "value_b64", "file": bool}],   tmpfs /run/secrets/NAME; masked in output "memory",
  * "pids", "seconds", "volume": numbers (0: settings), "image": {"command": [...], "env": {...},
- * "port": 3000, "user": "1000:1000"},   into the OCI config "provenance": {...} kept beside the manifest,
- * digest in its annotations
+ * "port": 3000, "user": "1000:1000"},   into the OCI config "provenance": {...} kept beside the
+ * manifest, digest in its annotations
  *   } */
 WIRE_TABLE host_build_run[] = {WIRE_TEXT("build", 128), WIRE_TEXT("app", 40),
                                WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, 100000),

@@ -463,6 +463,8 @@ static int end_undone(struct core *core, struct rollout *r, int event, const str
 static int note_deployed(struct core *core, const struct rollout *r, struct err *err)
 {
     AUTO_JSON *row = NULL;
+    if (r->kind == ROLLOUT_STOP)
+        return ticks_deployed(core, r->app_env_id, NULL, err);
     int found =
         store_row(core->store, &row, err,
                   "SELECT branches AS branches_json FROM release WHERE id=$1", "i", r->release_id);

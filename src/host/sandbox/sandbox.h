@@ -90,8 +90,9 @@ bool sandbox_runs_in(const char *cgroup); /* is there a step in this group now? 
 /* Kill every process in a cgroup below the installation's own, wait until it is empty, remove it.
  * Blocking up to ~1 s. Absent is fine. */
 int sandbox_cgroup_remove(const char *cgroup, struct err *err) MUST_CHECK;
-/* The share of the processors that a group ("build", "shop.dev/r42.1") gets beside its neighbours when
- * all are busy: 100 is what each has. It is gone with the group: say it before each container. */
+/* The share of the processors that a group ("build", "shop.dev/r42.1") gets beside its neighbours
+ * when all are busy: 100 is what each has. It is gone with the group: say it before each container.
+ */
 void sandbox_cgroup_weight(const char *group, int64_t weight);
 /* Put a process (and what it will fork) into a group of its own, with these limits (0: none): for a
  * program of the machine that runs in no container. sandbox_cgroup_kill and _remove end it. */
