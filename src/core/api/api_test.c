@@ -493,15 +493,15 @@ TEST(guesses_are_slowed_down)
     open_api();
     access_attempts_forget();
     for (int i = 0; i < 10; i++)
-        ANSWERS(login_from("10.0.0.9", "wang"), 401, "unauthenticated");
-    ANSWERS(login_from("10.0.0.9", "wang"), 429, "too_many_attempts");
-    ANSWERS(login_from("10.0.0.9", "li"), 401, "unauthenticated");
-    ANSWERS(login_from("10.0.0.8", "wang"), 401, "unauthenticated");
+        ANSWERS(login_from("10.0.0.9", "nobody"), 401, "unauthenticated");
+    ANSWERS(login_from("10.0.0.9", "nobody"), 429, "too_many_attempts");
+    ANSWERS(login_from("10.0.0.9", "no-one"), 401, "unauthenticated");
+    ANSWERS(login_from("10.0.0.8", "nobody"), 401, "unauthenticated");
     struct exchange x = {
         .request =
             mem_strdup("POST /api/v1/login HTTP/1.1\r\nConnection: close\r\nHost: localhost\r\n"
                        "Content-Type: application/json\r\nX-Forwarded-For: 10.0.0.9\r\n"
-                       "Content-Length: 35\r\n\r\n{\"name\":\"wang\",\"password\":\"wrong1\"}")};
+                       "Content-Length: 37\r\n\r\n{\"name\":\"nobody\",\"password\":\"wrong1\"}")};
     exchange(&x);
     OK(strstr(x.answer.data, "HTTP/1.1 429") && strstr(x.answer.data, "\r\nRetry-After: "));
     buf_done(&x.answer);

@@ -126,7 +126,7 @@ static void print_defaults(struct buf *out)
              "  http-error status 504 content-type text/plain string "
              "\"504 the app did not answer in its time (proxy.response_timeout)\\n\"\n"
              "defaults app from edge\n"
-             "  balance roundrobin\n"
+             "  balance leastconn\n"
              "  retries 3\n"
              "  option redispatch 1\n"
              "  retry-on conn-failure empty-response\n"
