@@ -1,6 +1,7 @@
-// Core is away while a build ends. What it learns afterwards is what it would have heard.
+// What is known of builds after they ended: core was away and learns all of it, refs do not pile up, and a removed
+// app takes everything along.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { gitOk, platform, processes, until } from '../lib/index.mjs';
 
@@ -57,4 +58,13 @@ test('refs of builds do not pile up: the newest twenty stay, and what is live', 
     }, 10_000, 'the first one is gone');
     assert.ok(now.includes(live), `${live} is live: ${now}`);
     assert.ok(now.includes(newest));
+});
+
+test('an app that is removed takes its builds and caches along', async () => {
+    const gone = await p.app('gone', 'server', { yaml: (text) => text.replace('  network: none', '  network: none\n  cache: [/root/.cache]') });
+    await gone.build('dev');
+    const left = () => ['builds', 'caches'].flatMap((folder) => readdirSync(`${p.dataDir}/host/${folder}`)).filter((name) => /(^|\.)gone\./.test(name));
+    assert.equal(left().length, 2, left().join());
+    await p.api.delete('/apps/gone');
+    await until(() => left().length === 0, 10_000, 'nothing of it is left');
 });
