@@ -157,7 +157,11 @@ test('B050: a developer on prod, verb by verb, through the API and at the comman
     const pushed = await web.pushAs(token, ['feature/a:main']);
     assert.notEqual(pushed.code, 0);
     assert.match(pushed.err, /lacks the right 'trunk'/);
-    assert.notEqual((await web.pushAs(token, [':refs/heads/feature/b'])).code, 0);
+    assert.notEqual((await web.pushAs(token, [':refs/heads/main'])).code, 0);
+    assert.equal((await web.pushAs(token, ['main:refs/heads/mine', 'main:refs/tags/mine'])).code, 0);
+    assert.equal((await web.pushAs(token, [':refs/heads/mine'])).code, 0); // a branch is its developers' own
+    assert.notEqual((await web.pushAs(token, [':refs/tags/mine'])).code, 0);
+    assert.notEqual((await web.pushAs(people.viewer.token, [':refs/heads/feature/b'])).code, 0);
     assert.notEqual((await web.pushAs(people.viewer.token, ['main:refs/heads/mine'])).code, 0);
     assert.notEqual((await web.pushAs(people.tester.token, ['main:refs/heads/mine'])).code, 0);
     assert.equal((await web.status('prod')).live_release, 1);
