@@ -5,7 +5,7 @@
 #include <time.h>
 #include "host/build/build_fixture.h"
 
-#define NUMBER 7
+#define NUMBER 5
 
 /* Nothing of any build may be left: mounts, containers, loop devices. */
 static void nothing_left(void)
