@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync 
 import { after, before, test } from 'node:test';
 import { ROOT, Repository, leftovers, loadNew, program, raw, request, switchOf, until } from './index.mjs';
 import { sweep } from './leftovers.mjs';
+import { forms } from './oracles.mjs';
 import { slotRelease, slotTake } from './slot.mjs';
 
 let slot;
@@ -169,4 +170,14 @@ test('a check that is all green needs what it calls by name, too', () => {
     const deps = readFileSync(`${ROOT}/tools/deps`, 'utf8');
     for (const name of ['sqlite3', 'valgrind', 'shellcheck', 'strace'])
         assert.match(/^packages_check="([^"]*)"/m.exec(deps)[1], new RegExp(`(^|\\s)${name}(\\s|$)`), name);
+test('a secret is found in a file in whatever form it lies there', () => {
+    const secret = 's3cret-äß"\n';
+    for (const before of ['', 'a', 'ab', 'abc'])
+        for (const after of ['', 'z', 'zz'])
+            for (const encoding of ['base64', 'base64url', 'hex', 'utf8']) {
+                const text = Buffer.from(before + secret + after).toString(encoding);
+                assert.ok(forms(secret).some((form) => text.includes(form)), `${encoding} of ${JSON.stringify(before + secret + after)}`);
+                const other = Buffer.from(`${before}s3cres-äß"\n${after}`).toString(encoding);
+                assert.ok(!forms(secret).some((form) => other.includes(form)), encoding);
+            }
 });
