@@ -129,6 +129,7 @@ function pagesOf(verdict, done, what) {
 }
 
 function quickly(verdict, done, limit, what) {
+    say(done.out.split('\n').filter((line) => /^\[/.test(line)).map((line) => `    ${line}`).join('\n'));
     if (done.code !== 0)
         say(tail(done));
     verdict.must(done.code === 0 && done.ms <= limit, `${what}: ${seconds(done.ms)} <= ${seconds(limit)}${done.code === 0 ? '' : `, exit ${done.code}`}`);
@@ -157,7 +158,6 @@ await bench('up', async (verdict, after) => {
 
     say('./up, cold');
     const cold = await machine.type('./up');
-    say(cold.out.split('\n').filter((line) => /^\[/.test(line)).map((line) => `    ${line}`).join('\n'));
     quickly(verdict, cold, COLD_MS, 'cold');
     pagesOf(verdict, cold, 'cold');
     verdict.must(/^ +API +http:\/\/127\.0\.0\.1:\d+\/$/m.test(cold.out) && /setup http:\/\/127\.0\.0\.1:\d+\/setup\/swl_\w+ /.test(cold.out.split('\n').slice(-4).join('\n')), 'it ends with the address and the set-up link');
