@@ -31,7 +31,7 @@ export function notHere(error) {
 // One day of such an app: first release, then a second one rolls out under load.
 //   change: [path, from, to] makes the second version; sees: what its page says then
 export async function foreignDay(t, { name, fixture, change: [path, from, to], sees, settings = {} }) {
-    const p = await platform({ bases: true, settings: { build_volume: '3g', ...settings } });
+    const p = await platform({ bases: fixture, settings: { build_volume: '3g', ...settings } });
     t.after(() => p.stop());
     const app = await p.app(name, null);
     const files = filesOf(FIXTURES[fixture]);

@@ -41,8 +41,8 @@ export function lastWords(lines = 25) {
 }
 
 // options: settings (over the defaults), env (variables of the supervisor, e.g. SLIPWAY_FAULT), start
-// (false: only prepared), binary, keep (leave the folder for reading), bases (true: it builds on packages,
-// see bases.mjs).
+// (false: only prepared), binary, keep (leave the folder for reading), bases (true or a name: it builds on
+// packages, see bases.mjs).
 export async function platform(options = {}) {
     if (process.getuid() !== 0)
         throw new Error('tests with a platform need root');
@@ -111,7 +111,7 @@ class Platform {
     // The supervisor, until the API answers, and an admin with a token.
     async start() {
         if (this.#options.bases && !existsSync(this.dataDir))
-            await basesGive(this.dataDir);
+            await basesGive(this.dataDir, this.#options.bases);
         await this.serve();
         await until(() => request(this.edge, 'GET', '/', { headers: { host: 'localhost' }, timeout: 1000 }), START_MS, 'the edge listens');
         if (!this.api)
@@ -253,7 +253,7 @@ class Platform {
         await Promise.all(this.#loads.map((load) => load.kill())); // those of a test that failed
         if (this.#options.bases) {
             await this.down();
-            await basesTake(this.dataDir);
+            await basesTake(this.dataDir, this.#options.bases);
         }
         const down = await this.down(['--purge']);
         let left = [];
