@@ -170,6 +170,8 @@ test('a check that is all green needs what it calls by name, too', () => {
     const deps = readFileSync(`${ROOT}/tools/deps`, 'utf8');
     for (const name of ['sqlite3', 'valgrind', 'shellcheck', 'strace'])
         assert.match(/^packages_check="([^"]*)"/m.exec(deps)[1], new RegExp(`(^|\\s)${name}(\\s|$)`), name);
+});
+
 test('a secret is found in a file in whatever form it lies there', () => {
     const secret = 's3cret-äß"\n';
     for (const before of ['', 'a', 'ab', 'abc'])
