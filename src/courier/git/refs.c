@@ -387,7 +387,7 @@ static int delete_refs(const char *dir, struct str input, struct err *err)
 int git_ref_retain(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 {
     AUTO_FREE char *dir = NULL;
-    AUTO_GIT call;
+    AUTO_GIT call = {.ruleset = -1};
     AUTO_BUF out = BUF_INIT(16u << 20), input = BUF_INIT(0);
     AUTO_FREE char *folder = mem_format("refs/slipway/%s", json_text(ask->args, "env"));
     AUTO_FREE char *prefix = mem_format("%s/b", folder);

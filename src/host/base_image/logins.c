@@ -51,10 +51,21 @@ static int logins_check_file(const char *path, int fd, struct err *err)
     return 0;
 }
 
+static void logins_drop(void)
+{
+    while (login_count > 0) {
+        struct login *l = &logins[--login_count];
+        explicit_bzero(l->password, strlen(l->password));
+        free(l->host);
+        free(l->user);
+        free(l->password);
+    }
+}
+
 int logins_load(const char *path, struct err *err)
 {
     AUTO_BUF text = BUF_INIT(FILE_MAX);
-    login_count = 0;
+    logins_drop();
     if (!path || !path[0])
         return 0;
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
