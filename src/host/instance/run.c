@@ -42,6 +42,7 @@ void run_let_go(struct instance *i)
     fd_closep(&i->sync_fd);
     i->conmon_fd = i->pid_fd = i->sync_fd = -1;
     child_abandon(TAKE(i->front));
+    free(TAKE(i->told));
     i->pid = i->conmon_pid = 0;
 }
 
@@ -264,10 +265,17 @@ static int create_told(struct instance *i, struct str line, struct err *err)
                 (int)message.length, message.data);
 }
 
+static void sync_told(struct instance *i, struct str line)
+{
+    struct err err = ERR_INIT;
+    timer_free(&i->create_timer);
+    if (create_told(i, line, &err) < 0)
+        create_failed(i, &err);
+}
+
 static void sync_ready(void *context, int events)
 {
     struct instance *i = context;
-    struct err err = ERR_INIT;
     char line[SYNC_MAX];
     (void)events;
     ssize_t count = read(i->sync_fd, line, sizeof(line)); /* one atomic write of conmon */
@@ -276,11 +284,12 @@ static void sync_ready(void *context, int events)
     watch_free(TAKE(i->sync_watch));
     fd_closep(&i->sync_fd);
     i->sync_fd = -1;
-    timer_free(&i->create_timer);
     while (count > 0 && (line[count - 1] == '\n' || line[count - 1] == '\0'))
         count--;
-    if (create_told(i, (struct str){line, (size_t)count}, &err) < 0)
-        create_failed(i, &err);
+    if (i->front) /* it writes the monitor's pid file, and may be slower than the monitor */
+        i->told = mem_strndup(line, (size_t)count);
+    else
+        sync_told(i, (struct str){line, (size_t)count});
 }
 
 static void front_exited(void *context, const struct child_result *result)
@@ -288,9 +297,11 @@ static void front_exited(void *context, const struct child_result *result)
     struct instance *i = context;
     struct err err = ERR_INIT;
     i->front = NULL;
-    if (child_check(result, "conmon", &err) == 0 || !i->sync_watch)
-        return;
-    create_failed(i, &err); /* it will not tell us anything */
+    AUTO_FREE char *told = TAKE(i->told);
+    if (told)
+        sync_told(i, str_of(told));
+    else if (child_check(result, "conmon", &err) < 0 && i->sync_watch)
+        create_failed(i, &err); /* it will not tell us anything */
 }
 
 static int sync_open(struct instance *i, int *ret_theirs, struct err *err)

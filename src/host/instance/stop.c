@@ -56,7 +56,8 @@ void stop_begin(struct instance *i)
     timer_free(&i->deadline);
     i->stop_ms = clock_mono_ms(clock_system());
     probe_forget(i->name);
-    if (i->sync_watch) /* being created: run.c kills it as soon as there is something to kill */
+    if (i->sync_watch ||
+        i->told) /* being created: run.c kills it as soon as there is something to kill */
         return;
     if (i->pid_fd < 0) {
         stop_gone(i);
