@@ -1,5 +1,6 @@
 // One import for scenarios: import { platform, until, oracles, ... } from '../lib/index.mjs';
 export { lastWords, platform } from './platform.mjs';
+export { platformOnDisk } from './disk.mjs';
 export { oracles } from './oracles.mjs';
 export { until, holds, first } from './until.mjs';
 export { request, events, raw } from './http.mjs';

@@ -1,45 +1,23 @@
 // F09, F10: the disk fills up. What runs goes on, writes are refused with their own error and not half
 // done, the last free bytes are kept for a rollback; when there is room again everything works by itself.
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, statfsSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { atRest, platform, run, until } from '../lib/index.mjs';
+import { atRest, platformOnDisk, run, until } from '../lib/index.mjs';
 
 const MIB = 1024 * 1024;
 let p, web, disk;
 before(async () => {
-    p = await platform({ start: false });
-    disk = `${p.dir}/disk`;
-    mkdirSync(disk);
-    await must('/usr/bin/truncate', '-s', '600M', `${p.dir}/disk.img`);
-    await must('/usr/sbin/mkfs.ext4', '-q', `${p.dir}/disk.img`);
-    await must('/usr/bin/mount', '-o', 'loop', `${p.dir}/disk.img`, disk);
-    p.dataDir = `${disk}/data`;
-    p.settingsWrite({ data_dir: p.dataDir, disk_reserve: '32m', build_volume: '64m' });
+    ({ p, disk } = await platformOnDisk('600M', { disk_reserve: '32m', build_volume: '64m' }));
     await p.startOrEnd();
     web = await p.app('web');
     await web.deploy('test');
     await web.deploy('test');
 });
-after(async () => {
-    await p?.down(['--purge']);
-    await run('/usr/bin/umount', ['-l', disk]);
-    await p?.stop();
-});
-
-async function must(file, ...args) {
-    const done = await run(file, args);
-    assert.equal(done.code, 0, `${file} ${args.join(' ')}: ${done.err}`);
-}
-
-const free = () => statfsSync(disk).bavail * statfsSync(disk).bsize;
-
-async function fill(leave) {
-    await must('/usr/bin/fallocate', '-l', String(free() - leave), `${disk}/filler`);
-}
+after(() => disk?.stop());
 
 test('below the reserve no build begins, and the refusal says why', async () => {
-    await fill(16 * MIB);
+    await disk.fill(16 * MIB);
     const refused = await web.deploy('test', {}, { expect: 'failed' }).then((rollout) => rollout.error, (error) => error);
     assert.equal(refused.error, 'disk_full', refused.text);
     assert.equal((await web.status('test')).live_release, 2);
@@ -59,7 +37,7 @@ test('a rollback works in what is left, and customers notice nothing', async () 
 });
 
 test('with not a byte left: reads and apps go on, a write is done whole or refused', async () => {
-    await must('/bin/sh', '-c', `dd if=/dev/zero of=${disk}/rest bs=64k 2>/dev/null; dd if=/dev/zero of=${disk}/rest2 bs=512 2>/dev/null; true`);
+    await run('/bin/sh', ['-c', `dd if=/dev/zero of=${disk.path}/rest bs=64k 2>/dev/null; dd if=/dev/zero of=${disk.path}/rest2 bs=512 2>/dev/null; true`]);
     const replies = [];
     for (let i = 0; i < 40; i++)
         replies.push(await p.api.call('PUT', `/apps/web/envs/dev/secrets/S${i}`, { value: 'x'.repeat(100_000), kind: 'file' }));
@@ -80,7 +58,7 @@ test('a push into a full disk is refused, and no half of it stays', async () => 
 
 test('when there is room again everything works, without anybody helping', async () => {
     for (const name of ['filler', 'rest', 'rest2'])
-        rmSync(`${disk}/${name}`, { force: true });
+        rmSync(`${disk.path}/${name}`, { force: true });
     await until(async () => (await p.api.call('PUT', '/apps/web/envs/dev/secrets/AFTER', { value: 'x', kind: 'file' })).status === 200, 40_000, 'writes work again');
     await web.push('feature/big');
     await web.tick('test', 'feature/big');

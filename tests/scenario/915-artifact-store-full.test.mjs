@@ -2,39 +2,21 @@
 // with an error that says so, no part of a blob stays, what is being released meanwhile is not harmed.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, utimesSync } from 'node:fs';
+import { readdirSync, readFileSync, utimesSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { atRest, platform, run, until } from '../lib/index.mjs';
+import { atRest, platformOnDisk, until } from '../lib/index.mjs';
 
 const MIB = 1024 * 1024, BIG_MIB = 90;
 let p, web, disk;
 before(async () => {
-    p = await platform({ start: false });
-    disk = `${p.dir}/disk`;
-    mkdirSync(disk);
-    await must('/usr/bin/truncate', '-s', '700M', `${p.dir}/disk.img`);
-    await must('/usr/sbin/mkfs.ext4', '-q', '-m', '0', `${p.dir}/disk.img`);
-    await must('/usr/bin/mount', '-o', 'loop', `${p.dir}/disk.img`, disk);
-    p.dataDir = `${disk}/data`;
-    p.settingsWrite({ data_dir: p.dataDir, disk_reserve: '16m', build_volume: '200m' });
+    ({ p, disk } = await platformOnDisk('700M', { disk_reserve: '16m', build_volume: '200m' }, 0));
     await p.startOrEnd();
     web = await p.app('web', 'server', { yaml: (text) => text.replace(/^envs:/m, 'keep_warm: 0s\nretain: 1\n\nenvs:') });
     for (let i = 0; i < 3; i++)
         await web.deploy('test');
 });
-after(async () => {
-    await p?.down(['--purge']);
-    await run('/usr/bin/umount', ['-l', disk]);
-    await p?.stop();
-});
+after(() => disk?.stop());
 
-async function must(file, ...args) {
-    const done = await run(file, args);
-    assert.equal(done.code, 0, `${file} ${args.join(' ')}: ${done.err}`);
-}
-
-const free = () => statfsSync(disk).bavail * statfsSync(disk).bsize;
-const fill = (leave) => must('/usr/bin/fallocate', '-l', String(free() - leave), `${disk}/filler`);
 const store = (below) => `${p.dataDir}/host/${below}`;
 const blobs = () => readdirSync(store('blobs/sha256')).sort();
 
@@ -53,7 +35,7 @@ test('a layer that does not fit: the build says so, no part of it stays, a rollo
     const before_ = blobs();
     const load = await web.load('test', { rate: 100 }).flowing(50);
     // room for what the build writes, and for half of the layer that is made of it
-    await fill((BIG_MIB + BIG_MIB / 2) * MIB);
+    await disk.fill((BIG_MIB + BIG_MIB / 2) * MIB);
     const building = web.build('dev', { expect: 'failed' });
     await web.rollback('test');
     const failed = await building;
@@ -67,7 +49,7 @@ test('a layer that does not fit: the build says so, no part of it stays, a rollo
 });
 
 test('with not a byte left old artifacts are still removed, also when host dies while it does', async (t) => {
-    rmSync(`${disk}/filler`, { force: true });
+    disk.empty();
     await web.ticks('dev');
     await web.change('feature/newer', { 'newer.txt': 'newer\n' });
     await web.ticks('test', 'feature/newer');
@@ -79,7 +61,7 @@ test('with not a byte left old artifacts are still removed, also when host dies 
         utimesSync(store(`blobs/sha256/${name}`), old, old);
     for (const name of readdirSync(store('unpacked')).filter((one) => one.endsWith('.json')))
         utimesSync(store(`unpacked/${name}`), old, old);
-    await fill(MIB);
+    await disk.fill(MIB);
     const failpoints = Object.keys((await p.api.get('/debug/faults')).points).length > 0;
     const host = p.pid('host');
     if (failpoints)
@@ -98,7 +80,7 @@ test('with not a byte left old artifacts are still removed, also when host dies 
 });
 
 test('with room again the same build is made, and its release serves', async () => {
-    rmSync(`${disk}/filler`, { force: true });
+    disk.empty();
     await web.ticks('dev', 'feature/big');
     await until(async () => (await p.api.get('/doctor')).checks.find((check) => check.name === 'disk').ok, 40_000, 'doctor sees the room');
     await web.deploy('dev');

@@ -5,29 +5,13 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { platform, run, until, BUILD, ROOT } from '../lib/index.mjs';
+import { platformOnDisk, run, until, BUILD, ROOT } from '../lib/index.mjs';
 
 let p, disk, web;
 before(async () => {
-    p = await platform({ start: false });
-    disk = `${p.dir}/disk`;
-    mkdirSync(disk);
-    await must('/usr/bin/truncate', '-s', '1G', `${p.dir}/disk.img`);
-    await must('/usr/sbin/mkfs.ext4', '-q', `${p.dir}/disk.img`);
-    await must('/usr/bin/mount', '-o', 'loop', `${p.dir}/disk.img`, disk);
-    p.dataDir = `${disk}/data`;
-    p.settingsWrite({ data_dir: p.dataDir, disk_reserve: '32m', build_volume: '64m' });
+    ({ p, disk } = await platformOnDisk('1G', { disk_reserve: '32m', build_volume: '64m' }));
 });
-after(async () => {
-    await p?.down(['--purge']);
-    await run('/usr/bin/umount', ['-l', disk]);
-    await p?.stop();
-});
-
-async function must(file, ...args) {
-    const done = await run(file, args);
-    assert.equal(done.code, 0, `${file} ${args.join(' ')}: ${done.err}`);
-}
+after(() => disk?.stop());
 
 // What a person types, with the build that is tested.
 const up = () => run(`${ROOT}/up`, [], { env: { SLIPWAY_SETTINGS: p.settingsFile, SLIPWAY_BUILD: BUILD }, cwd: ROOT, timeout: 300_000 });
