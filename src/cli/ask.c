@@ -144,6 +144,10 @@ int cli_call(struct cli *c, const char *method, const char *path, const json_t *
     int result = http_client_call(c->client, method, full, text, &answer, err);
     if (result == 0)
         result = take_answer(c, &answer, ret_reply, err);
+    if (result == 0) {
+        json_decref(c->last_reply);
+        c->last_reply = json_incref(*ret_reply);
+    }
     buf_done(&answer.body);
     return result;
 }
@@ -169,7 +173,7 @@ int cli_list(struct cli *c, const char *path, json_t **ret_reply, struct err *er
 {
     int64_t wanted = c->lines ? c->lines : LIST_DEFAULT;
     AUTO_JSON *whole = NULL;
-    AUTO_FREE char *after = mem_strdup("");
+    AUTO_FREE char *after = mem_strdup(c->after ? c->after : "");
     while (after && wanted > 0) {
         AUTO_JSON *page = NULL;
         if (get_page(c, path, wanted < PAGE_MAX ? wanted : PAGE_MAX, after, &page, err) < 0)

@@ -12,60 +12,63 @@
 
 const struct cli_verb cli_verbs[] = {
     {"setup", verb_setup, "setup LINK [--server URL] [--name NAME] [--stdin]",
-     "use a one-time link: choose your password, sign in", 1, true},
+     "use a one-time link: choose your password, sign in", 1, .need = CLI_OFFLINE},
     {"login", verb_login, "login [--server URL] [--name NAME] [--stdin]",
-     "sign in, and let git use it", 0, true},
-    {"logout", verb_logout, "logout", "forget the stored token", 0, false},
+     "sign in, and let git use it", 0, .need = CLI_OFFLINE},
+    {"logout", verb_logout, "logout", "forget the stored token", 0},
     {"user", verb_user,
      "user ls|add|reset|remove|grant|revoke [NAME] [--role ROLE] [-a APP] [-e ENV]",
-     "people and their roles", 2, false},
+     "people and their roles", 2},
     {"role", verb_role, "role ls|allow|deny [ROLE RIGHT...] [-e ENV]",
-     "what a role may do, in an env or in every one", MANY, false},
-    {"app", verb_app, "app ls|create|show|remove [NAME] [--ref TRUNK]", "apps", 2, false},
+     "what a role may do, in an env or in every one", MANY},
+    {"app", verb_app, "app ls|create|show|remove [NAME] [--ref TRUNK]", "apps", 2},
     {"env", verb_env, "env ls|add|domains|certificate [NAME|DOMAIN...] [--like ENV] [-e ENV]",
-     "environments and domains", MANY, false},
-    {"branch", verb_branch, "branch ls|new|rm [NAME] [--from BRANCH] [--match TEXT] [-n COUNT]",
-     "branches", 2, false},
-    {"tick", verb_tick, "tick BRANCH... -e ENV", "put branches into an env's set", MANY, false},
-    {"untick", verb_untick, "untick BRANCH... -e ENV", "take branches out of it", MANY, false},
-    {"plan", verb_plan, "plan [deploy|promote|rollback|stop] -e ENV [--from ENV] [--release N]",
-     "print the steps, do nothing", 1, false},
+     "environments and domains", MANY},
+    {"branch", verb_branch,
+     "branch ls|new|rm [NAME] [--from BRANCH] [--match TEXT] [-n COUNT] [--after NAME]", "branches",
+     2},
+    {"tick", verb_tick, "tick BRANCH... -e ENV", "put branches into an env's set", MANY},
+    {"untick", verb_untick, "untick BRANCH... -e ENV", "take branches out of it", MANY},
+    {"plan", verb_plan,
+     "plan [deploy [RELEASE] | promote FROM TO | rollback [RELEASE] | stop] -e ENV [--from ENV] "
+     "[--release N]",
+     "print the steps, do nothing", 3},
     {"build", verb_build, "build -e ENV [--no-wait]", "build the ticked set without releasing it",
-     0, false},
+     0},
     {"deploy", verb_deploy,
      "deploy [RELEASE] -e ENV [--strategy rolling|all-at-once] [--batches N] [--no-wait] "
      "[--timeout S] [-v]",
-     "integrate, check, build, release", 1, false},
+     "integrate, check, build, release", 1},
     {"promote", verb_promote, "promote FROM TO [--same-artifact|--latest] [--no-wait]",
-     "carry what is live in one env to another", 2, false},
+     "carry what is live in one env to another", 2},
     {"rollback", verb_rollback, "rollback [RELEASE] -e ENV [--no-wait]",
-     "bring an earlier release back", 1, false},
-    {"stop", verb_stop, "stop -e ENV [--no-wait]", "take an app out of service in an env", 0,
-     false},
-    {"cancel", verb_cancel, "cancel [build N|ROLLOUT] -e ENV", "undo and end what runs", 2, false},
-    {"status", verb_status, "status [-e ENV] [-w]", "what runs where", 0, false},
+     "bring an earlier release back", 1},
+    {"stop", verb_stop, "stop -e ENV [--no-wait]", "take an app out of service in an env", 0},
+    {"cancel", verb_cancel, "cancel [build N|ROLLOUT] -e ENV", "undo and end what runs", 2},
+    {"status", verb_status, "status [-e ENV] [-w]", "what runs where", 0},
     {"logs", verb_logs,
      "logs -e ENV [-f] [-n LINES] [--since 10m] [--grep TEXT] [--release N] [--instance I]",
-     "output of the instances; 'logs build N' of a build", 2, false},
+     "output of the instances; 'logs build N' of a build", 2},
     {"requests", verb_requests, "requests -e ENV [-f] [-n LINES] [--since 10m] [--grep TEXT]",
-     "requests at the edge", 0, false},
-    {"top", verb_top, "top [-e ENV] [-w]", "requests, errors and time", 0, false},
-    {"history", verb_history, "history [releases|rollouts|builds] -e ENV [-n LINES]",
-     "what was released when, by whom", 1, false},
+     "requests at the edge", 0},
+    {"top", verb_top, "top [-e ENV] [--since 10m] [-w]", "requests, errors and time", 0},
+    {"history", verb_history, "history [releases|rollouts|builds] -e ENV [-n LINES] [--after N]",
+     "what was released when, by whom", 1},
     {"config", verb_config, "config check [FILE] | config show [-e ENV] [--ref BRANCH]",
-     "slipway.yaml", 2, false},
+     "slipway.yaml", 2},
     {"secret", verb_secret, "secret ls|set|rm [NAME] -e ENV [--kind file|env|build]",
-     "secrets (the value is read from stdin)", 2, false},
+     "secrets (the value is read from stdin)", 2},
     {"token", verb_token, "token ls|new|rm [NAME] [--days N] [--read-only] [-a APP]", "API tokens",
-     2, false},
-    {"audit", verb_audit, "audit [verify] [-n LINES]", "the journal", 1, false},
-    {"df", verb_df, "df", "disk in use", 0, false},
-    {"doctor", verb_doctor, "doctor", "what is wrong, and how to mend it", 0, true},
-    {"debug", verb_debug, "debug dump|faults|fault ROLE POINT [NTH]", "look inside", 4, false},
+     2},
+    {"audit", verb_audit, "audit [verify] [-n LINES] [--after SEQ]", "the journal", 1},
+    {"df", verb_df, "df", "disk in use", 0},
+    {"doctor", verb_doctor, "doctor", "what is wrong, and how to mend it", 0, .need = CLI_OFFLINE},
+    {"debug", verb_debug, "debug dump|faults|fault ROLE POINT [NTH]", "look inside", 4},
     {"git-credential", verb_git_credential, "git-credential get", "for git: name and token", 1,
-     true},
-    {"completion", verb_completion, "completion bash", "shell completion", 1, true},
-    {"version", verb_version, "version", "program and server", 0, true},
+     .need = CLI_OFFLINE, .output = CLI_OWN_FORMAT},
+    {"completion", verb_completion, "completion bash", "shell completion", 1, .need = CLI_OFFLINE,
+     .output = CLI_OWN_FORMAT},
+    {"version", verb_version, "version", "program and server", 0, .need = CLI_OFFLINE},
 };
 const size_t cli_verb_count = ARRAY_SIZE(cli_verbs);
 
@@ -98,6 +101,7 @@ static const struct option_row options[] = {
     OPTION("--match", OPTION_TEXT, match),
     OPTION("--ref", OPTION_TEXT, ref),
     OPTION("--like", OPTION_TEXT, like),
+    OPTION("--after", OPTION_TEXT, after),
     OPTION("-n", OPTION_NUMBER, lines),
     OPTION("--timeout", OPTION_NUMBER, timeout_s),
     OPTION("--release", OPTION_NUMBER, release),
@@ -117,6 +121,14 @@ static const struct option_row options[] = {
 int cli_usage(const char *text, struct err *err)
 {
     return FAIL(err, E_USAGE, "usage: slipway %s", text);
+}
+
+int cli_at_most(const struct cli *c, size_t words, struct err *err)
+{
+    if (c->word_count <= words)
+        return 0;
+    return FAIL(err, E_USAGE, "'%.60s' is a word too many: usage: slipway %s", c->words[words],
+                c->usage);
 }
 
 static int set_option(struct cli *c, const struct option_row *row, const char *value,
@@ -219,11 +231,17 @@ static int take_verb(struct cli *c, const struct cli_verb **ret_verb, struct err
     *ret_verb = find_verb(c->words[0]);
     if (!*ret_verb)
         return FAIL(err, E_USAGE, "unknown verb '%.60s': see 'slipway help'", c->words[0]);
-    if (c->word_count - 1 > (*ret_verb)->words_max)
-        return cli_usage((*ret_verb)->usage, err);
+    c->usage = (*ret_verb)->usage;
     c->word_count--;
     memmove(c->words, c->words + 1, c->word_count * sizeof(c->words[0]));
     return 0;
+}
+
+/* A verb that has nothing to say still has an answer for a program. */
+static void print_last_reply(const struct cli *c)
+{
+    AUTO_JSON *nothing = json_object();
+    cli_print_json(c->last_reply ? c->last_reply : nothing);
 }
 
 static int run(struct cli *c, int argc, char **argv, struct err *err)
@@ -233,9 +251,12 @@ static int run(struct cli *c, int argc, char **argv, struct err *err)
         return help_verb(argv[1]);
     if (parse(c, argc, argv, err) < 0 || take_verb(c, &verb, err) < 0)
         return -1;
-    if (!verb->offline && cli_connect(c, err) < 0)
+    if (cli_at_most(c, verb->words_max, err) < 0 ||
+        (verb->need == CLI_ONLINE && cli_connect(c, err) < 0) || verb->run(c, err) < 0)
         return -1;
-    return verb->run(c, err);
+    if (c->json && verb->output == CLI_ANY && !cli_has_printed_json())
+        print_last_reply(c);
+    return 0;
 }
 
 static void print_names(const char *title, const json_t *names)
@@ -265,9 +286,7 @@ static void print_conflict(const json_t *conflict)
 
 static int finish(const struct cli *c, const struct err *err)
 {
-    if (c->told)
-        return err_exit_code(err->kind);
-    if (c->json) {
+    if (c->json && !cli_has_printed_json()) {
         AUTO_JSON *json = json_from_err(err);
         if (c->detail)
             json_put(json, "detail", json_incref(c->detail));
@@ -281,6 +300,16 @@ static int finish(const struct cli *c, const struct err *err)
     return err_exit_code(err->kind);
 }
 
+/* -o json holds for errors in the words before it, too. */
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 1; i + 1 < argc && !text_is(argv[i], "--"); i++) {
+        if (text_is(argv[i], "-o") && text_is(argv[i + 1], "json"))
+            return true;
+    }
+    return false;
+}
+
 int cli_main(int argc, char **argv)
 {
     struct cli c = {0};
@@ -291,11 +320,13 @@ int cli_main(int argc, char **argv)
         return help_verb(argc > 2 ? argv[2] : NULL);
     if (text_is(argv[1], "--version"))
         argv[1] = mem_strdup("version");
+    c.json = wants_json(argc, argv);
     int result = run(&c, argc, argv, &err);
     http_client_free(c.client);
     free(c.address);
     free(c.app_owned);
     int code = result < 0 ? finish(&c, &err) : 0;
     json_decref(c.detail);
+    json_decref(c.last_reply);
     return code;
 }

@@ -1,7 +1,8 @@
 /* The command line: a client of the HTTP API and nothing else. Each verb is a file verb_NAME.c with
  * one entry; the table in cli.c names them. Root on this machine talks to the unix socket and is
- * admin; anybody else uses what `slipway login` stored. Results go to stdout, progress and errors
- * to stderr. */
+ * admin; anybody else uses what `slipway login` stored. Results go to stdout, errors to stderr.
+ * With -o json stdout holds exactly one JSON document (streams: one a line): what a verb prints, or
+ * else the server's reply, or the error; progress goes to stderr then. */
 #pragma once
 #include <jansson.h>
 #include <stdbool.h>
@@ -13,6 +14,7 @@
 #include "io/http_client.h"
 
 #define CLI_WORDS_MAX 128
+#define CLI_RIDE_MS 30000 /* a server that is away for longer is an error */
 
 struct cli {
     const char *words[CLI_WORDS_MAX]; /* after the verb, without options */
@@ -33,6 +35,7 @@ struct cli {
     const char *match;    /* --match */
     const char *ref;      /* --ref */
     const char *like;     /* --like */
+    const char *after;    /* --after */
     int64_t lines;        /* -n */
     int64_t timeout_s;    /* --timeout */
     int64_t release;      /* --release */
@@ -48,11 +51,12 @@ struct cli {
     bool all_at_once;     /* --all-at-once */
     bool from_stdin;      /* --stdin */
     bool verbose;         /* -v */
-    bool told;            /* what was printed says the failure too: only the exit code is left */
     struct http_client *client;
     json_t *detail; /* of the server's last error; NULL: none */
     char *address;  /* of the server that was connected to, by TCP; owned */
     char *app_owned;
+    const char *usage;  /* of the verb */
+    json_t *last_reply; /* of the server; owned */
 };
 typedef int cli_verb_fn(struct cli *c, struct err *err);
 struct cli_verb {
@@ -61,7 +65,8 @@ struct cli_verb {
     const char *usage; /* "deploy [RELEASE] -e ENV" */
     const char *summary;
     size_t words_max; /* after the verb */
-    bool offline;     /* needs no server */
+    enum { CLI_ONLINE, CLI_OFFLINE /* needs no server */ } need;
+    enum { CLI_ANY, CLI_OWN_FORMAT /* for another program: -o json changes nothing */ } output;
 };
 extern const struct cli_verb cli_verbs[];
 extern const size_t cli_verb_count;
@@ -73,7 +78,8 @@ int cli_main(int argc, char **argv);
 int cli_call(struct cli *c, const char *method, const char *path, const json_t *body,
              json_t **ret_reply, struct err *err) MUST_CHECK;
 int cli_get(struct cli *c, const char *path, json_t **ret_reply, struct err *err) MUST_CHECK;
-/* All pages of a list, -n rows at most (1000): {"items", ..., "next": null when that was all}. */
+/* All pages of a list from --after on, -n rows at most (1000): {"items", ..., "next": null when
+ * that was all}. */
 int cli_list(struct cli *c, const char *path, json_t **ret_reply, struct err *err) MUST_CHECK;
 /* Lines of an event stream's data, parsed; on_data returns false to stop. */
 int cli_stream(struct cli *c, const char *path,
@@ -92,6 +98,8 @@ char *cli_escape(const char *text); /* percent-encoded for a path or a query; he
 const char *cli_word(const struct cli *c, size_t index); /* NULL when absent */
 const char *cli_settings_path(const struct cli *c); /* --settings, the environment, the usual one */
 int cli_usage(const char *text, struct err *err);
+/* E_USAGE when there are more words than that: none is ignored. */
+int cli_at_most(const struct cli *c, size_t words, struct err *err) MUST_CHECK;
 /* What login stores: {"server","name","token"}; NULL when there is none. */
 json_t *cli_login_read(void);
 int cli_login_write(const json_t *login, struct err *err) MUST_CHECK;
@@ -103,13 +111,19 @@ char *cli_login_path(void);
 void cli_print(const char *format, ...) __attribute__((format(printf, 1, 2))); /* stdout */
 void cli_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));  /* stderr */
 void cli_print_safe(const char *text); /* stdout; NULL prints nothing */
-/* A line that the next one overwrites. */
-void cli_print_passing(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What goes on meanwhile: on stdout, or on stderr when stdout is data. */
+void cli_progress(const struct cli *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+bool cli_progress_is_terminal(const struct cli *c);
+/* One line of it that is written again in place, as much of it as the terminal has columns; NULL
+ * takes it away. On a terminal only. */
+void cli_progress_line(const struct cli *c, const char *text);
 void cli_clear_screen(void); /* on a terminal only */
 /* The text without control characters (but tab and newline), bidirectional and other invisible
  * marks; bytes that are no UTF-8 become U+FFFD; SGR colours stay when asked for. Heap. */
 char *cli_safe(const char *text, bool colours);
 void cli_print_json(const json_t *value);
+bool cli_has_printed_json(void);
 /* One word for a shell: as it is, or in quotes when the shell would make something of it. Heap. */
 char *cli_shell_word(const char *text);
 struct cli_column {
@@ -118,12 +132,20 @@ struct cli_column {
     enum { CLI_TEXT, CLI_AGE, CLI_SHORT, CLI_DIGEST, CLI_BOOL, CLI_LIST } form;
 };
 void cli_print_table(const json_t *rows, const struct cli_column *columns, size_t count);
-/* Either the reply as JSON, or the table of its items, with a note on stderr when there are more.
- */
+/* Either the reply as JSON, or the table of its items; then cli_say_more. */
 void cli_show(const struct cli *c, const json_t *reply, const char *items,
               const struct cli_column *columns, size_t count);
 void cli_format_age(int64_t wall_ms, char text[24]);
 bool cli_is_terminal(int fd);
+/* "r3 is live at http://shop.dev.localhost:8080/ and https://..." from the state of an app-env. */
+void cli_print_address(const json_t *state);
+/* On stderr, so that what reads the rows takes it for none: how a list that was cut goes on. */
+void cli_say_more(const json_t *reply);
+/* After a failed call of something that watches: 1 when the server is only away for a moment (it
+ * has napped), -1 with err when that is no such failure or has lasted too long. *away_since_ms is
+ * the caller's: 0 while all is well. */
+int cli_ride(int64_t *away_since_ms, const struct err *failure, struct err *err) MUST_CHECK;
+void cli_nap(int64_t ms);
 /* Follow a rollout to its end; err is its failure. */
 int cli_follow_rollout(struct cli *c, int64_t id, struct err *err) MUST_CHECK;
 int cli_follow_build(struct cli *c, int64_t number, struct err *err) MUST_CHECK;

@@ -1,28 +1,46 @@
 /* Following long work to its end: steps with their seconds, the build's output when it fails or
- * with -v. Asked a few times a second, so that it goes on over a restart of the server. */
+ * with -v. Asked a few times a second, so that it goes on over a restart of the server. On a
+ * terminal the step under way is one line that is written again in place. */
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/str.h"
 #include "base/time.h"
 #include "cli/cli.h"
 
 #define ASK_MS 150
-#define OUTAGE_MS 30000 /* a server that is away for longer is an error */
 
 struct follow {
     struct cli *c;
+    bool terminal;
     int64_t output_offset;
     int64_t deadline; /* mono; 0: none */
     int64_t away_since;
     size_t told[512]; /* per step: 0 nothing told yet, 1 that it is under way, 2 how it ended */
+    int64_t running;  /* the step under way; -1: none */
+    int64_t running_since; /* mono: the server's clock may be another */
+    int64_t event;         /* the last that was read of the feed; -1: none yet */
+    char *last_line;       /* of the build's output */
+    int64_t percent;       /* of the build's own account; -1: unknown */
 };
 
-static void nap(void)
+void cli_nap(int64_t ms)
 {
-    const struct timespec pause = {0, ASK_MS * 1000000L};
+    const struct timespec pause = {ms / 1000, (long)(ms % 1000) * 1000000L};
     (void)nanosleep(&pause, NULL);
+}
+
+int cli_ride(int64_t *away_since_ms, const struct err *failure, struct err *err)
+{
+    int64_t now = clock_mono_ms(clock_system());
+    if (!*away_since_ms)
+        *away_since_ms = now;
+    if (err_class(failure->kind) != ERR_UNAVAILABLE || now - *away_since_ms > CLI_RIDE_MS) {
+        *err = *failure;
+        return -1;
+    }
+    cli_nap(ASK_MS);
+    return 1;
 }
 
 static bool is_any(const char *text, const char *const *list)
@@ -53,15 +71,96 @@ static int ask(struct follow *f, const char *path, json_t **ret_reply, struct er
         f->away_since = 0;
         return 0;
     }
-    int64_t now = clock_mono_ms(clock_system());
-    if (!f->away_since)
-        f->away_since = now;
-    if (err_class(failure.kind) != ERR_UNAVAILABLE || now - f->away_since > OUTAGE_MS) {
-        *err = failure;
-        return -1;
+    return cli_ride(&f->away_since, &failure, err);
+}
+
+/* ---- the line under way ---- */
+
+static void line_draw(struct follow *f, const json_t *step)
+{
+    int64_t seconds = (clock_mono_ms(clock_system()) - f->running_since) / 1000;
+    bool building = text_is(json_text(step, "kind"), "build");
+    AUTO_FREE char *percent = building && f->percent >= 0
+                                  ? mem_format("  %lld %%", (long long)f->percent)
+                                  : mem_strdup("");
+    AUTO_FREE char *text = mem_format(
+        "  ...   %s  %lld s%s%s%s", json_text_or(step, "text", "?"), (long long)seconds, percent,
+        building && f->last_line ? "  | " : "", building && f->last_line ? f->last_line : "");
+    cli_progress_line(f->c, text);
+}
+
+static void take_event(struct follow *f, const json_t *event)
+{
+    const json_t *data = json_dict(event, "data");
+    const char *text = json_text_or(data, "text", "");
+    f->event = json_int(event, "id", f->event);
+    if (text_is(json_text(data, "event"), "progress"))
+        f->percent = json_int(data, "percent", -1);
+    if (!text_is(json_text(event, "topic"), "output"))
+        return;
+    struct str rest = str_of(text);
+    while (rest.data) {
+        struct str line = str_trim(str_cut(&rest, '\n'));
+        if (line.length == 0)
+            continue;
+        free(f->last_line);
+        f->last_line = str_dup(line);
     }
-    nap();
-    return 1;
+}
+
+/* What the build says of itself, from the feed. A comfort: its lack must not end the following. */
+static void look_at_build(struct follow *f)
+{
+    struct err ignored = ERR_INIT;
+    AUTO_FREE char *app = cli_escape(f->c->app);
+    AUTO_FREE char *env = cli_escape(f->c->env);
+    AUTO_FREE char *path =
+        mem_format("/events?app=%s&env=%s&limit=%d&after=%lld", app, env, f->event < 0 ? 1 : 200,
+                   (long long)(f->event < 0 ? 0 : f->event));
+    AUTO_JSON *reply = NULL;
+    if (cli_get(f->c, path, &reply, &ignored) < 0)
+        return;
+    if (f->event < 0) {
+        f->event = json_int(reply, "last", 0);
+        return;
+    }
+    size_t i;
+    json_t *event;
+    json_array_foreach(json_list(reply, "items"), i, event) take_event(f, event);
+    if (!json_is_integer(json_object_get(reply, "next")))
+        f->event = json_int(reply, "last", f->event);
+}
+
+static void tell_running(struct follow *f, const json_t *step)
+{
+    int64_t index = json_int(step, "index", 0);
+    if (!f->terminal)
+        return;
+    if (f->running != index) {
+        f->running = index;
+        f->running_since = clock_mono_ms(clock_system());
+    }
+    if (text_is(json_text(step, "kind"), "build") && !f->c->verbose && !f->c->json)
+        look_at_build(f);
+    line_draw(f, step);
+}
+
+static void tell_step(struct follow *f, const json_t *step)
+{
+    size_t index = (size_t)json_int(step, "index", 0);
+    const char *state = json_text_or(step, "state", "");
+    if (index >= ARRAY_SIZE(f->told) || f->told[index] == 2 || text_is(state, "pending") ||
+        text_is(state, "skipped"))
+        return;
+    if (text_is(state, "doing")) {
+        tell_running(f, step);
+        return;
+    }
+    f->told[index] = 2;
+    cli_progress_line(f->c, NULL);
+    cli_progress(f->c, "  %-5s %s  %.2f s\n", text_is(state, "done") ? "ok" : state,
+                 json_text_or(step, "text", "?"),
+                 (double)(json_int(step, "ended", 0) - json_int(step, "started", 0)) / 1000.0);
 }
 
 static void print_output(struct follow *f, int64_t build, bool all)
@@ -77,33 +176,14 @@ static void print_output(struct follow *f, int64_t build, bool all)
             return; /* output is a comfort: its lack must not end the following */
         const char *text = json_text_or(reply, "text", "");
         int64_t next = json_int(reply, "next", f->output_offset);
-        if (!f->c->json)
+        if (!f->c->json && *text) {
+            cli_progress_line(f->c, NULL);
             cli_print_safe(text);
+        }
         if (next <= f->output_offset || !all)
             return;
         f->output_offset = next;
     }
-}
-
-static void tell_step(struct follow *f, const json_t *step)
-{
-    size_t index = (size_t)json_int(step, "index", 0);
-    const char *state = json_text_or(step, "state", "");
-    size_t code = text_is(state, "doing") ? 1 : 2;
-    if (f->c->json || index >= ARRAY_SIZE(f->told) || f->told[index] == code ||
-        text_is(state, "pending") || text_is(state, "skipped"))
-        return;
-    f->told[index] = code;
-    int64_t started = json_int(step, "started", 0);
-    int64_t ended = json_int(step, "ended", 0);
-    if (text_is(state, "doing")) {
-        if (cli_is_terminal(STDOUT_FILENO))
-            cli_print_passing("  ...   %s", json_text_or(step, "text", "?"));
-    } else {
-        cli_print("  %-5s %s  %.2f s\n", text_is(state, "done") ? "ok" : state,
-                  json_text_or(step, "text", "?"), (double)(ended - started) / 1000.0);
-    }
-    (void)fflush(stdout);
 }
 
 static void tell_steps(struct follow *f, const json_t *rollout)
@@ -124,10 +204,17 @@ static void tell_steps(struct follow *f, const json_t *rollout)
 
 static struct follow follow_new(struct cli *c)
 {
-    struct follow f = {.c = c};
+    struct follow f = {.c = c, .terminal = cli_progress_is_terminal(c)};
+    f.running = f.event = f.percent = -1;
     if (c->timeout_s)
         f.deadline = clock_mono_ms(clock_system()) + c->timeout_s * 1000;
     return f;
+}
+
+static void follow_done(struct follow *f)
+{
+    cli_progress_line(f->c, NULL);
+    free(f->last_line);
 }
 
 static int end_of(const struct cli *c, const json_t *row, const char *what, struct err *err)
@@ -146,26 +233,44 @@ static int end_of(const struct cli *c, const json_t *row, const char *what, stru
     return FAIL(err, theirs.kind, "%s %s: %s", what, state, theirs.text);
 }
 
+/* Ask for the row until it is in one of the final states. */
+static int follow_row(struct follow *f, const char *path,
+                      void (*tell)(struct follow *f, const json_t *row), const char *const *final,
+                      json_t **ret_row, struct err *err)
+{
+    for (;;) {
+        AUTO_JSON *row = NULL;
+        int result = ask(f, path, &row, err);
+        if (result < 0)
+            return -1;
+        if (result > 0)
+            continue;
+        tell(f, row);
+        if (is_any(json_text(row, "state"), final)) {
+            *ret_row = TAKE(row);
+            return 0;
+        }
+        cli_nap(ASK_MS);
+    }
+}
+
 int cli_follow_rollout(struct cli *c, int64_t id, struct err *err)
 {
     static const char *const final[] = {"done", "reverted", "failed", "cancelled", NULL};
     struct follow f = follow_new(c);
     AUTO_FREE char *tail = mem_format("/rollouts/%lld", (long long)id);
     AUTO_FREE char *path = NULL;
+    AUTO_JSON *row = NULL;
     if (cli_app_env_path(c, tail, &path, err) < 0)
         return -1;
-    for (;;) {
-        AUTO_JSON *row = NULL;
-        int result = ask(&f, path, &row, err);
-        if (result < 0)
-            return -1;
-        if (result > 0)
-            continue;
-        tell_steps(&f, row);
-        if (is_any(json_text(row, "state"), final))
-            return end_of(c, row, "the rollout is", err);
-        nap();
-    }
+    int result = follow_row(&f, path, tell_steps, final, &row, err);
+    follow_done(&f);
+    return result < 0 ? -1 : end_of(c, row, "the rollout is", err);
+}
+
+static void tell_build(struct follow *f, const json_t *row)
+{
+    print_output(f, json_int(row, "number", 0), true);
 }
 
 int cli_follow_build(struct cli *c, int64_t number, struct err *err)
@@ -174,18 +279,10 @@ int cli_follow_build(struct cli *c, int64_t number, struct err *err)
     struct follow f = follow_new(c);
     AUTO_FREE char *tail = mem_format("/builds/%lld", (long long)number);
     AUTO_FREE char *path = NULL;
+    AUTO_JSON *row = NULL;
     if (cli_app_env_path(c, tail, &path, err) < 0)
         return -1;
-    for (;;) {
-        AUTO_JSON *row = NULL;
-        int result = ask(&f, path, &row, err);
-        if (result < 0)
-            return -1;
-        if (result > 0)
-            continue;
-        print_output(&f, number, true);
-        if (is_any(json_text(row, "state"), final))
-            return end_of(c, row, "the build is", err);
-        nap();
-    }
+    int result = follow_row(&f, path, tell_build, final, &row, err);
+    follow_done(&f);
+    return result < 0 ? -1 : end_of(c, row, "the build is", err);
 }

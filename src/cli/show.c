@@ -3,6 +3,7 @@
  * characters that move the cursor, hide text or turn its order around. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -12,6 +13,13 @@
 bool cli_is_terminal(int fd)
 {
     return isatty(fd) == 1;
+}
+
+static bool json_printed;
+
+bool cli_has_printed_json(void)
+{
+    return json_printed;
 }
 
 /* The length of "ESC [ digits and ; m" at the start, 0 when it is anything else. */
@@ -85,13 +93,23 @@ void cli_tell(const char *format, ...)
     va_end(arguments);
 }
 
-void cli_print_passing(const char *format, ...)
+static FILE *progress_file(const struct cli *c)
+{
+    return c->json ? stderr : stdout;
+}
+
+void cli_progress(const struct cli *c, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    write_format(stdout, format, arguments);
+    write_format(progress_file(c), format, arguments);
     va_end(arguments);
-    (void)putchar('\r');
+    (void)fflush(progress_file(c));
+}
+
+bool cli_progress_is_terminal(const struct cli *c)
+{
+    return cli_is_terminal(fileno(progress_file(c)));
 }
 
 void cli_print_safe(const char *text)
@@ -122,6 +140,7 @@ void cli_clear_screen(void)
 void cli_print_json(const json_t *value)
 {
     AUTO_FREE char *text = json_print(value); /* escapes what is hidden: nothing is lost */
+    json_printed = true;
     cli_print("%s\n", text);
 }
 
@@ -178,15 +197,20 @@ static char *cell_text(const json_t *row, const struct cli_column *column)
     return mem_strdup(*text ? text : "-");
 }
 
-/* Columns on a terminal: a CJK character takes two. */
+/* Columns on a terminal, counted where a character begins: a CJK character takes two. */
+static size_t width_of_byte(char c)
+{
+    unsigned char byte = (unsigned char)c;
+    if ((byte & 0xc0) == 0x80)
+        return 0;
+    return byte >= 0xe3 && byte <= 0xef ? 2 : 1;
+}
+
 static size_t width_of(const char *text)
 {
     size_t width = 0;
-    for (const unsigned char *b = (const unsigned char *)text; *b; b++) {
-        if ((*b & 0xc0) == 0x80)
-            continue;
-        width += *b >= 0xe3 && *b <= 0xef ? 2 : 1;
-    }
+    for (; *text; text++)
+        width += width_of_byte(*text);
     return width;
 }
 
@@ -195,6 +219,40 @@ static void print_cell(const char *text, size_t width, bool last)
     cli_print_safe(text);
     for (size_t n = width_of(text); !last && n < width + 2; n++)
         (void)putchar(' ');
+}
+
+/* As much of the text as fits in a line; a line break becomes a space. Heap. */
+static char *fit_line(FILE *file, const char *text)
+{
+    struct winsize size = {0};
+    size_t columns = 80, used = 0;
+    struct buf line = BUF_INIT(0);
+    AUTO_FREE char *safe = cli_safe(text, false);
+    if (ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        columns = size.ws_col;
+    for (const char *at = safe; *at; at++) {
+        used += width_of_byte(*at);
+        if (used >= columns)
+            break;
+        (void)buf_add_char(&line, *at == '\n' || *at == '\t' ? ' ' : *at); /* unlimited */
+    }
+    return buf_take(&line);
+}
+
+void cli_progress_line(const struct cli *c, const char *text)
+{
+    static char *drawn;
+    FILE *file = progress_file(c);
+    AUTO_FREE char *line = text ? fit_line(file, text) : NULL;
+    if (!cli_is_terminal(fileno(file)) || (line && drawn && text_is(line, drawn)))
+        return;
+    if (drawn)
+        (void)fputs("\r\x1b[K", file);
+    if (line)
+        (void)fputs(line, file);
+    (void)fflush(file);
+    free(drawn);
+    drawn = TAKE(line);
 }
 
 void cli_print_table(const json_t *rows, const struct cli_column *columns, size_t count)
@@ -224,6 +282,18 @@ void cli_print_table(const json_t *rows, const struct cli_column *columns, size_
     }
 }
 
+void cli_say_more(const json_t *reply)
+{
+    const json_t *next = json_object_get(reply, "next");
+    if (!json_is_integer(next) && !json_is_string(next))
+        return;
+    AUTO_FREE char *after = json_is_integer(next)
+                                ? mem_format("%lld", (long long)json_integer_value(next))
+                                : cli_shell_word(json_string_value(next));
+    (void)fflush(stdout);
+    cli_tell("there are more: -n COUNT shows so many, --after %s goes on\n", after);
+}
+
 void cli_show(const struct cli *c, const json_t *reply, const char *items,
               const struct cli_column *columns, size_t count)
 {
@@ -231,9 +301,5 @@ void cli_show(const struct cli *c, const json_t *reply, const char *items,
         cli_print_json(reply);
     else
         cli_print_table(items ? json_list(reply, items) : reply, columns, count);
-    const json_t *next = json_object_get(reply, "next");
-    if (next && !json_is_null(next)) {
-        (void)fflush(stdout);
-        cli_tell("there are more: -n COUNT shows so many\n");
-    }
+    cli_say_more(reply);
 }

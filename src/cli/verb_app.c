@@ -50,7 +50,7 @@ int verb_app(struct cli *c, struct err *err)
     const char *name = cli_word(c, 1);
     AUTO_JSON *reply = NULL;
     if (text_is(what, "ls"))
-        return list_apps(c, err);
+        return cli_at_most(c, 1, err) < 0 ? -1 : list_apps(c, err);
     if (!name)
         return cli_usage("app ls|create|show|remove [NAME]", err);
     if (text_is(what, "create"))
@@ -90,7 +90,17 @@ static int set_domains(struct cli *c, struct err *err)
     if (cli_app_env_path(c, "/domains", &path, err) < 0 ||
         cli_call(c, "PUT", path, body, &reply, err) < 0)
         return -1;
-    cli_print_json(reply);
+    if (c->json) {
+        cli_print_json(reply);
+        return 0;
+    }
+    size_t i;
+    json_t *domain;
+    json_array_foreach(json_list(reply, "domains"), i, domain)
+    {
+        cli_print_safe(json_string_value(domain));
+        cli_print("\n");
+    }
     return 0;
 }
 
@@ -102,6 +112,8 @@ int verb_env(struct cli *c, struct err *err)
     AUTO_JSON *reply = NULL;
     if (text_is(what, "domains"))
         return set_domains(c, err);
+    if (cli_at_most(c, text_is(what, "ls") ? 1 : 2, err) < 0)
+        return -1;
     if (text_is(what, "certificate") && cli_word(c, 1))
         return cli_certificate_set(c, cli_word(c, 1), err);
     if (text_is(what, "add") && cli_word(c, 1)) {
@@ -164,7 +176,7 @@ int verb_branch(struct cli *c, struct err *err)
     const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
     const char *name = cli_word(c, 1);
     if (text_is(what, "ls"))
-        return list_branches(c, err);
+        return cli_at_most(c, 1, err) < 0 ? -1 : list_branches(c, err);
     if (text_is(what, "new") && name)
         return new_branch(c, name, err);
     if (!text_is(what, "rm") || !name)
@@ -255,7 +267,7 @@ int verb_config(struct cli *c, struct err *err)
     if (text_is(cli_word(c, 0), "check"))
         return check_config(c, err);
     if (text_is(cli_word(c, 0), "show"))
-        return show_config(c, err);
+        return cli_at_most(c, 1, err) < 0 ? -1 : show_config(c, err);
     return cli_usage("config check [FILE] | config show [-e ENV] [--ref BRANCH]", err);
 }
 
@@ -306,7 +318,7 @@ int verb_secret(struct cli *c, struct err *err)
 {
     const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
     if (text_is(what, "ls"))
-        return list_secrets(c, err);
+        return cli_at_most(c, 1, err) < 0 ? -1 : list_secrets(c, err);
     if (!cli_word(c, 1))
         return cli_usage("secret ls|set|rm [NAME] -e ENV [--kind file|env|build]", err);
     AUTO_FREE char *name = cli_escape(cli_word(c, 1));

@@ -56,10 +56,8 @@ static int show(struct cli *c, const json_t *reply, struct err *err)
         if (!c->json)
             print_check(check);
     }
-    if (c->json) {
+    if (c->json)
         cli_print_json(reply);
-        c->told = true;
-    }
     if (bad)
         return FAIL(err, E_UNAVAILABLE, "%zu of %zu checks failed", bad, json_array_size(checks));
     return 0;

@@ -99,7 +99,7 @@ int verb_user(struct cli *c, struct err *err)
 {
     const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
     if (text_is(what, "ls"))
-        return list_users(c, err);
+        return cli_at_most(c, 1, err) < 0 ? -1 : list_users(c, err);
     if (!cli_word(c, 1))
         return cli_usage("user add|reset|remove|grant|revoke NAME [--role ROLE] [-a APP] [-e ENV]",
                          err);
@@ -216,7 +216,7 @@ int verb_token(struct cli *c, struct err *err)
     const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
     const char *name = cli_word(c, 1);
     if (text_is(what, "ls"))
-        return list_tokens(c, err);
+        return cli_at_most(c, 1, err) < 0 ? -1 : list_tokens(c, err);
     if (text_is(what, "new") && name)
         return new_token(c, name, err);
     if (!text_is(what, "rm") || !name)

@@ -40,17 +40,7 @@ static void say_address(struct cli *c)
     if (c->json || cli_app_env_path(c, "", &path, &ignored) < 0 ||
         cli_get(c, path, &state, &ignored) < 0)
         return;
-    const char *domain = json_string_value(json_array_get(json_list(state, "domains"), 0));
-    int64_t port = json_int(state, "edge_http", 80);
-    if (json_int(state, "live_release", 0) == 0)
-        cli_print("nothing is live in %s\n", c->env);
-    else if (port == 80)
-        cli_print("r%lld is live at http://%s/\n", (long long)json_int(state, "live_release", 0),
-                  domain ? domain : "?");
-    else
-        cli_print("r%lld is live at http://%s:%lld/\n",
-                  (long long)json_int(state, "live_release", 0), domain ? domain : "?",
-                  (long long)port);
+    cli_print_address(state);
 }
 
 /* The build that a rollout begins with, when its source was built before. Nice to know: what cannot
@@ -79,11 +69,12 @@ static int64_t same_source(struct cli *c, const json_t *rollout)
 static void say_start(struct cli *c, const char *kind, const json_t *rollout)
 {
     int64_t same = same_source(c, rollout);
-    cli_print("%s of r%lld to %s (rollout %lld)", kind, (long long)json_int(rollout, "release", 0),
-              c->env, (long long)json_int(rollout, "id", 0));
+    cli_progress(c, "%s of r%lld to %s (rollout %lld)", kind,
+                 (long long)json_int(rollout, "release", 0), c->env,
+                 (long long)json_int(rollout, "id", 0));
     if (same)
-        cli_print(" (same source as build %lld)", (long long)same);
-    cli_print("\n");
+        cli_progress(c, " (same source as build %lld)", (long long)same);
+    cli_progress(c, "\n");
 }
 
 static int start_rollout(struct cli *c, const char *kind, int64_t release, struct err *err)
@@ -104,54 +95,71 @@ static int start_rollout(struct cli *c, const char *kind, int64_t release, struc
                       (long long)id, (long long)json_int(rollout, "release", 0), c->env);
         return 0;
     }
-    if (!c->json)
-        say_start(c, kind, rollout);
+    say_start(c, kind, rollout);
     if (cli_follow_rollout(c, id, err) < 0)
         return -1;
     say_address(c);
     return 0;
 }
 
+/* The words of deploy [RELEASE], rollback [RELEASE], promote FROM TO and stop, from `first` on; the
+ * same for the verbs and for their plans. */
+static int read_words(struct cli *c, const char *kind, size_t first, int64_t *ret_release,
+                      struct err *err)
+{
+    *ret_release = c->release;
+    if (text_is(kind, "stop"))
+        return cli_at_most(c, first, err);
+    if (!text_is(kind, "promote")) {
+        if (cli_at_most(c, first + 1, err) < 0)
+            return -1;
+        return release_number(cli_word(c, first), ret_release, err);
+    }
+    if (cli_word(c, first))
+        c->from = cli_word(c, first);
+    if (cli_word(c, first + 1))
+        c->env = cli_word(c, first + 1);
+    return c->from && c->env ? 0 : cli_usage(c->usage, err);
+}
+
+static int carry(struct cli *c, const char *kind, struct err *err)
+{
+    int64_t release = 0;
+    return read_words(c, kind, 0, &release, err) < 0 ? -1 : start_rollout(c, kind, release, err);
+}
+
 int verb_deploy(struct cli *c, struct err *err)
 {
-    int64_t release = c->release;
-    if (release_number(cli_word(c, 0), &release, err) < 0)
-        return -1;
-    return start_rollout(c, "deploy", release, err);
+    return carry(c, "deploy", err);
 }
 
 int verb_promote(struct cli *c, struct err *err)
 {
-    if (cli_word(c, 0))
-        c->from = cli_word(c, 0);
-    if (cli_word(c, 1))
-        c->env = cli_word(c, 1);
-    if (!c->from || !c->env)
-        return cli_usage("promote FROM TO [--same-artifact|--latest]", err);
-    return start_rollout(c, "promote", 0, err);
+    return carry(c, "promote", err);
 }
 
 int verb_rollback(struct cli *c, struct err *err)
 {
-    int64_t release = c->release;
-    if (release_number(cli_word(c, 0), &release, err) < 0)
-        return -1;
-    return start_rollout(c, "rollback", release, err);
+    return carry(c, "rollback", err);
 }
 
 int verb_stop(struct cli *c, struct err *err)
 {
-    return start_rollout(c, "stop", 0, err);
+    return carry(c, "stop", err);
 }
 
 int verb_plan(struct cli *c, struct err *err)
 {
     const char *kind = cli_word(c, 0) ? cli_word(c, 0) : "deploy";
+    int64_t release = 0;
+    if (!text_is(kind, "deploy") && !text_is(kind, "promote") && !text_is(kind, "rollback") &&
+        !text_is(kind, "stop"))
+        return cli_usage(c->usage, err);
+    if (read_words(c, kind, 1, &release, err) < 0)
+        return -1;
     AUTO_FREE char *path = NULL;
-    AUTO_JSON *body = rollout_body(c, kind, c->release);
+    AUTO_JSON *body = rollout_body(c, kind, release);
     AUTO_JSON *reply = NULL;
-    if (!text_is(kind, "deploy") && !text_is(kind, "promote") && !text_is(kind, "rollback"))
-        return cli_usage("plan [deploy|promote|rollback] -e ENV", err);
     if (cli_app_env_path(c, "/plan", &path, err) < 0 ||
         cli_call(c, "POST", path, body, &reply, err) < 0)
         return -1;
@@ -177,15 +185,18 @@ int verb_build(struct cli *c, struct err *err)
     const json_t *build = json_dict(reply, "build");
     int64_t number = json_int(build, "number", 0);
     int64_t same = json_int(build, "same_as", 0);
-    if (c->no_wait) {
+    if (c->no_wait && c->json) {
         cli_print_json(build);
         return 0;
     }
-    if (!c->json) {
-        cli_print("build b%lld of %.9s", (long long)number, json_text_or(build, "commit", "?"));
-        if (same)
-            cli_print(" (same source as build %lld)", (long long)same);
-        cli_print("\n");
+    cli_progress(c, "build b%lld of %.9s", (long long)number, json_text_or(build, "commit", "?"));
+    if (same)
+        cli_progress(c, " (same source as build %lld)", (long long)same);
+    cli_progress(c, "\n");
+    if (c->no_wait) {
+        cli_print("it has started: 'slipway logs build %lld -e %s -f' shows its output\n",
+                  (long long)number, c->env);
+        return 0;
     }
     return cli_follow_build(c, number, err);
 }
@@ -203,6 +214,8 @@ static int cancel_path(struct cli *c, char **ret_path, struct err *err)
         tail = mem_format("/builds/%s/cancel", number);
         return cli_app_env_path(c, tail, ret_path, err);
     }
+    if (cli_at_most(c, 1, err) < 0)
+        return -1;
     if (cli_word(c, 0)) {
         AUTO_FREE char *number = cli_escape(cli_word(c, 0));
         tail = mem_format("/rollouts/%s/cancel", number);

@@ -1,19 +1,30 @@
-/* status, logs, requests, top, history. */
+/* status, top, history. */
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "base/time.h"
 #include "cli/verbs.h"
 
-static void pause_ms(int64_t ms)
-{
-    const struct timespec pause = {ms / 1000, (long)(ms % 1000) * 1000000L};
-    (void)nanosleep(&pause, NULL);
-}
-
 /* ---- status ---- */
+
+/* The branches of the live release, or, not_yet, those that are ticked and not in it. */
+static json_t *branches_of(const json_t *state, bool not_yet)
+{
+    json_t *names = json_array();
+    const json_t *live = json_list(json_dict(state, "release"), "branches");
+    size_t i, k;
+    json_t *row, *other;
+    json_array_foreach(not_yet ? json_list(state, "ticks") : live, i, row)
+    {
+        const char *name = json_text_or(row, "branch", "?");
+        bool deployed = false;
+        json_array_foreach(live, k, other) deployed |= text_is(json_text(other, "branch"), name);
+        if (!not_yet || !deployed)
+            json_push(names, json_string(name));
+    }
+    return names;
+}
 
 static json_t *overview_row(struct cli *c, const char *app, const char *env, struct err *err)
 {
@@ -40,7 +51,8 @@ static json_t *overview_row(struct cli *c, const char *app, const char *env, str
     json_put_text(row, "env", env);
     json_put_text(row, "release", release);
     json_put_int(row, "instances", serving);
-    json_put(row, "branches", json_incref(json_list(state, "ticks")));
+    json_put(row, "branches", branches_of(state, false));
+    json_put(row, "not_yet", branches_of(state, true));
     json_put_text(row, "rollout", doing);
     json_put(row, "domain", json_incref(json_array_get(json_list(state, "domains"), 0)));
     return row;
@@ -70,8 +82,8 @@ static int show_overview(struct cli *c, struct err *err)
     static const struct cli_column columns[] = {
         {"APP", "app", CLI_TEXT},           {"ENV", "env", CLI_TEXT},
         {"RELEASE", "release", CLI_TEXT},   {"SERVING", "instances", CLI_TEXT},
-        {"BRANCHES", "branches", CLI_LIST}, {"ROLLOUT", "rollout", CLI_TEXT},
-        {"DOMAIN", "domain", CLI_TEXT}};
+        {"BRANCHES", "branches", CLI_LIST}, {"TICKED, NOT LIVE", "not_yet", CLI_LIST},
+        {"ROLLOUT", "rollout", CLI_TEXT},   {"DOMAIN", "domain", CLI_TEXT}};
     AUTO_JSON *apps = NULL;
     AUTO_JSON *rows = json_array();
     if (cli_list(c, "/apps", &apps, err) < 0)
@@ -99,6 +111,19 @@ static void print_plan(const json_t *rollout)
         cli_print("  %-8s %s\n", json_text_or(step, "state", "?"), json_text_or(step, "text", "?"));
 }
 
+static void print_branches(const char *title, const json_t *state, bool not_yet)
+{
+    AUTO_JSON *names = branches_of(state, not_yet);
+    size_t i;
+    json_t *name;
+    json_array_foreach(names, i, name)
+    {
+        cli_print("%s%s%s", i ? "" : title, i ? ", " : ": ", json_string_value(name));
+    }
+    if (json_array_size(names))
+        cli_print("\n");
+}
+
 static int show_app_env(struct cli *c, struct err *err)
 {
     static const struct cli_column columns[] = {
@@ -113,9 +138,10 @@ static int show_app_env(struct cli *c, struct err *err)
         cli_print_json(state);
         return 0;
     }
-    cli_print("%s in %s: r%lld is live at http://%s/\n", json_text_or(state, "app", "?"),
-              json_text_or(state, "env", "?"), (long long)json_int(state, "live_release", 0),
-              json_string_value(json_array_get(json_list(state, "domains"), 0)));
+    cli_print("%s in %s: ", json_text_or(state, "app", "?"), json_text_or(state, "env", "?"));
+    cli_print_address(state);
+    print_branches("branches", state, false);
+    print_branches("ticked, not live yet", state, true);
     cli_print_table(json_list(state, "instances"), columns, ARRAY_SIZE(columns));
     if (json_is_object(json_object_get(state, "rollout")))
         print_plan(json_dict(state, "rollout"));
@@ -127,128 +153,31 @@ static int show_status(struct cli *c, struct err *err)
     return c->env ? show_app_env(c, err) : show_overview(c, err);
 }
 
-int verb_status(struct cli *c, struct err *err)
+/* Show again every second; a restart of the server is ridden over. */
+static int watch(struct cli *c, int (*show)(struct cli *c, struct err *err), struct err *err)
 {
-    int result = show_status(c, err);
-    while (result == 0 && c->watch) {
-        (void)fflush(stdout);
-        pause_ms(1000);
-        cli_clear_screen();
-        result = show_status(c, err);
+    int64_t away_since_ms = 0;
+    bool seen = false; /* once */
+    int result = show(c, err);
+    while (c->watch && (result == 0 || seen)) {
+        seen = true;
+        struct err failure = *err;
+        if (result < 0 && cli_ride(&away_since_ms, &failure, err) < 0)
+            return -1;
+        if (result == 0) {
+            away_since_ms = 0;
+            (void)fflush(stdout);
+            cli_nap(1000);
+            cli_clear_screen();
+        }
+        result = show(c, err);
     }
     return result;
 }
 
-/* ---- lines ---- */
-
-static void print_log_line(const json_t *line)
+int verb_status(struct cli *c, struct err *err)
 {
-    char at[25];
-    time_format(json_int(line, "at", 0), at);
-    cli_print("%.19s %s ", at, json_text_or(line, "instance", "?"));
-    cli_print_safe(json_text_or(line, "text", ""));
-    cli_print("\n");
-}
-
-static void print_request_line(const json_t *line)
-{
-    char at[25];
-    time_format(json_int(line, "at", 0), at);
-    cli_print("%.23s %3lld %7.1f ms %-18s %-7s ", at, (long long)json_int(line, "status", 0),
-              (double)json_int(line, "us", 0) / 1000.0, json_text_or(line, "instance", "-"),
-              json_text_or(line, "method", "-"));
-    cli_print_safe(json_text_or(line, "path", "-"));
-    cli_print("\n");
-}
-
-struct lines {
-    struct cli *c;
-    void (*print)(const json_t *line);
-};
-
-static bool on_line(void *context, const char *event, const json_t *data)
-{
-    const struct lines *l = context;
-    if (!text_is(event, "line"))
-        return true;
-    if (l->c->json)
-        cli_print_json(data);
-    else
-        l->print(data);
-    (void)fflush(stdout);
-    return true;
-}
-
-static int lines_path(struct cli *c, const char *noun, char **ret_path, struct err *err)
-{
-    int64_t ms = 0;
-    if (c->since && str_to_ms(str_of(c->since), "--since", &ms, err) < 0)
-        return -1;
-    int64_t since = ms ? clock_wall_ms(clock_system()) - ms : 0;
-    AUTO_FREE char *grep = cli_escape(c->grep ? c->grep : "");
-    AUTO_FREE char *instance = cli_escape(c->instance ? c->instance : "");
-    AUTO_FREE char *tail =
-        mem_format("/%s?limit=%lld&since=%lld&release=%lld&follow=%d&grep=%s&instance=%s", noun,
-                   (long long)(c->lines ? c->lines : 100), (long long)since, (long long)c->release,
-                   c->follow ? 1 : 0, grep, instance);
-    return cli_app_env_path(c, tail, ret_path, err);
-}
-
-static int show_lines(struct cli *c, const char *noun, void (*print)(const json_t *line),
-                      struct err *err)
-{
-    struct lines l = {c, print};
-    AUTO_FREE char *path = NULL;
-    AUTO_JSON *reply = NULL;
-    if (lines_path(c, noun, &path, err) < 0)
-        return -1;
-    if (c->follow)
-        return cli_stream(c, path, on_line, &l, err);
-    if (cli_get(c, path, &reply, err) < 0)
-        return -1;
-    if (c->json) {
-        cli_print_json(reply);
-        return 0;
-    }
-    size_t i;
-    json_t *line;
-    json_array_foreach(json_list(reply, "lines"), i, line) print(line);
-    return 0;
-}
-
-static int show_build_output(struct cli *c, const char *number, struct err *err)
-{
-    int64_t offset = 0;
-    AUTO_FREE char *escaped = cli_escape(number);
-    for (;;) {
-        AUTO_FREE char *tail =
-            mem_format("/builds/%s/output?offset=%lld", escaped, (long long)offset);
-        AUTO_FREE char *path = NULL;
-        AUTO_JSON *reply = NULL;
-        if (cli_app_env_path(c, tail, &path, err) < 0 || cli_get(c, path, &reply, err) < 0)
-            return -1;
-        cli_print_safe(json_text_or(reply, "text", ""));
-        int64_t next = json_int(reply, "next", offset);
-        if (json_bool(reply, "end", true) || (next == offset && !c->follow))
-            return 0;
-        if (next == offset)
-            pause_ms(300);
-        offset = next;
-    }
-}
-
-int verb_logs(struct cli *c, struct err *err)
-{
-    if (text_is(cli_word(c, 0), "build") && cli_word(c, 1))
-        return show_build_output(c, cli_word(c, 1), err);
-    if (cli_word(c, 0))
-        return cli_usage("logs [build N] -e ENV", err);
-    return show_lines(c, "logs", print_log_line, err);
-}
-
-int verb_requests(struct cli *c, struct err *err)
-{
-    return show_lines(c, "requests", print_request_line, err);
+    return watch(c, show_status, err);
 }
 
 /* ---- top ---- */
@@ -260,23 +189,16 @@ static json_t *top_rows(const json_t *reply)
     json_t *app_env;
     json_object_foreach(json_dict(reply, "app_envs"), name, app_env)
     {
-        int64_t requests = 0, errors = 0, us = 0, max = 0;
-        size_t i;
-        json_t *second;
-        json_array_foreach(json_list(app_env, "seconds"), i, second)
-        {
-            requests += json_int(second, "requests", 0);
-            errors += json_int(second, "errors", 0);
-            us += json_int(second, "us_sum", 0);
-            max = json_int(second, "us_max", 0) > max ? json_int(second, "us_max", 0) : max;
-        }
+        const json_t *sum = json_dict(app_env, "sum");
+        int64_t requests = json_int(sum, "requests", 0);
+        int64_t us = json_int(sum, "us_sum", 0);
         json_t *row = json_object();
         AUTO_FREE char *mean =
             mem_format("%.2f ms", requests ? (double)us / (double)requests / 1000.0 : 0.0);
-        AUTO_FREE char *worst = mem_format("%.2f ms", (double)max / 1000.0);
+        AUTO_FREE char *worst = mem_format("%.2f ms", (double)json_int(sum, "us_max", 0) / 1000.0);
         json_put_text(row, "name", name);
         json_put_int(row, "requests", requests);
-        json_put_int(row, "errors", errors);
+        json_put_int(row, "errors", json_int(sum, "errors", 0));
         json_put_text(row, "mean", mean);
         json_put_text(row, "max", worst);
         json_push(rows, row);
@@ -284,17 +206,32 @@ static json_t *top_rows(const json_t *reply)
     return rows;
 }
 
+static int read_since(const struct cli *c, int64_t *ret_seconds, struct err *err)
+{
+    int64_t ms = 60000;
+    if (c->since && str_to_ms(str_of(c->since), "--since", &ms, err) < 0)
+        return -1;
+    if (ms < 1000 || ms > 3600000)
+        return FAIL(err, E_USAGE, "'--since' is from 1s to 1h: counts are kept for one hour");
+    *ret_seconds = ms / 1000;
+    return 0;
+}
+
 static int show_top(struct cli *c, struct err *err)
 {
-    static const struct cli_column columns[] = {{"APP.ENV", "name", CLI_TEXT},
-                                                {"REQUESTS/60s", "requests", CLI_TEXT},
-                                                {"ERRORS", "errors", CLI_TEXT},
-                                                {"MEAN", "mean", CLI_TEXT},
-                                                {"MAX", "max", CLI_TEXT}};
-    AUTO_FREE char *path = c->env ? NULL : mem_strdup("/top?seconds=60");
+    int64_t seconds = 60;
+    if (read_since(c, &seconds, err) < 0)
+        return -1;
+    AUTO_FREE char *title = mem_format("REQUESTS/%s", c->since ? c->since : "60s");
+    AUTO_FREE char *tail = mem_format("/top?seconds=%lld", (long long)seconds);
+    AUTO_FREE char *path = c->env ? NULL : mem_strdup(tail);
     AUTO_JSON *reply = NULL;
-    if ((!path && cli_app_env_path(c, "/top?seconds=60", &path, err) < 0) ||
-        cli_get(c, path, &reply, err) < 0)
+    const struct cli_column columns[] = {{"APP.ENV", "name", CLI_TEXT},
+                                         {title, "requests", CLI_TEXT},
+                                         {"ERRORS", "errors", CLI_TEXT},
+                                         {"MEAN", "mean", CLI_TEXT},
+                                         {"MAX", "max", CLI_TEXT}};
+    if ((!path && cli_app_env_path(c, tail, &path, err) < 0) || cli_get(c, path, &reply, err) < 0)
         return -1;
     if (c->json) {
         cli_print_json(reply);
@@ -307,14 +244,7 @@ static int show_top(struct cli *c, struct err *err)
 
 int verb_top(struct cli *c, struct err *err)
 {
-    int result = show_top(c, err);
-    while (result == 0 && c->watch) {
-        (void)fflush(stdout);
-        pause_ms(1000);
-        cli_clear_screen();
-        result = show_top(c, err);
-    }
-    return result;
+    return watch(c, show_top, err);
 }
 
 /* ---- history ---- */
@@ -342,8 +272,9 @@ int verb_history(struct cli *c, struct err *err)
         {"BRANCHES", "ticks", CLI_LIST}, {"BY", "by", CLI_TEXT},
         {"AGE", "at", CLI_AGE}};
     const char *what = cli_word(c, 0) ? cli_word(c, 0) : "rollouts";
+    AUTO_FREE char *after = cli_escape(c->after ? c->after : "0");
     AUTO_FREE char *tail =
-        mem_format("/%s?limit=%lld", what, (long long)(c->lines ? c->lines : 20));
+        mem_format("/%s?limit=%lld&after=%s", what, (long long)(c->lines ? c->lines : 20), after);
     AUTO_FREE char *path = NULL;
     AUTO_JSON *reply = NULL;
     if (!text_is(what, "rollouts") && !text_is(what, "releases") && !text_is(what, "builds"))

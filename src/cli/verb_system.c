@@ -29,10 +29,11 @@ int verb_audit(struct cli *c, struct err *err)
     AUTO_JSON *reply = NULL;
     if (text_is(cli_word(c, 0), "verify"))
         return verify_audit(c, err);
-    if (cli_word(c, 0))
-        return cli_usage("audit [verify] [-n LINES]", err);
-    AUTO_FREE char *path =
-        mem_format("/audit?newest=1&limit=%lld", (long long)(c->lines ? c->lines : 50));
+    if (cli_at_most(c, 0, err) < 0)
+        return -1;
+    AUTO_FREE char *after = cli_escape(c->after ? c->after : "0");
+    AUTO_FREE char *path = mem_format("/audit?newest=1&limit=%lld&after=%s",
+                                      (long long)(c->lines ? c->lines : 50), after);
     if (cli_get(c, path, &reply, err) < 0)
         return -1;
     if (c->json) {
@@ -51,6 +52,7 @@ int verb_audit(struct cli *c, struct err *err)
         cli_print_safe(data);
         cli_print("\n");
     }
+    cli_say_more(reply);
     return 0;
 }
 
@@ -134,6 +136,8 @@ int verb_debug(struct cli *c, struct err *err)
     const char *what = cli_word(c, 0) ? cli_word(c, 0) : "dump";
     if (text_is(what, "fault"))
         return arm_fault(c, err);
+    if (cli_at_most(c, 1, err) < 0)
+        return -1;
     if (!text_is(what, "dump") && !text_is(what, "faults"))
         return cli_usage("debug dump|faults|fault ROLE POINT [NTH]", err);
     AUTO_FREE char *path = mem_format("/debug/%s", what);
@@ -148,8 +152,16 @@ int verb_version(struct cli *c, struct err *err)
     struct err ignored = ERR_INIT;
     AUTO_JSON *reply = NULL;
     (void)err;
+    bool server = cli_connect(c, &ignored) == 0 && cli_get(c, "/version", &reply, &ignored) == 0;
+    if (c->json) {
+        AUTO_JSON *both = json_object();
+        json_put_text(both, "program", SLIPWAY_VERSION);
+        json_put(both, "server", server ? json_incref(reply) : json_null());
+        cli_print_json(both);
+        return 0;
+    }
     cli_print("slipway %s\n", SLIPWAY_VERSION);
-    if (cli_connect(c, &ignored) == 0 && cli_get(c, "/version", &reply, &ignored) == 0)
+    if (server)
         cli_print("server  %s\n", json_text_or(reply, "version", "?"));
     return 0;
 }

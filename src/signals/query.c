@@ -276,7 +276,7 @@ static void followers_end(const struct channel *channel, int64_t number)
 static void follower_place(struct follower *f, const struct ring *ring)
 {
     struct query *q = &f->query;
-    f->missed = q->after && ring_seq_is_ours(q->after) && q->after < ring->dropped_seq;
+    f->missed = q->after && q->after > ring_seq_first() && q->after < ring->dropped_seq;
     if (!q->after) {
         struct found found = {.capacity = q->limit ? q->limit : 1, .last_seq = 0};
         found.entries = mem_array(found.capacity, sizeof(struct ring_entry *));
@@ -332,6 +332,7 @@ static void follower_serve(struct follower *f)
     }
     json_t *batch = json_object();
     json_put(batch, "lines", lines);
+    json_put_int(batch, "began", ring_seq_first());
     if (f->missed)
         json_put(batch, "lost", json_null()); /* there is no telling how many */
     else if (lost)
@@ -358,6 +359,15 @@ void query_channel_closed(struct channel *c)
     followers_end(c, 0);
 }
 
+/* The asker learns at once that it is followed, and whose numbers the lines will have. */
+static void follower_greet(struct follower *f)
+{
+    json_t *batch = json_object();
+    json_put(batch, "lines", json_array());
+    json_put_int(batch, "began", ring_seq_first());
+    ticket_event(f->ticket, "lines", batch);
+}
+
 static void follow_start(struct message *m, struct query *q, int64_t number)
 {
     struct err err = ERR_INIT;
@@ -374,6 +384,7 @@ static void follow_start(struct message *m, struct query *q, int64_t number)
     f->wants = true;
     f->ticket = message_ticket(m);
     followers = f;
+    follower_greet(f);
     follower_serve(f);
     source_hurry();
 }

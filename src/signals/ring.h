@@ -63,5 +63,4 @@ static inline struct str ring_text(const struct ring_entry *e)
 size_t ring_all_bytes(void);
 /* Numbers go on upwards over restarts: they begin at the wall clock's microseconds. */
 int64_t ring_seq_now(void);
-/* Was that number given by this process? Not those of one before it. */
-bool ring_seq_is_ours(int64_t number);
+int64_t ring_seq_first(void); /* all of this process are above it, those of one before are not */

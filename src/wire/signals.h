@@ -13,10 +13,14 @@ WIRE_TABLE signals_hello[] = {WIRE_INT("protocol", 1, 1000), WIRE_INT("epoch", 1
 /* logs: reply {"lines": [LINE], "next": cursor, "more": bool}. LINE: {"seq","at"
  * (ms),"instance","release","stream","text"}. Newest `limit` lines after `after` (a seq; 0: from
  * what is kept) and before `before` (0: none), oldest first; more: older ones match, too, but did
- * not fit. grep: plain substring. follow: reply is put off until the asker cancels (with the same
- * "follow" number) or goes away. The newest `limit` lines, or with `after` all beyond it, and what
- * is written from then on come in "lines" events {"lines":[...], "lost"}: one at first, one for
- * each "more". lost: so many lines of the app-env went unseen before these (null: some). */
+ * not fit. grep: plain substring.
+ *
+ * follow: reply is put off until the asker cancels (with the same "follow" number) or goes away.
+ * The newest `limit` lines, or with `after` all beyond it, and what is written from then on come in
+ * "lines" events {"lines":[...], "began", "lost"}: an empty one at once, then one, then one for
+ * each "more". began: the numbers of this run of signals are above it; after a restart what the
+ * files hold is read again and has new numbers. lost: so many lines of the app-env went unseen
+ * before these (null: some). */
 WIRE_TABLE signals_logs[] = {WIRE_TEXT("app_env", 96),
                              WIRE_INT_OPTIONAL("after", 0, 0),
                              WIRE_INT_OPTIONAL("before", 0, 0),

@@ -26,6 +26,9 @@ test('below the reserve no build begins, and the refusal says why', async () => 
 test('doctor names it', async () => {
     const { checks } = await p.api.get('/doctor');
     assert.equal(checks.find((check) => check.name === 'disk').ok, false);
+    const forPrograms = await p.cli('doctor', '-o', 'json');
+    assert.notEqual(forPrograms.code, 0);
+    assert.equal(forPrograms.json.checks.find((check) => check.name === 'disk').ok, false); // one document
 });
 
 test('a rollback works in what is left, and customers notice nothing', async () => {

@@ -50,6 +50,9 @@ async function verified(change, meanwhile) {
             return reply.json.heads_compared && reply;
         }, 10_000, 'the heads are compared');
         const cli = await p.cli('audit', 'verify');
+        const forPrograms = await p.cli('audit', 'verify', '-o', 'json');
+        assert.equal(forPrograms.json.ok, report.json.ok); // one document, also when it exits not 0
+        assert.equal(forPrograms.code, cli.code);
         return { report: report.json, text: report.text, cli, more };
     } finally {
         await p.down();

@@ -344,6 +344,11 @@ static int put_lists(struct api_call *call, json_t *reply, struct err *err)
     if (rollout_active(call->core, call->ae.id, &part, err) < 0)
         return -1;
     json_put(reply, "rollout", part);
+    if (!call->ae.live_release)
+        part = json_null();
+    else if (release_row(call->core, call->ae.id, call->ae.live_release, &part, err) < 0)
+        return -1;
+    json_put(reply, "release", part);
     return 0;
 }
 
@@ -357,6 +362,7 @@ API_HANDLER(api_app_env)
     json_put_text(call->reply, "live_slot", call->ae.live_slot);
     json_put_int(call->reply, "share", call->ae.share);
     json_put_int(call->reply, "edge_http", call->core->settings->edge_http);
+    json_put_int(call->reply, "edge_https", call->core->settings->edge_https);
     return put_lists(call, call->reply, err);
 }
 

@@ -25,6 +25,7 @@ struct following {
     int64_t number;
     json_t *lines; /* the batch that is being sent; NULL: none */
     size_t sent;   /* of it */
+    bool begun;    /* the asker knows whose numbers these are */
     bool ended;    /* signals has ended it, or went away */
 };
 
@@ -90,20 +91,30 @@ static void on_gone(struct api_call *call)
         tell_signals(f, "cancel");
 }
 
-static void send_gap(struct following *f, json_t *lost)
+/* What stands before the lines: at first whose numbers they have, and what went by unseen. The pump
+ * sees whether there is room. */
+static void send_words(struct following *f, json_t *batch)
 {
     AUTO_BUF out = BUF_INIT(0);
-    AUTO_JSON *data = json_object();
-    json_put(data, "lost", json_incref(lost));
-    api_stream_put(&out, json_int(json_array_get(f->lines, 0), "seq", 1) - 1, "gap", data);
-    (void)api_stream_send(f->call, &out); /* the pump sees whether there is room */
+    json_t *lost = json_object_get(batch, "lost");
+    int64_t before = json_int(json_array_get(f->lines, 0), "seq", 1) - 1;
+    AUTO_JSON *begin = json_object();
+    AUTO_JSON *gap = json_object();
+    json_put_int(begin, "began", json_int(batch, "began", 0));
+    json_put(gap, "lost", lost ? json_incref(lost) : json_null());
+    if (!f->begun)
+        api_stream_put(&out, before, "begin", begin);
+    if (lost)
+        api_stream_put(&out, before, "gap", gap);
+    f->begun = true;
+    if (out.length)
+        (void)api_stream_send(f->call, &out);
 }
 
 /* Rights are asked for each batch: they may change while the stream is open. */
 static void on_lines(void *context, const char *event, json_t *args)
 {
     struct following *f = context;
-    json_t *lost = json_object_get(args, "lost");
     (void)event;
     if (!f->call->http)
         return; /* cancelled already */
@@ -114,8 +125,12 @@ static void on_lines(void *context, const char *event, json_t *args)
     json_decref(f->lines);
     f->lines = json_incref(json_list(args, "lines"));
     f->sent = 0;
-    if (lost)
-        send_gap(f, lost);
+    send_words(f, args);
+    if (json_array_size(f->lines) == 0 && !json_object_get(args, "lost")) {
+        json_decref(f->lines); /* the greeting: a batch is on its way without being asked for */
+        f->lines = NULL;
+        return;
+    }
     following_pump(f->call);
 }
 
