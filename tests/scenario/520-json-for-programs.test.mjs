@@ -129,6 +129,15 @@ test('a list that is cut says so, and goes on', async () => {
     assert.equal((await p.cli('history', 'builds', ...at, '-n', '1000')).err, '');
 });
 
+test('completion offers branches, and not the line that says there are more', async () => {
+    const script = await p.cli.ok('completion', 'bash');
+    const typed = `${script}\nslipway() { '${program('slipway')}' "$@" -a web; }\nCOMP_WORDS=(slipway tick '') COMP_CWORD=2\n_slipway\nprintf '%s\\n' "\${COMPREPLY[@]}"`;
+    const offered = (await run('/bin/bash', ['-c', typed], { env: { SLIPWAY_SETTINGS: p.settingsFile } })).out.trim().split('\n');
+    const branches = (await p.api.get('/apps/web/branches?limit=1000')).items.map((branch) => branch.name);
+    assert.ok(branches.includes('feature/broken'));
+    assert.deepEqual(offered.sort(), branches.sort());
+});
+
 test('on a terminal a step that runs shows its seconds in place; elsewhere there are plain lines', async () => {
     await web.ticks('dev');
     await web.change('main', { 'slipway.yaml': (await web.repository.git('show', 'main:slipway.yaml')).replace('test ! -e broken', 'sh -c "echo the oven is hot; sleep 3"') }, 'slow');

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
-import { platform, program, until } from '../lib/index.mjs';
+import { holds, platform, program, until } from '../lib/index.mjs';
 
 let p, web;
 const at = ['-a', 'web', '-e', 'dev'];
@@ -76,6 +76,9 @@ test('status -w and a deploy that is followed go on over a kill of core', async 
     await web.change('main', { 'switch/START_DELAY_MS': '2500' }, 'slow start');
     const deploying = follow(['deploy', ...at]);
     await shows(deploying, 'rollout 2');
+    // both are in the middle of a question when it dies
+    process.kill(p.pid('core'), 'SIGSTOP');
+    await holds(() => watching.code === null && deploying.code === null, 1500, 'they wait for the answer');
     await p.kill('core');
     await until(() => deploying.code !== null, 60_000, 'the deploy ends');
     assert.equal(deploying.code, 0, deploying.err);
