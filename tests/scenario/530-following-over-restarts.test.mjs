@@ -14,10 +14,10 @@ before(async () => {
 });
 after(() => p?.stop());
 
-// A command that goes on: {out, err, code (once it ended), end()}.
+// A command that goes on: {out, err, code (once it ended), signal(name), end()}.
 function follow(words, env = { SLIPWAY_SETTINGS: p.settingsFile }, ids = {}) {
     const child = spawn(program('slipway'), words, { env: { PATH: '/usr/bin:/bin', ...env }, cwd: '/', ...ids });
-    const state = { out: '', err: '', code: null, end: () => child.kill('SIGKILL') };
+    const state = { out: '', err: '', code: null, end: () => child.kill('SIGKILL'), signal: (name) => child.kill(name) };
     child.stdout.on('data', (part) => (state.out += part));
     child.stderr.on('data', (part) => (state.err += part));
     child.on('close', (code, signal) => (state.code = code ?? signal));
@@ -30,6 +30,36 @@ const shows = (state, text) => until(() => {
     return state.out.includes(text);
 }, 20_000, `'${text}' is shown`);
 const numbers = (state) => [...state.out.matchAll(/ line (\d+)$/gm)].map((found) => Number(found[1]));
+
+const many = (first_, count) => Array.from({ length: count }, (_, i) => `burst ${first_ + i} ${'x'.repeat(80)}`);
+const bursts = (state) => [...state.out.matchAll(/ burst (\d+) /g)].map((found) => Number(found[1]));
+
+test('a burst reaches logs -f whole', async () => {
+    const state = follow(['logs', ...at, '-f', '--grep', 'burst']);
+    await say('burst begins');
+    await shows(state, 'burst begins');
+    await say(...many(0, 20_000));
+    await shows(state, ' burst 19999 ');
+    state.end();
+    assert.deepEqual(bursts(state), Array.from({ length: 20_000 }, (_, i) => i));
+    assert.equal(state.err, '');
+});
+
+test('who sleeps through a flood is told what went by, and goes on', async () => {
+    const state = follow(['logs', ...at, '-f', '-n', '1']);
+    await say('before the sleep');
+    await shows(state, 'before the sleep');
+    state.signal('SIGSTOP');
+    for (let part = 0; part < 4; part++)
+        await say(...many(part * 20_000, 20_000));
+    await until(async () => (await web.logs('dev', { grep: 'burst 79999 ' })).length, 20_000, 'the flood is read');
+    state.signal('SIGCONT');
+    await shows(state, ' burst 79999 ');
+    state.end();
+    const lost = [...state.err.matchAll(/(\d+) lines went by unseen/g)].reduce((sum, found) => sum + Number(found[1]), 0);
+    assert.ok(lost > 0, state.err);
+    assert.equal(bursts(state).length + lost, 80_000);
+});
 
 test('logs -f goes on over a kill of core and of signals', async () => {
     const state = follow(['logs', ...at, '-f', '--grep', 'line']);
