@@ -133,7 +133,8 @@ static void follow_until(struct role *r, struct answer *a, int64_t number)
 
 static void ask(struct role *r, const char *verb, json_t *args, int fd, struct answer *a)
 {
-    struct channel_request request = {.verb = verb, .args = args, .timeout_ms = 10000};
+    struct channel_request request = {.verb = verb, .args = args};
+    request.timeout_ms = json_int(args, "follow", 0) ? 0 : 10000; /* a follower waits for ever */
     *a = (struct answer){.done = false};
     request.on_reply = answered;
     request.on_event = got_event;
