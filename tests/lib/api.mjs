@@ -20,15 +20,15 @@ export function apiNew(to, token = null) {
         put: (path, json, options) => good('PUT', path, json, options),
         delete: (path, json, options) => good('DELETE', path, json, options),
         events: (path, options = {}) => events(to, `/api/v1${path}`, { ...options, headers: { ...authorization, ...options.headers } }),
-        // Every item of a list, through all its pages.
+        // Every item of a list, through all its pages; the path may say after what to begin.
         async *pages(path) {
-            for (let after = ''; ;) {
-                const mark = path.includes('?') ? '&' : '?';
-                const page = await good('GET', after === '' ? path : `${path}${mark}after=${encodeURIComponent(after)}`);
+            const [noun, asked] = path.split('?');
+            for (const query = new URLSearchParams(asked); ;) {
+                const page = await good('GET', query.size ? `${noun}?${query}` : noun);
                 yield* page.items;
                 if (page.next === null || page.next === undefined)
                     return;
-                after = page.next;
+                query.set('after', page.next);
             }
         },
     };
