@@ -77,7 +77,7 @@ test('B001 B002: branches that are shell text are pushed, listed, ticked, built 
     await web.push(`:refs/heads/${names[0]}`);
     const left = (await p.api.get('/apps/web/branches?limit=1000')).items.map((row) => row.name);
     assert.ok(!left.includes(names[0]) && !left.includes(made) && left.includes(names[1]));
-    await o.check({ audit: { 'ticks.changed': 4, 'build.queued': 1, 'rollout.started': 1, 'build.running': 1, 'build.done': 1, 'rollout.done': 1 }, outputs: [plan] });
+    await o.check({ audit: { 'repo.pushed': 7, 'branch.created': 2, 'branch.deleted': 2, 'ticks.changed': 4, 'build.queued': 1, 'rollout.started': 1, 'build.running': 1, 'build.done': 1, 'rollout.done': 1 }, outputs: [plan] });
 });
 
 test('B003: a ref that is an option is refused everywhere', async () => {
@@ -154,7 +154,7 @@ test('B009 B014: variables reach the instance and the build as they are, and not
         assert.equal(given.LD_PRELOAD ?? given.GIT_SSH_COMMAND, undefined, command.join(' '));
         assert.notEqual(given.PATH, '/evil', command.join(' '));
     }
-    await o.check({ audit: { 'ticks.changed': 1, 'build.queued': 1, 'rollout.started': 1, 'build.running': 1, 'build.done': 1, 'rollout.done': 1 } });
+    await o.check({ audit: { 'repo.pushed': 1, 'ticks.changed': 1, 'build.queued': 1, 'rollout.started': 1, 'build.running': 1, 'build.done': 1, 'rollout.done': 1 } });
 });
 
 test('B010: values are delivered byte for byte; what cannot be is refused', async () => {

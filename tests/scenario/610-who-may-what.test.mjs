@@ -165,7 +165,7 @@ test('B050: a developer on prod, verb by verb, through the API and at the comman
     assert.notEqual((await web.pushAs(people.viewer.token, ['main:refs/heads/mine'])).code, 0);
     assert.notEqual((await web.pushAs(people.tester.token, ['main:refs/heads/mine'])).code, 0);
     assert.equal((await web.status('prod')).live_release, 1);
-    await o.check({ audit: 0, outputs });
+    await o.check({ audit: { 'repo.pushed': 2 }, outputs });
 });
 
 test('B048: the number of somebody else\'s rollout, build or release opens nothing in one\'s own app-env', async () => {

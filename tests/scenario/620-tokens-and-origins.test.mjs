@@ -133,7 +133,7 @@ test('B054: git too takes a token for no more than it may; in an address it is w
         assert.ok(!(await p.api.get(`/apps/${app.name}/branches?limit=100`)).items.some((row) => row.name.startsWith('by-')));
     await o.check({ audit: 0 });
     assert.ok(await pushes(shop, narrow, 'mine'), 'and its own');
-    await o.check({ audit: 0 });
+    await o.check({ audit: { 'repo.pushed': 1 } });
 
     const host = 'slipway.localhost', path = new URL(shop.url).pathname;
     for (const [name, where] of [[host, '/api/v1/me'], [host, `${path}/info/refs`], [shop.domain('dev'), '/id'], ['nowhere.example', '/x']])

@@ -122,5 +122,5 @@ test('B018 B069 B098: what is in the repository\'s own slipway.yaml is refused b
         assert.match(shown.err, error, what);
     }
     assert.deepEqual((await p.api.get('/apps/web/envs/dev/builds')).items, []);
-    await o.check({ audit: { 'ticks.changed': rows.length }, outputs });
+    await o.check({ audit: { 'repo.pushed': 1, 'ticks.changed': rows.length }, outputs });
 });
