@@ -91,8 +91,7 @@ static bool server_is_unready(const struct edge_plan *p, int64_t id, const char 
     return p->unready && map_get(p->unready, edge_unready_key(key, id, name));
 }
 
-/* Is there one that may get requests whatever happens to those that are not ready? When there is
- * none, they get them as before: the probe may be wrong, an empty slot cannot be right. */
+/* Is there one that is ready? */
 static bool slot_has_ready(const struct edge_plan *p, const struct edge_app_env *e,
                            enum edge_slot slot)
 {
@@ -148,14 +147,39 @@ static void server_change(struct edge_plan *p, struct edge_running *s,
         server_up(p, s);
 }
 
+/* When none is ready, who had requests until now keeps them, and who was taken out before stays
+ * out: it hangs for longer. But never are all out: the probe may be wrong, an empty slot cannot be
+ * right. */
+static bool slot_keeps_one(const struct edge_plan *p, const struct edge_app_env *e,
+                           enum edge_slot slot)
+{
+    const struct edge_group *group = &e->slots[slot];
+    for (size_t i = 0; i < group->count; i++) {
+        const struct edge_running *s =
+            edge_model_server(p->model, e->id, slot, group->servers[i].name);
+        if (!group->servers[i].drain && (!s || s->admin == EDGE_READY))
+            return true;
+    }
+    return false;
+}
+
+static bool unready_leaves(const struct edge_plan *p, const struct edge_app_env *e,
+                           enum edge_slot slot, const struct edge_running *s)
+{
+    if (slot_has_ready(p, e, slot))
+        return true;
+    return s && s->admin == EDGE_DRAIN && slot_keeps_one(p, e, slot);
+}
+
 static void slot_plan(struct edge_plan *p, const struct edge_app_env *e, enum edge_slot slot)
 {
     const struct edge_group *group = &e->slots[slot];
-    bool routed = edge_app_env_routed(e, slot), choice = slot_has_ready(p, e, slot);
+    bool routed = edge_app_env_routed(e, slot);
     for (size_t i = 0; i < group->count; i++) {
         const struct edge_server *wanted = &group->servers[i];
         struct edge_running *s = edge_model_server(p->model, e->id, slot, wanted->name);
-        bool drain = wanted->drain || (choice && server_is_unready(p, e->id, wanted->name));
+        bool drain = wanted->drain ||
+                     (server_is_unready(p, e->id, wanted->name) && unready_leaves(p, e, slot, s));
         if (s)
             server_change(p, s, wanted, admin_wanted(routed, drain));
         else

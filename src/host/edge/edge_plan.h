@@ -5,8 +5,9 @@
  * more are set to drain, and last the map entries change: one for the route, which is the flip.
  * Host's own probe decides who is ready: a server that comes back (wanted again, moved to another
  * address, ready again) is told to be up at once, whatever HAProxy's check thinks of the time
- * before; one that the probe finds not ready gets nothing, as long as another server of its slot is
- * ready. A server that nobody wants is only marked `gone`; the sweeper (edge_sweep.c) ends it. */
+ * before; one that the probe finds not ready gets nothing while another of its slot is ready;
+ * the last of a slot always gets requests. A server that nobody wants is only marked `gone`; the
+ * sweeper (edge_sweep.c) ends it. */
 #pragma once
 #include "host/edge/edge_model.h"
 

@@ -145,11 +145,14 @@ TEST(who_is_not_ready_gets_nothing_while_another_is)
     (void)planned(&b, state("a", 0, ONE "," TWO, ""));
     (void)map_put(&unready, "e17/r1.1", &unready);
     IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")), "set server e17a/r1.1 state drain\n");
-    (void)map_put(&unready, "e17/r2.1", &unready); /* now none is: both as before */
-    IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")),
-           "set server e17a/r1.1 state ready\nset server e17a/r1.1 health up\n");
+    (void)map_put(&unready, "e17/r2.1", &unready); /* now none is: the last goes on, alone */
+    IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")), "");
+    IS_STR(planned(&b, state("a", 0, ONE, "")),
+           "set server e17a/r1.1 state ready\nset server e17a/r1.1 health up\n"
+           "set server e17a/r2.1 state drain\n"); /* it is gone: never are all out */
+    (void)planned(&b, state("a", 0, ONE "," TWO, ""));
     (void)map_remove(&unready, "e17/r1.1");
-    IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")), "set server e17a/r2.1 state drain\n");
+    IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")), "");
     (void)map_remove(&unready, "e17/r2.1");
     IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")),
            "set server e17a/r2.1 state ready\nset server e17a/r2.1 health up\n");

@@ -2,6 +2,7 @@
 #include "host/instance/instance.h"
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/check.h"
@@ -42,8 +43,16 @@ bool instance_event(struct instance *i, enum instance_event event)
 
 /* What others see. */
 
+/* It ended, and its monitor has not told yet. */
+static bool is_dead(const struct instance *i)
+{
+    struct pollfd wait = {.fd = i->pid_fd, .events = POLLIN};
+    return i->pid_fd >= 0 && poll(&wait, 1, 0) == 1;
+}
+
 json_t *instance_json(const struct instance *i)
 {
+    bool dead = i->state == INSTANCE_READY && is_dead(i);
     char address[NETWORK_TEXT];
     json_t *j = json_object();
     network_text(i->address, address);
@@ -52,7 +61,7 @@ json_t *instance_json(const struct instance *i)
     json_put_int(j, "app_env_id", i->app_env_id);
     json_put_int(j, "release", i->release);
     json_put_int(j, "rollout", i->rollout);
-    json_put_text(j, "state", instance_state_shown(i->state));
+    json_put_text(j, "state", instance_state_shown(dead ? INSTANCE_UNREADY : i->state));
     json_put_text(j, "address", address);
     json_put_int(j, "port", i->port);
     json_put_int(j, "pid", i->pid);
