@@ -64,12 +64,9 @@ test('an instance that hangs gets no traffic, and comes back when it goes on', a
     const { pid } = victim();
     process.kill(pid, 'SIGSTOP');
     try {
-        await until(async () => {
-            for (let i = 0; i < 4; i++)
-                if ((await web.get('test', '/id', { timeout: 500 })).status !== 200)
-                    return false;
-            return true;
-        }, 15_000, 'requests go to the other one');
+        await until(async () => (await web.status('test')).instances.some((row) => row.name === 'web.test.r1.1' && row.health === 'unready'), 15_000, 'the probe has found it out');
+        for (let i = 0; i < 20; i++)
+            assert.equal((await web.get('test', '/id', { timeout: 2000 })).status, 200);
     } finally {
         process.kill(pid, 'SIGCONT');
     }
