@@ -82,7 +82,7 @@ struct instance {
     struct child *front; /* conmon's first process */
     int sync_fd;
     struct watch *sync_watch;
-    char *told; /* what came on it before the first process ended; NULL: nothing */
+    char *told;                 /* what came on it before the first process ended; NULL: nothing */
     struct timer *create_timer; /* of one creation */
     struct timer *deadline;     /* of the start verb */
     struct timer *wait;         /* back-off, or the stop's grace */
