@@ -105,7 +105,7 @@ test('B022: a configuration that is a link is refused and its target never shown
         for (const key of ['output', 'exclude'])
             assert.equal((await p.api.call('POST', '/config/check', { text: `run: x\nbuild: {${key}: ["${path}"]}\n` })).status, 422, `${key} ${path}`);
     await web.ticks('dev');
-    await o.check({ audit: { 'ticks.changed': 3 } });
+    await o.check({ audit: { 'repo.pushed': 2, 'ticks.changed': 3 } });
 });
 
 test('B023 B024: a repository within the repository, filters and LFS pointers are files and nothing more', async () => {
@@ -118,7 +118,7 @@ test('B023 B024: a repository within the repository, filters and LFS pointers ar
     assert.equal(state, 'done', output);
     assert.match(output, /\$Format:%H\$\nversion https:\/\/git-lfs/);
     await web.ticks('dev');
-    await o.check({ audit: { 'ticks.changed': 2, 'build.queued': 1, 'build.running': 1, 'build.done': 1 } });
+    await o.check({ audit: { 'repo.pushed': 1, 'ticks.changed': 2, 'build.queued': 1, 'build.running': 1, 'build.done': 1 } });
 });
 
 test('B025: a tree of 10^10 files is refused', async () => {
@@ -138,7 +138,7 @@ test('B025: a tree of 10^10 files is refused', async () => {
     } else {
         assert.match(pushed.err, /too large|entries/);
     }
-    await o.check({ audit: { 'ticks.changed': 2, 'build.queued': 1, 'build.running': 1, 'build.failed': 1 } });
+    await o.check({ audit: { 'repo.pushed': 1, 'ticks.changed': 2, 'build.queued': 1, 'build.running': 1, 'build.failed': 1 } });
 });
 
 test('B085: a fork bomb with a daemon meets its limit and leaves nobody', async () => {
@@ -148,7 +148,7 @@ test('B085: a fork bomb with a daemon meets its limit and leaves nobody', async 
     await until(() => sleeping().length === 0, 5000, 'nothing of it lives');
     await web.ticks('dev');
     await web.build('dev');
-    await o.check({ audit: { 'ticks.changed': 2, 'build.queued': 2, 'build.running': 2, 'build.failed': 1, 'build.done': 1 } });
+    await o.check({ audit: { 'repo.pushed': 1, 'ticks.changed': 2, 'build.queued': 2, 'build.running': 2, 'build.failed': 1, 'build.done': 1 } });
 });
 
 test('B087: loud, long and binary output is capped, and what was dropped is said', async () => {
@@ -161,7 +161,7 @@ test('B087: loud, long and binary output is capped, and what was dropped is said
     assert.match(output, /^.{0,400}begins\n/s);
     assert.match(output, /ends\n[^]{0,400}$/);
     await web.ticks('dev');
-    await o.check({ audit: { 'ticks.changed': 2, 'build.queued': 1, 'build.running': 1, 'build.done': 1 } });
+    await o.check({ audit: { 'repo.pushed': 1, 'ticks.changed': 2, 'build.queued': 1, 'build.running': 1, 'build.done': 1 } });
 });
 
 test('B088: a build that will not end is ended at its deadline', async () => {
@@ -170,7 +170,7 @@ test('B088: a build that will not end is ended at its deadline', async () => {
     assert.match(JSON.stringify(error), /timeout/);
     await until(() => sleeping().length === 0, 5000, 'nothing of it lives');
     await web.ticks('dev');
-    await o.check({ audit: { 'ticks.changed': 2, 'build.queued': 1, 'build.running': 1, 'build.failed': 1 } });
+    await o.check({ audit: { 'repo.pushed': 1, 'ticks.changed': 2, 'build.queued': 1, 'build.running': 1, 'build.failed': 1 } });
 });
 
 const CALLS = `#define _GNU_SOURCE
@@ -216,7 +216,7 @@ test('B089: the calls and files by which one leaves a sandbox fail in a build', 
     assert.match(output, /tried all of them\nlooked/);
     assert.doesNotMatch(output, /GOT|WROTE|ODD/, output);
     await web.ticks('dev');
-    await o.check({ audit: { 'ticks.changed': 2, 'build.queued': 1, 'build.running': 1, 'build.done': 1 } });
+    await o.check({ audit: { 'repo.pushed': 1, 'ticks.changed': 2, 'build.queued': 1, 'build.running': 1, 'build.done': 1 } });
 });
 
 test('B090: a build without a network reaches nobody: not the machine, not its sockets, not other builds', async () => {
@@ -295,5 +295,5 @@ test('B040: what one app keeps in a cache another never sees', async () => {
     assert.equal(/FROM-APP/.test(await other.buildOutput('dev', 1)), false);
     await other.build('dev');
     assert.match(await other.buildOutput('dev', 2), /FROM-APP/);
-    await o.check({ audit: { 'ticks.changed': 1, 'build.queued': 3, 'build.running': 3, 'build.done': 3 } });
+    await o.check({ audit: { 'repo.pushed': 2, 'ticks.changed': 1, 'build.queued': 3, 'build.running': 3, 'build.done': 3 } });
 });

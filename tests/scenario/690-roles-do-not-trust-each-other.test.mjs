@@ -183,5 +183,5 @@ test('B044: where an instance is asked for its health is no address', async () =
     const { error } = await web.deploy('dev', {}, { expect: 'reverted' });
     assert.equal(error.error, 'instance_not_ready');
     await until(async () => (await web.get('dev', '/up')).status === 200, 5000, 'the old release serves');
-    await o.check({ audit: { 'build.queued': 1, 'rollout.started': 1, 'build.running': 1, 'build.done': 1, 'rollout.reverting': 1, 'rollout.reverted': 1 } });
+    await o.check({ audit: { 'repo.pushed': 1, 'build.queued': 1, 'rollout.started': 1, 'build.running': 1, 'build.done': 1, 'rollout.reverting': 1, 'rollout.reverted': 1 } });
 });
