@@ -1,7 +1,8 @@
 // The first day of an app: nothing serves, a plan is read, a deploy is typed, pages come.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { atRest, platform } from '../lib/index.mjs';
+import { readFileSync } from 'node:fs';
+import { atRest, instancePids, platform, processes } from '../lib/index.mjs';
 
 let p, web;
 before(async () => {
@@ -49,6 +50,11 @@ test('a release that was made earlier is deployed by its number, without a build
     assert.equal(rollout.steps.some((step) => step.kind === 'build'), false);
     assert.equal((await web.who('dev')).release, 'r1');
     assert.equal((await atRest(web, 'dev')).live_release, 1);
+    const monitors = processes().filter(({ command }) => /conmon$/.test(command[0] ?? '') && command.some((word) => word.includes(p.dir)));
+    const nice = (pid) => Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')[16]);
+    assert.ok(monitors.length > 0);
+    for (const { pid } of [...instancePids(p, 'web', 'dev'), ...monitors])
+        assert.equal(nice(pid), 0); // what makes them is quicker than others, they are not
 });
 
 test('status and history tell it all', async () => {

@@ -172,7 +172,6 @@ static void became_ready(struct instance *i)
     if (!instance_event(i, INSTANCE_PROBED_READY))
         return;
     timer_free(&i->hung);
-    sandbox_cgroup_weight(i->cgroup, 100);
     instance_tell_ready(i, true);
     if (i->ready_us == 0)
         i->ready_us = clock_mono_us();

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,7 +30,7 @@
 #define CREATE_MS 30000
 #define SYNC_MAX 4096
 #define TAIL_BYTES 4096
-#define STARTING_WEIGHT 300 /* until it is ready: whoever waits for it, waits shorter */
+#define MAKING_NICE (-10)
 
 void run_let_go(struct instance *i)
 {
@@ -239,7 +240,8 @@ static int create_finish(struct instance *i, pid_t pid, struct err *err)
         sandbox_cgroup_kill(i->cgroup);
         return 0;
     }
-    sandbox_cgroup_weight(i->cgroup, STARTING_WEIGHT);
+    (void)setpriority(PRIO_PROCESS, (id_t)pid, 0); /* the app is like any other */
+    (void)setpriority(PRIO_PROCESS, (id_t)i->conmon_pid, 0);
     if (network_attach(pid, i->address, err) < 0 || sandbox_start(i->name, err) < 0)
         return -1;
     FAULT("instance.started");
@@ -330,6 +332,14 @@ static void leftovers_remove(const struct instance *i)
     (void)unlink(code);
 }
 
+/* Making a container is our work: it does not queue behind apps that take the whole processor. */
+static int make_quickly(const void *context)
+{
+    (void)context;
+    (void)setpriority(PRIO_PROCESS, 0, MAKING_NICE); /* where it may not, it is slower */
+    return 0;
+}
+
 static int conmon_start(struct instance *i, int sync, struct err *err)
 {
     AUTO_FREE char *root = mem_format("--root=%s", sandbox_crun_root());
@@ -367,6 +377,7 @@ static int conmon_start(struct instance *i, int sync, struct err *err)
                               .error = CHILD_COLLECT,
                               .fds = {sync},
                               .fd_count = 1,
+                              .narrow = make_quickly,
                               .on_exit = front_exited,
                               .context = i};
     if (file_make_dirs(exits, 0700, err) < 0)
