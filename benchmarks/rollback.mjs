@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { nowMs, platform, switchOf, until } from '../tests/lib/index.mjs';
 import { argument, bench, instancePids, most, ms, quick, range, saboteur, say, traces, whole } from './common.mjs';
 
-const LIMIT_MS = 2000, ROUNDS = Number(argument('rounds', quick ? 4 : 20));
+const LIMIT_MS = 2000, RATE = Number(argument('rate', 1000)), ROUNDS = Number(argument('rounds', quick ? 4 : 20));
 const KEPT = { warm: { env: 'pre', kept: '20m' }, cold: { env: 'prod', kept: '0s' } };
 const FIXTURE = argument('app', 'shop');
 let lost = 0, begun = 0, outsideOn = () => {};
@@ -54,7 +54,7 @@ function outsideOff(p) {
 }
 
 async function measure(app, env, name, verdict) {
-    const client = await app.load(env, { rate: 1000 }).flowing(500);
+    const client = await app.load(env, { rate: RATE }).flowing(500);
     const took = [];
     for (let i = 0; i < ROUNDS; i++)
         took.push(await rollbackOnce(app, env, client, name === 'warm', i));
@@ -63,7 +63,7 @@ async function measure(app, env, name, verdict) {
     begun += all.begun;
     if (all.lost)
         say(`  LOST ${all.lost}: ${JSON.stringify(all.reasons)} ${JSON.stringify(client.lost.slice(0, 5))}`);
-    say(`${name}: ${range(took)}; p99 ${ms(all.latency_ms.p99)}, max ${ms(all.latency_ms.max)}`);
+    say(`${name}, ${RATE} requests/s: ${range(took)}; p99 ${ms(all.latency_ms.p99)}, max ${ms(all.latency_ms.max)}`);
     verdict.must(most(took) <= LIMIT_MS, `${name}: the longest of ${ROUNDS} ${ms(most(took))} <= ${ms(LIMIT_MS)}`);
     verdict.figure(`${name} at most ${ms(most(took))}`);
 }
