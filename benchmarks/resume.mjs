@@ -243,6 +243,8 @@ async function sweep(app, verdict) {
             const row = await Promise.race([ACTS[act](app).catch(() => null), until(() => gone(core), 20_000, 'core dies').then(() => null, () => null)]);
             if (row)
                 await Promise.race([until(() => gone(core), 120_000, 'core dies').catch(() => {}), app.rolloutEnd(ENV, row.id, 120_000).catch(() => {})]);
+            else // the connection breaks a moment before the process is gone
+                await until(() => gone(core), 3000, 'core dies').catch(() => {});
             const died = gone(core);
             if (died)
                 states.sweep.set(stateOf(p), `${act}, I/O call ${n}`);
