@@ -49,10 +49,10 @@ function yaml(text) {
 
 // ---- before and after ----
 
-// A rollback needs a release that is good and live; a deploy makes one.
+// A rollback goes to what is still warm, or its plan would have a step less; a deploy makes that.
 async function ready(app, act) {
-    const { targets } = await app.status(ENV);
-    if (act === 'rollback' && !targets.length)
+    const { targets, instances } = await app.status(ENV);
+    if (act === 'rollback' && !instances.some((row) => row.state === 'warm' && row.release === targets[0]))
         await app.deploy(ENV);
 }
 

@@ -28,12 +28,17 @@ static void keep(struct map *kept, const char *digest)
     (void)map_put(kept, digest, kept); /* a set: the value says nothing */
 }
 
-static void keep_artifact(struct map *kept, const char *artifact)
+/* What is not here has nothing to keep; what cannot be read may not lose its layers for that. */
+static int keep_artifact(struct map *kept, const char *artifact, struct err *err)
 {
-    struct err err = ERR_INIT;
+    struct err why = ERR_INIT;
     struct artifact_layers l;
-    if (artifact_layers(artifact, &l, &err) < 0)
-        return; /* not here: nothing of it to keep */
+    if (artifact_layers(artifact, &l, &why) < 0 && why.kind == E_NOT_FOUND)
+        return 0;
+    if (why.kind != E_OK) {
+        *err = why;
+        return err_wrap(err, "nothing is removed while a kept artifact cannot be read");
+    }
     keep(kept, artifact);
     keep(kept, l.config);
     keep(kept, l.app);
@@ -41,6 +46,7 @@ static void keep_artifact(struct map *kept, const char *artifact)
         keep(kept, l.provenance);
     if (strcmp(l.base, "host") != 0)
         keep(kept, l.base);
+    return 0;
 }
 
 static bool claimed(const char *digest)
@@ -81,17 +87,20 @@ struct retention {
     struct map kept;
     struct artifact_sweep sweep;
     int64_t now_ms;
+    struct err unread; /* of a claimed one; E_OK: none */
 };
 
 static void mark_claimed(void *context, const char *path, const char *digest, const struct stat *st)
 {
     struct retention *r = context;
+    struct err err = ERR_INIT;
     (void)path;
     if (map_get(&r->kept, digest) || !claimed(digest))
         return;
     keep(&r->kept, digest);
-    if (st->st_size <= MANIFEST_MAX)
-        keep_artifact(&r->kept, digest);
+    bool small = st->st_size <= MANIFEST_MAX; /* a small layer is no manifest: corrupt as such */
+    if (small && keep_artifact(&r->kept, digest, &err) < 0 && err.kind != E_CORRUPT)
+        r->unread = err;
 }
 
 /* A build base is claimed by itself or stays a while with its base. */
@@ -159,19 +168,26 @@ static void sweep_users(struct retention *r)
             store->users[i].sweep(store->users[i].context, &r->sweep);
 }
 
-static void retain(struct retention *r, const json_t *list)
+static int retain(struct retention *r, const json_t *list, struct err *err)
 {
     size_t i;
-    json_t *digest;
-    json_array_foreach((json_t *)list, i,
-                       digest) if (json_is_string(digest) &&
-                                   str_is_digest(str_of(json_string_value(digest))))
-        keep_artifact(&r->kept, json_string_value(digest));
+    json_t *item;
+    json_array_foreach((json_t *)list, i, item)
+    {
+        const char *digest = json_string_value(item);
+        if (digest && str_is_digest(str_of(digest)) && keep_artifact(&r->kept, digest, err) < 0)
+            return -1;
+    }
     each("blobs/sha256", "", mark_claimed, r);
+    if (r->unread.kind != E_OK) {
+        *err = r->unread;
+        return -1;
+    }
     each("unpacked", ".json", mark_layer, r);
     each("unpacked", ".json", remove_layer, r);
     each("blobs/sha256", "", remove_blob, r);
     sweep_users(r);
+    return 0;
 }
 
 void artifact_verb_retention(void *context, struct message *m)
@@ -181,8 +197,14 @@ void artifact_verb_retention(void *context, struct message *m)
     map_init(&r.kept);
     r.sweep.kept = &r.kept;
     r.sweep.before_ms = r.now_ms - YOUNG_MS;
-    retain(&r, json_list(m->args, "keep"));
+    struct err err = ERR_INIT;
+    int done = retain(&r, json_list(m->args, "keep"), &err);
     map_done(&r.kept);
+    if (done < 0) {
+        log_error("retention removes nothing", F_ERR(&err));
+        message_fail(m, &err);
+        return;
+    }
     log_info("retention", F_INT("removed", r.sweep.removed), F_INT("bytes", r.sweep.bytes));
     json_t *ok = json_object();
     json_put_int(ok, "removed", r.sweep.removed);

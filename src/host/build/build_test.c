@@ -679,6 +679,17 @@ TEST(retention_keeps_what_is_kept_and_what_is_young)
     IS_INT(artifact_root(artifact, &root, &err), 0);
     artifact_root_done(&root);
     IS_INT(retain(artifact), 0);
+    AUTO_FREE char *below = mem_format("host/blobs/sha256/%s", artifact + strlen("sha256:"));
+    AUTO_FREE char *manifest = settings_data(host.settings, below);
+    AUTO_BUF text = BUF_INIT(1 << 20);
+    IS_INT(file_read(manifest, 1 << 20, &text, &err), 0);
+    IS_INT(file_write(manifest, STR("{"), 0444, &err), 0);
+    age_all();
+    IS_INT(retain(artifact), -1); /* refused: its layers may be needed */
+    IS_INT(file_write(manifest, buf_str(&text), 0444, &err), 0);
+    age_all();
+    IS_INT(artifact_root(artifact, &root, &err), 0);
+    artifact_root_done(&root);
     OK(retain(NULL) >= 5); /* manifest, config, layer, provenance, unpacked, record */
     OK(artifact_root(artifact, &root, &err) < 0);
     IS_STR(err_name(err.kind), "not_found");
