@@ -9,21 +9,9 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "cli/doctor_priv.h"
-#include "wire/programs.h"
 
 #define KEY_BYTES 32
 #define CLOCK_SLACK_MS 60000
-
-json_t *doctor_push(json_t *checks, const char *name, bool ok, const char *text, const char *fix)
-{
-    json_t *check = json_object();
-    json_put_text(check, "name", name);
-    json_put_bool(check, "ok", ok);
-    json_put_text(check, "text", text);
-    json_put_text(check, "fix", ok ? "" : fix);
-    json_push(checks, check);
-    return check;
-}
 
 static void look_users(const struct settings *s, json_t *checks)
 {
@@ -37,17 +25,6 @@ static void look_users(const struct settings *s, json_t *checks)
         AUTO_FREE char *found = there ? mem_format("uid %u", (unsigned)uid) : mem_strdup(err.text);
         (void)doctor_push(checks, name, there, found,
                           "tools/deps users makes Slipway's; or name another in the settings");
-    }
-}
-
-static void look_programs(json_t *checks)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-        AUTO_FREE char *name = mem_format("program %s", programs[i].name);
-        AUTO_FREE char *absent = mem_format("'%s' is missing", programs[i].path);
-        AUTO_FREE char *fix = mem_format("apt-get install %s", programs[i].package);
-        bool there = access(programs[i].path, X_OK) == 0;
-        (void)doctor_push(checks, name, there, there ? programs[i].path : absent, fix);
     }
 }
 
@@ -146,7 +123,7 @@ void doctor_local(const char *settings_path, const char *trouble, json_t *checks
     doctor_roles(s, trouble, checks);
     look_ports(s, checks);
     look_users(s, checks);
-    look_programs(checks);
+    doctor_programs(checks);
     look_key(s, checks);
     look_disk(s, checks);
     look_clock(s, checks);

@@ -4,10 +4,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "wire/doctor.h"
 #include "wire/settings.h"
 
-/* Appends a check and returns it (borrowed), so that more can be said in it. */
-json_t *doctor_push(json_t *checks, const char *name, bool ok, const char *text, const char *fix);
 /* doctor_role.c: each role's process, and what it said last when it is not well. */
 void doctor_roles(const struct settings *s, const char *trouble, json_t *checks);
 /* The words of a process's command line, "\0" between them; empty when it is gone. */

@@ -20,9 +20,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "host/doctor.h"
 #include "host/host_priv.h"
 #include "io/loop.h"
+#include "wire/doctor.h"
 
 #define HASH_HEX 64
 #define TAIL_BYTES 8192     /* some lines */

@@ -14,12 +14,12 @@
 #include "host/artifact/artifact.h"
 #include "host/base_image/base_image.h"
 #include "host/build/build.h"
-#include "host/doctor.h"
 #include "host/edge/edge.h"
 #include "host/host_priv.h"
 #include "host/instance/instance.h"
 #include "host/sandbox/sandbox.h"
 #include "io/narrow_role.h"
+#include "wire/doctor.h"
 #include "wire/host.h"
 
 static void verb_hello(void *context, struct message *m);

@@ -158,6 +158,11 @@ class Platform {
         return version.status === 200 && Object.keys(this.roles()).length === 5;
     }
 
+    // Core answers and every role is connected to it, as the doctor says.
+    async linked() {
+        return await this.ready() && (await this.api.get('/doctor')).checks.filter((check) => /^role /.test(check.name)).every((check) => check.ok);
+    }
+
     log() {
         return existsSync(`${this.dir}/serve.log`) ? readFileSync(`${this.dir}/serve.log`, 'utf8') : '';
     }

@@ -14,9 +14,6 @@ before(async () => {
 });
 after(() => p?.stop());
 
-// Every role is connected, as doctor says.
-const linked = async () => (await p.api.get('/doctor')).checks.filter((check) => /^role /.test(check.name)).every((check) => check.ok);
-
 async function unharmed() {
     assert.equal((await load.total()).lost, 0, JSON.stringify(load.lost.slice(0, 5)));
     await atRest(web, 'test');
@@ -29,7 +26,7 @@ for (const role of ['core', 'courier', 'host', 'signals']) {
         await p.kill(role);
         const waiting = role === 'core' ? request({ port: p.ports.api }, 'GET', '/api/v1/version') : web.get('test', '/up');
         assert.equal((await waiting).status, 200);
-        await until(async () => (await p.ready()) && linked(), BACK_MS, `${role} is back`);
+        await until(() => p.linked(), BACK_MS, `${role} is back`);
         const now = p.roles();
         for (const [name, pid] of Object.entries(before_))
             assert.equal(now[name] === pid, name !== role, `${name}: ${pid} and now ${now[name]}`);
@@ -42,7 +39,7 @@ test('a role killed three times in a row comes back each time', async () => {
         await p.kill('courier');
         await until(() => p.roles().courier, BACK_MS, 'the courier is back');
     }
-    await until(linked, BACK_MS, 'it is connected');
+    await until(() => p.linked(), BACK_MS, 'it is connected');
     assert.equal((await p.api.get('/apps/web/branches')).trunk, 'main');
 });
 
@@ -50,7 +47,7 @@ test('all roles are killed at once: the apps go on, everything comes back, and a
     for (const role of ['core', 'courier', 'host', 'signals'])
         process.kill(p.pid(role), 'SIGKILL');
     assert.equal((await web.get('test', '/up')).status, 200);
-    await until(async () => (await p.ready()) && linked(), BACK_MS, 'all are back');
+    await until(() => p.linked(), BACK_MS, 'all are back');
     await web.change('feature/new', { 'new.txt': 'new\n' });
     await web.tick('test', 'feature/new');
     await web.deploy('test');

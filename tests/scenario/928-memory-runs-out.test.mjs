@@ -23,7 +23,6 @@ async function noMoreMemory(role) {
     return pid;
 }
 
-const linked = async () => (await p.ready()) && (await p.api.get('/doctor')).checks.filter((check) => /^role /.test(check.name)).every((check) => check.ok);
 const big = (name) => p.api.call('PUT', `/apps/web/envs/dev/secrets/${name}`, { value: name.repeat(20_000).slice(0, 100_000), kind: 'file' })
     .catch((error) => ({ status: 0, text: error.message }));
 const ANSWERS = [0, 200, 413, 500, 503, 507]; // 0: the connection was closed
@@ -35,10 +34,10 @@ test('core: each write is done whole or not at all, core lives or comes back', a
         const names = Array.from({ length: 20 }, (_, i) => `R${round}N${i}`);
         (await Promise.all(names.map(big))).forEach((reply, i) => replies.set(names[i], reply));
     }
-    await until(linked, 30_000, 'core answers, all roles are connected');
+    await until(() => p.linked(), 30_000, 'core answers, all roles are connected');
     if (p.roles().core === old)
         await p.kill('core'); // it had enough: the limit goes with it
-    await until(linked, 30_000, 'core is back');
+    await until(() => p.linked(), 30_000, 'core is back');
     const there = new Set((await p.api.get('/apps/web/envs/dev/secrets')).items.map((row) => row.name));
     for (const [name, { status, text }] of replies) {
         assert.ok(ANSWERS.includes(status), `${name}: ${status} ${text}`);
@@ -56,7 +55,7 @@ for (const role of ['core', 'host', 'courier', 'signals']) {
         assert.ok(['done', 'reverted', 'failed'].includes(ended.state), ended.state);
         if (p.roles()[role] === old)
             await p.kill(role);
-        await until(linked, 30_000, `${role} is back`);
+        await until(() => p.linked(), 30_000, `${role} is back`);
         await atRest(web, 'test');
         assert.equal((await load.total()).lost, 0, JSON.stringify(load.lost.slice(0, 5)));
     });

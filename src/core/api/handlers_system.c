@@ -10,6 +10,7 @@
 #include "core/journal/journal.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
+#include "wire/doctor.h"
 #include "wire/settings.h"
 
 #define HOST_MS 30000
@@ -165,16 +166,6 @@ API_HANDLER(api_df)
     return API_LATER;
 }
 
-static void add_check(json_t *checks, const char *name, bool ok, const char *text, const char *fix)
-{
-    json_t *check = json_object();
-    json_put_text(check, "name", name);
-    json_put_bool(check, "ok", ok);
-    json_put_text(check, "text", text);
-    json_put_text(check, "fix", fix);
-    json_push(checks, check);
-}
-
 static void add_role_checks(const struct core *core, json_t *checks)
 {
     static const char fix[] =
@@ -187,8 +178,7 @@ static void add_role_checks(const struct core *core, json_t *checks)
                  {"role signals", core->signals}};
     for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
         bool up = link_up(roles[i].link);
-        add_check(checks, roles[i].name, up, up ? "running and connected" : "not connected",
-                  up ? "" : fix);
+        doctor_push(checks, roles[i].name, up, up ? "running and connected" : "not connected", fix);
     }
 }
 
@@ -201,9 +191,8 @@ static void add_core_checks(const struct core *core, json_t *checks)
     err_ignore(store_one_int(core->store, &facts.last_row_ms, &err,
                              "SELECT coalesce(max(at),0) FROM journal", ""));
     bool right = clock_judge(&facts, text);
-    add_check(checks, "clock", right, text,
-              right ? ""
-                    : "set the clock (timedatectl set-ntp true): tokens and times depend on it");
+    doctor_push(checks, "clock", right, text,
+                "set the clock (timedatectl set-ntp true): tokens and times depend on it");
 }
 
 /* A host that does not answer leaves its whole part out: that is said, not passed over. */
@@ -215,9 +204,10 @@ static void add_host_checks(const struct core *core, const json_t *host, json_t 
     json_t *check;
     json_array_foreach(json_list(host, "checks"), i, check) json_push(checks, json_incref(check));
     if (error)
-        add_check(checks, "host answers", false, json_text_or(host, "text", error),
-                  "what host checks (disk, containers, network, edge) is unknown until it answers: "
-                  "look into its log");
+        doctor_push(
+            checks, "host answers", false, json_text_or(host, "text", error),
+            "what host checks (disk, containers, network, edge) is unknown until it answers: "
+            "look into its log");
 }
 
 static void doctor_finish(struct gather *g)

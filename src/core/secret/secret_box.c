@@ -1,33 +1,29 @@
 /* The master key, and sealing with it.
  *
  * The key is read once from an fd into a page of its own: locked, left out of core dumps, between
- * guard pages, and without any access but while a value is sealed or opened. Values are sealed with
- * XChaCha20-Poly1305 under a random nonce (192 bits: random is enough), and bound to their place:
- * a row moved to another app-env, name, version or kind does not open. */
+ * guard pages, and without any access but while a value is sealed or opened. Values are
+ * sealed (base/aead.h) and bound to their place: a row moved to another app-env, name, version or
+ * kind does not open. */
 #include <errno.h>
 #include <sodium.h>
+#include "base/aead.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/secret/secret_priv.h"
 
-#define KEY_BYTES crypto_aead_xchacha20poly1305_ietf_KEYBYTES
-#define NONCE_BYTES crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
-#define TAG_BYTES crypto_aead_xchacha20poly1305_ietf_ABYTES
-#define VARIANT sodium_base64_VARIANT_ORIGINAL
-
 struct secret_box {
     unsigned char *key; /* sodium_malloc */
 };
 
-/* Reads to the end: exactly KEY_BYTES, or it is no key. */
+/* Reads to the end: exactly AEAD_KEY_BYTES, or it is no key. */
 static int key_read(int fd, unsigned char *key, struct err *err)
 {
     size_t length = 0;
     for (;;) {
         unsigned char extra;
-        bool full = length == KEY_BYTES;
-        ssize_t got = read(fd, full ? &extra : key + length, full ? 1 : KEY_BYTES - length);
+        bool full = length == AEAD_KEY_BYTES;
+        ssize_t got = read(fd, full ? &extra : key + length, full ? 1 : AEAD_KEY_BYTES - length);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -35,17 +31,17 @@ static int key_read(int fd, unsigned char *key, struct err *err)
         if (got == 0 && full)
             return 0;
         if (got == 0 || full)
-            return FAIL(err, E_CORRUPT, "the master key is not %d bytes long", (int)KEY_BYTES);
+            return FAIL(err, E_CORRUPT, "the master key is not %d bytes long", (int)AEAD_KEY_BYTES);
         length += (size_t)got;
     }
 }
 
 static void key_lock(unsigned char *key)
 {
-    if (sodium_mlock(key, KEY_BYTES) != 0) /* sodium_malloc tried, and did not say */
+    if (sodium_mlock(key, AEAD_KEY_BYTES) != 0) /* sodium_malloc tried, and did not say */
         log_warn("the master key's memory cannot be locked, it might be swapped out: raise the "
                  "limit of locked memory",
-                 F_INT("bytes", KEY_BYTES));
+                 F_INT("bytes", AEAD_KEY_BYTES));
     if (sodium_mprotect_noaccess(key) != 0)
         log_warn("the master key's memory cannot be protected, going on without");
 }
@@ -55,7 +51,7 @@ int secret_box_open(int key_fd, struct secret_box **ret_box, struct err *err)
     AUTO_CLOSE int fd = key_fd;
     if (sodium_init() < 0)
         return FAIL(err, E_INTERNAL, "libsodium cannot be used");
-    unsigned char *key = sodium_malloc(KEY_BYTES);
+    unsigned char *key = sodium_malloc(AEAD_KEY_BYTES);
     if (!key)
         return FAIL_SYS(err, "cannot get memory for the master key");
     if (key_read(fd, key, err) < 0) {
@@ -100,50 +96,19 @@ int secret_seal(const struct secret_box *box, const struct secret_place *place, 
     if (value.length > SECRET_VALUE_MAX)
         return FAIL(err, E_TOO_LARGE, "the value is larger than %zu KiB", SECRET_VALUE_MAX / 1024);
     AUTO_FREE char *bound = place_text(place);
-    size_t length = NONCE_BYTES + value.length + TAG_BYTES;
-    size_t room = sodium_base64_encoded_len(length, VARIANT);
-    AUTO_FREE unsigned char *bytes = mem_alloc(length);
-    randombytes_buf(bytes, NONCE_BYTES);
     key_show(box);
-    int result = crypto_aead_xchacha20poly1305_ietf_encrypt(
-        bytes + NONCE_BYTES, NULL, (const unsigned char *)value.data, value.length,
-        (const unsigned char *)bound, strlen(bound), NULL, bytes, box->key);
+    *ret_sealed = aead_seal(box->key, bound, value);
     key_hide(box);
-    ASSERT(result == 0);
-    char *sealed = mem_alloc(room);
-    (void)sodium_bin2base64(sealed, room, bytes, length, VARIANT); /* the room is right */
-    *ret_sealed = sealed;
     return 0;
-}
-
-/* Decode and open into `plain`, which is as large as `sealed` is long. */
-static bool unseal_into(const struct secret_box *box, const char *bound, const char *sealed,
-                        unsigned char *plain, unsigned long long *ret_length)
-{
-    size_t length = 0, room = strlen(sealed);
-    AUTO_FREE unsigned char *bytes = mem_alloc(room + 1);
-    if (sodium_base642bin(bytes, room, sealed, room, NULL, &length, NULL, VARIANT) != 0 ||
-        length < NONCE_BYTES + TAG_BYTES)
-        return false;
-    key_show(box);
-    int result = crypto_aead_xchacha20poly1305_ietf_decrypt(
-        plain, ret_length, NULL, bytes + NONCE_BYTES, length - NONCE_BYTES,
-        (const unsigned char *)bound, strlen(bound), bytes, box->key);
-    key_hide(box);
-    return result == 0;
 }
 
 int secret_unseal(const struct secret_box *box, const struct secret_place *place,
                   const char *sealed, struct secret *ret_value, struct err *err)
 {
-    unsigned long long length = 0;
-    size_t room = strlen(sealed) + 1;
     AUTO_FREE char *bound = place_text(place);
-    AUTO_FREE unsigned char *plain = mem_alloc(room);
-    bool good = unseal_into(box, bound, sealed, plain, &length);
-    if (good)
-        secret_set(ret_value, plain, (size_t)length);
-    sodium_memzero(plain, room);
+    key_show(box);
+    bool good = aead_open(box->key, bound, sealed, ret_value);
+    key_hide(box);
     if (!good)
         return FAIL(err, E_CORRUPT,
                     "secret '%s' (version %lld) cannot be opened: its row or the master key was "

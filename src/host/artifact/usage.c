@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include "base/mem.h"
 #include "host/artifact/artifact_priv.h"
-#include "host/doctor.h"
+#include "wire/doctor.h"
 
 static void push(json_t *volumes, const char *what, const char *below, int64_t bytes, int64_t files)
 {

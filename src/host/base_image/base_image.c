@@ -19,8 +19,8 @@
 #include "base/time.h"
 #include "host/artifact/artifact.h"
 #include "host/base_image/base_image_priv.h"
-#include "host/doctor.h"
 #include "io/loop.h"
+#include "wire/doctor.h"
 
 #define RECIPE "base 2" /* changes with what bootstrap.c puts in: keys change with it */
 #define BUILD_RECIPE "build base 1"

@@ -19,7 +19,7 @@
 #include "host/base_image/base_image.h"
 #include "host/build/build_priv.h"
 #include "host/build/volume.h"
-#include "host/doctor.h"
+#include "wire/doctor.h"
 #include <sodium.h>
 
 #define CASES_MAX 2000 /* of all checks of a build; a message holds 50,000 values */

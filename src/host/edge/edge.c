@@ -10,9 +10,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/time.h"
-#include "host/doctor.h"
 #include "host/edge/edge_priv.h"
 #include "io/message.h"
+#include "wire/doctor.h"
 
 #define CONNECTIONS_MOST 50000
 #define FDS_KEPT 600 /* checks, listeners, sockets, idle connections of the pool */

@@ -12,10 +12,10 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "host/df.h"
-#include "host/doctor.h"
 #include "host/instance/instance_priv.h"
 #include "host/network/network.h"
 #include "host/probe/probe.h"
+#include "wire/doctor.h"
 
 #define DEADLINE_MS 30000
 #define HUNG_MS 10000

@@ -2,24 +2,21 @@
  * master.key says nothing.
  *
  * A start after a reboot needs them before core answers, so host opens them itself: a key derived
- * from the master key for this use alone, XChaCha20-Poly1305 under a random nonce, bound to the
- * instance's name (a sealed text moved into another record does not open). The key is read for
- * each use and wiped after it: records are written a few times in an instance's life. */
+ * from the master key for this use alone (base/aead.h seals with it), bound to the instance's name:
+ * a sealed text moved into another record does not open. The key is read for each use and wiped
+ * after it: records are written a few times in an instance's life. */
 #include <fcntl.h>
 #include <sodium.h>
 #include <unistd.h>
+#include "base/aead.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "host/instance/instance_priv.h"
 
 #define MASTER_BYTES crypto_kdf_KEYBYTES
-#define KEY_BYTES crypto_aead_xchacha20poly1305_ietf_KEYBYTES
 #define KEY_NUMBER 1
 #define KEY_CONTEXT "instrecd" /* crypto_kdf_CONTEXTBYTES of them; never used for anything else */
-#define NONCE_BYTES crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
-#define TAG_BYTES crypto_aead_xchacha20poly1305_ietf_ABYTES
-#define VARIANT sodium_base64_VARIANT_ORIGINAL
 
 static int master_read(struct secret *ret_master, struct err *err)
 {
@@ -43,7 +40,7 @@ static int master_read(struct secret *ret_master, struct err *err)
 static int key_derive(struct secret *ret_key, struct err *err)
 {
     AUTO_SECRET master = {0};
-    unsigned char key[KEY_BYTES];
+    unsigned char key[AEAD_KEY_BYTES];
     if (sodium_init() < 0)
         return FAIL(err, E_INTERNAL, "libsodium cannot be used");
     if (master_read(&master, err) < 0)
@@ -77,49 +74,19 @@ int seal_close(const char *name, const json_t *secrets, char **ret_sealed, struc
         return err_wrap(err, "cannot seal the secrets of instance '%s'", name);
     secrets_print(secrets, &plain);
     AUTO_FREE char *bound = bound_text(name);
-    size_t length = NONCE_BYTES + plain.length + TAG_BYTES;
-    size_t room = sodium_base64_encoded_len(length, VARIANT);
-    AUTO_FREE unsigned char *bytes = mem_alloc(length);
-    randombytes_buf(bytes, NONCE_BYTES);
-    int result = crypto_aead_xchacha20poly1305_ietf_encrypt(
-        bytes + NONCE_BYTES, NULL, (const unsigned char *)plain.data, plain.length,
-        (const unsigned char *)bound, strlen(bound), NULL, bytes, (const unsigned char *)key.data);
-    ASSERT(result == 0);
-    char *sealed = mem_alloc(room);
-    (void)sodium_bin2base64(sealed, room, bytes, length, VARIANT); /* the room is right */
-    *ret_sealed = sealed;
+    *ret_sealed = aead_seal((const unsigned char *)key.data, bound, secret_str(&plain));
     return 0;
-}
-
-/* Decode and open into `plain`, which is as large as `sealed` is long. */
-static bool open_into(const struct secret *key, const char *name, const char *sealed,
-                      unsigned char *plain, unsigned long long *ret_length)
-{
-    size_t length = 0, room = strlen(sealed);
-    AUTO_FREE char *bound = bound_text(name);
-    AUTO_FREE unsigned char *bytes = mem_alloc(room + 1);
-    if (sodium_base642bin(bytes, room, sealed, room, NULL, &length, NULL, VARIANT) != 0 ||
-        length < NONCE_BYTES + TAG_BYTES)
-        return false;
-    return crypto_aead_xchacha20poly1305_ietf_decrypt(plain, ret_length, NULL, bytes + NONCE_BYTES,
-                                                      length - NONCE_BYTES,
-                                                      (const unsigned char *)bound, strlen(bound),
-                                                      bytes, (const unsigned char *)key->data) == 0;
 }
 
 int seal_open(const char *name, const char *sealed, json_t **ret_secrets, struct err *err)
 {
-    AUTO_SECRET key = {0};
+    AUTO_SECRET key = {0}, plain = {0};
     AUTO_JSON *secrets = NULL;
-    unsigned long long length = 0;
-    size_t room = strlen(sealed) + 1;
     if (key_derive(&key, err) < 0)
         return err_wrap(err, "cannot open the secrets of instance '%s'", name);
-    AUTO_FREE unsigned char *plain = mem_alloc(room);
-    bool good = open_into(&key, name, sealed, plain, &length);
-    int result = good ? json_parse((struct str){(char *)plain, (size_t)length}, &secrets, err) : 0;
-    sodium_memzero(plain, room);
-    if (result < 0)
+    AUTO_FREE char *bound = bound_text(name);
+    bool good = aead_open((const unsigned char *)key.data, bound, sealed, &plain);
+    if (good && json_parse(secret_str(&plain), &secrets, err) < 0)
         return -1;
     if (!good || !json_is_array(secrets))
         return FAIL(err, E_CORRUPT,

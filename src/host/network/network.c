@@ -14,8 +14,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "host/doctor.h"
 #include "host/network/network_priv.h"
+#include "wire/doctor.h"
 
 #define NOBODY 65534
 #define RESOLV "/etc/resolv.conf"

@@ -9,10 +9,10 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/time.h"
-#include "host/doctor.h"
 #include "host/probe/probe_priv.h"
 #include "io/child.h"
 #include "io/loop.h"
+#include "wire/doctor.h"
 
 #define NOBODY 65534
 #define BACKOFF_FIRST_MS 50

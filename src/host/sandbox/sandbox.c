@@ -12,11 +12,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "host/doctor.h"
 #include "host/network/network.h"
 #include "host/sandbox/sandbox_priv.h"
 #include "io/loop.h"
-#include "wire/programs.h"
+#include "wire/doctor.h"
 
 #define CRUN "/usr/bin/crun"
 #define PATH "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
@@ -245,18 +244,6 @@ void sandbox_delete(const char *name, const char *cgroup, void (*done)(void *con
     if (child_start(&spec, NULL, &err) < 0) {
         log_warn("cannot run crun delete, removing by hand", F_STR("container", name), F_ERR(&err));
         loop_defer(removal_absent, r);
-    }
-}
-
-/* As this role sees them: its mounts are its own. */
-static void doctor_programs(json_t *checks)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-        AUTO_FREE char *name = mem_format("program %s", programs[i].name);
-        AUTO_FREE char *absent = mem_format("'%s' is missing", programs[i].path);
-        AUTO_FREE char *fix = mem_format("apt-get install %s", programs[i].package);
-        bool there = access(programs[i].path, X_OK) == 0;
-        doctor_push(checks, name, there, there ? programs[i].path : absent, fix);
     }
 }
 
