@@ -91,6 +91,7 @@ static int host_run(struct host *h, struct err *err)
     if (folders_setup(h->settings, err) < 0 || verbs_epoch_load(h, err) < 0)
         return -1;
     (void)loop_get();
+    journal_open(h->settings);
     if (parts_setup(h, err) < 0 || listen_setup(h, err) < 0)
         return -1;
     log_info("host is up", F_STR("installation", h->settings->id), F_STR("boot", h->boot));

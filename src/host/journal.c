@@ -331,19 +331,29 @@ void journal_verb_heads(void *context, struct message *m)
 void journal_doctor(json_t *checks)
 {
     const struct known *k = &heads.known;
+    long long seq = (long long)k->last.seq;
+    if (!k->loaded) {
+        doctor_push(checks, "journal heads", false,
+                    "the journal's heads cannot be read or written: a change of the journal would "
+                    "not be noticed",
+                    "look at host's log, and at the disk that data_dir is on");
+        return;
+    }
     AUTO_FREE char *text =
-        k->refused
-            ? mem_format("core told another history than before: at least one head after "
-                         "row %lld was refused",
-                         (long long)k->last.seq)
-            : mem_format("the journal only grew, host has seen row %lld", (long long)k->last.seq);
+        k->refused ? mem_format("core told another history than before: at least one head after "
+                                "row %lld was refused",
+                                seq)
+                   : mem_format("the journal only grew, host has seen row %lld", seq);
     doctor_push(checks, "journal heads", k->refused == 0, text,
                 "run `slipway audit verify`; when you put back an older store yourself, move "
                 "journal-heads and journal-refused in data_dir/host away and restart host");
 }
 
-void journal_forget(void)
+void journal_open(const struct settings *s)
 {
+    struct err err = ERR_INIT;
     ASSERT(!heads.busy);
     heads.known = (struct known){0};
+    if (known_load(s, &heads.known, &err) < 0)
+        log_error("cannot read the journal's heads, trying again with the next one", F_ERR(&err));
 }

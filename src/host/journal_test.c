@@ -61,7 +61,7 @@ static void set_up(void)
     OK(file_write(path, str_of(text), 0600, &err) == 0);
     OK(settings_load(path, &settings, &err) == 0);
     host.settings = settings;
-    journal_forget();
+    journal_open(settings);
     failures = 0;
     OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
     (void)channel_new(pair[0], &ours);
@@ -162,7 +162,8 @@ TEST(a_new_process_knows_what_the_one_before_saw)
     set_up();
     OK(told(5, HASH_A));
     OK(!told(4, HASH_A));
-    journal_forget();
+    journal_open(settings);
+    OK(!doctor_is_content()); /* before core has told anything */
     OK(told(5, HASH_A));
     OK(!doctor_is_content()); /* the evidence is on the disk */
     OK(!told(5, HASH_B));
@@ -176,7 +177,7 @@ TEST(a_torn_line_is_skipped_and_not_continued)
     AUTO_FREE char *path = settings_data(settings, "host/journal-heads");
     AUTO_CLOSE int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
     OK(write(fd, "2 0123", 6) == 6);
-    journal_forget();
+    journal_open(settings);
     OK(told(2, HASH_B));
     is_kept("1 " HASH_A "\n2 0123\n2 " HASH_B "\n");
     tear_down();
