@@ -5,15 +5,13 @@ import { processes } from './leftovers.mjs';
 
 export const ROLES = ['serve', 'core', 'courier', 'host', 'signals'];
 
-// {serve: pid, core: pid, ...}; a role that does not run is absent.
+// {serve: pid, core: pid, ...}; a role that does not run is absent. What a role forks looks like it until it
+// has become another program, and is not the role.
 export function roles(settingsFile) {
-    const found = {};
-    for (const { pid, command, state } of processes()) {
-        const role = command[1];
-        if (state !== 'Z' && ROLES.includes(role) && command.includes('--settings') && command[command.indexOf('--settings') + 1] === settingsFile)
-            found[role] = pid;
-    }
-    return found;
+    const alike = processes().map(({ pid, ppid, command, state }) => ({ pid, ppid, state, settings: command[command.indexOf('--settings') + 1], role: command[1] }))
+        .filter(({ state, settings, role }) => state !== 'Z' && ROLES.includes(role) && settings === settingsFile);
+    const forked = ({ ppid, role }) => alike.some((parent) => parent.pid === ppid && parent.role === role);
+    return Object.fromEntries(alike.filter((process_) => !forked(process_)).map(({ role, pid }) => [role, pid]));
 }
 
 export function rss(pid) {
