@@ -202,6 +202,7 @@ int file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, int 
 struct file_removal {
     int top_fd;   /* the folder whose content goes */
     size_t moved; /* folders moved up to it, still to be removed */
+    size_t left;  /* entries that may still go now */
 };
 
 /* Opens a child folder; a link, a mount or anything else fails. One without permissions for its
@@ -230,6 +231,7 @@ static int file_move_up(struct file_removal *removal, int dir_fd, const char *na
     random_hex(clock_system(), FILE_TEMP_HEX, random);
     AUTO_FREE char *temp = mem_format(".tmp-%s", random);
     removal->moved++;
+    removal->left--;
     return renameat(dir_fd, name, removal->top_fd, temp);
 }
 
@@ -244,14 +246,19 @@ static int file_remove_dir(struct file_removal *removal, int dir_fd, const char 
     }
     if (file_clear(removal, child, depth + 1) < 0)
         return -1;
+    if (removal->left == 0)
+        return 0;
+    removal->left--;
     return unlinkat(dir_fd, name, AT_REMOVEDIR);
 }
 
 static int file_remove_entry(struct file_removal *removal, int dir_fd, const char *name,
                              size_t depth)
 {
-    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
+    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT) {
+        removal->left--;
         return 0;
+    }
     if (errno != EISDIR && errno != EPERM) /* POSIX has EPERM for a folder, Linux EISDIR */
         return -1;
     int saved = errno;
@@ -269,9 +276,10 @@ static int file_clear(struct file_removal *removal, int dir_fd, size_t depth)
         (void)close(dir_fd);
         return -1;
     }
-    struct dirent *entry;
+    struct dirent *entry = NULL;
     int result = 0;
-    while (result == 0 && (errno = 0, entry = readdir(dir)))
+    errno = 0;
+    while (result == 0 && removal->left > 0 && (errno = 0, entry = readdir(dir)))
         if (!text_is(entry->d_name, ".") && !text_is(entry->d_name, ".."))
             result = file_remove_entry(removal, dirfd(dir), entry->d_name, depth);
     if (!entry && errno)
@@ -283,32 +291,35 @@ static int file_clear(struct file_removal *removal, int dir_fd, size_t depth)
 }
 
 /* Empties the folder behind top_fd, again as long as deep folders came up. */
-static int file_clear_top(int top_fd)
+static int file_clear_top(struct file_removal *removal)
 {
-    struct file_removal removal = {.top_fd = top_fd};
     do {
-        int again = openat(top_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        removal.moved = 0;
-        if (again < 0 || file_clear(&removal, again, 1) < 0)
+        int again = openat(removal->top_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        removal->moved = 0;
+        if (again < 0 || file_clear(removal, again, 1) < 0)
             return -1;
-    } while (removal.moved > 0);
+    } while (removal->moved > 0 && removal->left > 0);
     return 0;
 }
 
-static int file_remove_at(int parent_fd, const char *name)
+static int file_remove_at(int parent_fd, const char *name, size_t entries, bool *ret_more)
 {
+    *ret_more = false;
     if (unlinkat(parent_fd, name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno != EISDIR && errno != EPERM)
         return -1;
     AUTO_CLOSE int top_fd = file_open_child(parent_fd, name);
-    if (top_fd < 0 || file_clear_top(top_fd) < 0)
+    struct file_removal removal = {.top_fd = top_fd, .left = entries};
+    if (top_fd < 0 || file_clear_top(&removal) < 0)
         return -1;
-    return unlinkat(parent_fd, name, AT_REMOVEDIR);
+    *ret_more = removal.left == 0;
+    return *ret_more ? 0 : unlinkat(parent_fd, name, AT_REMOVEDIR);
 }
 
-int file_remove_tree(const char *path, struct err *err)
+int file_remove_some(const char *path, size_t entries, bool *ret_more, struct err *err)
 {
+    *ret_more = false;
     AUTO_FREE char *plain = mem_strdup(path);
     for (size_t length = strlen(plain); length > 1 && plain[length - 1] == '/'; length--)
         plain[length - 1] = '\0';
@@ -319,7 +330,13 @@ int file_remove_tree(const char *path, struct err *err)
     AUTO_CLOSE int parent_fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (parent_fd < 0 && errno == ENOENT)
         return 0;
-    if (parent_fd < 0 || file_remove_at(parent_fd, name) < 0)
+    if (parent_fd < 0 || file_remove_at(parent_fd, name, entries, ret_more) < 0)
         return FAIL_SYS(err, "cannot remove '%s'", path);
     return 0;
+}
+
+int file_remove_tree(const char *path, struct err *err)
+{
+    bool more;
+    return file_remove_some(path, SIZE_MAX, &more, err);
 }

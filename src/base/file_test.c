@@ -172,6 +172,29 @@ TEST(removes_very_deep_trees)
     OK(!file_exists(tree));
 }
 
+TEST(removes_some_at_a_time)
+{
+    struct err err = ERR_INIT;
+    AUTO_FREE char *tree = in_dir("large");
+    bool more = true;
+    int calls = 0;
+    for (int i = 0; i < 20; i++) {
+        AUTO_FREE char *below = mem_format("large/%d/a/b", i);
+        AUTO_FREE char *folder = in_dir(below);
+        AUTO_FREE char *file = mem_format("%s/file", below);
+        IS_INT(file_make_dirs(folder, 0755, &err), 0);
+        write_text(file, "x");
+    }
+    for (; more && calls < 100; calls++) {
+        OK(file_exists(tree));
+        IS_INT(file_remove_some(tree, 10, &more, &err), 0);
+    }
+    IS_INT(calls, 80 / 10 + 1); /* 20 times three folders and a file; the last one finds the top */
+    OK(!file_exists(tree));
+    IS_INT(file_remove_some(tree, 10, &more, &err), 0);
+    OK(!more);
+}
+
 TEST(does_not_cross_mounts)
 {
     struct err err = ERR_INIT;

@@ -30,51 +30,6 @@ char *artifact_store_path(const char *below)
     return mem_format("%s/%s", artifact_store_get()->root, below);
 }
 
-static void discard_work(void *context)
-{
-    char *path = context;
-    struct err err = ERR_INIT;
-    if (file_remove_tree(path, &err) < 0)
-        log_warn("leftover not removed, trying again at the next start", F_STR("path", path),
-                 F_ERR(&err));
-}
-
-static void discard_done(void *context)
-{
-    free(context);
-}
-
-void artifact_discard(const char *path)
-{
-    static unsigned counter;
-    if (!path || !file_exists(path))
-        return;
-    AUTO_FREE char *name = mem_format("trash/%d-%u", (int)getpid(), counter++);
-    AUTO_FREE char *away = artifact_store_path(name);
-    if (rename(path, away) < 0) {
-        log_warn("cannot move to trash, leaving it", F_STR("path", path),
-                 F_STR("why", strerror(errno)));
-        return;
-    }
-    loop_work(discard_work, discard_done, TAKE(away));
-}
-
-/* What a process before us left: temporary blobs, half-made folders, the trash. */
-static int empty_folder(const char *below, struct err *err)
-{
-    AUTO_FREE char *folder = artifact_store_path(below);
-    DIR *dir = opendir(folder);
-    if (!dir)
-        return FAIL_SYS(err, "cannot list '%s'", folder);
-    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        loop_work(discard_work, discard_done, mem_format("%s/%s", folder, e->d_name));
-    }
-    (void)closedir(dir); /* read only */
-    return 0;
-}
-
 int artifact_init(struct host *h, struct err *err)
 {
     static const char *const folders[] = {"", "blobs/sha256", "blobs/tmp", "unpacked", "trash"};
@@ -86,8 +41,8 @@ int artifact_init(struct host *h, struct err *err)
         if (file_make_dirs(path, 0700, err) < 0)
             return err_wrap(err, "artifact store");
     }
-    if (empty_folder("trash", err) < 0 || empty_folder("blobs/tmp", err) < 0 ||
-        layer_init(err) < 0 || host_base_init(err) < 0)
+    if (trash_empty("trash", err) < 0 || trash_empty("blobs/tmp", err) < 0 || layer_init(err) < 0 ||
+        host_base_init(err) < 0)
         return err_wrap(err, "artifact store");
     return 0;
 }

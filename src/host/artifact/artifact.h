@@ -91,7 +91,7 @@ int artifact_adopt_unpacked(const char *folder, const char *digest, const char *
 int artifact_unpack_temp(char **ret_path, struct err *err) MUST_CHECK;
 /* E_DISK_FULL, said plainly, when less than `needed` plus the reserve is free. Any thread. */
 int artifact_disk_room(int64_t needed, struct err *err) MUST_CHECK;
-/* Rename away and delete in the background; absent is fine. */
+/* Rename away and delete in the background, slowly, so that apps do not feel it; absent is fine. */
 void artifact_discard(const char *path);
 
 /* Unpack a tar stream that is no blob (a build's source) below `folder`, which exists and is owned
