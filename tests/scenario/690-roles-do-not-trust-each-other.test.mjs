@@ -62,7 +62,7 @@ test('B101: nonsense at a role\'s socket ends that connection and nothing else',
         }
     assert.equal((await p.api.get('/doctor')).checks.filter((check) => check.name.startsWith('role ') && !check.ok).length, 0);
     await o.check({ audit: 0 });
-    assert.ok(fds(p.pid('host')) <= before, 'host keeps files open');
+    await until(() => fds(p.pid('host')) <= before, 5000, 'host keeps no file open'); // a child of the doctor may still end
 });
 
 test('B101: a well-made message that nobody may send, or nobody asked for, does nothing', async () => {
