@@ -179,6 +179,7 @@ static void became_ready(struct instance *i)
     if (first)
         record_again(i);
     log_info("instance ready", F_STR("instance", i->name),
+             F_INT("create_ms", i->start_us ? (i->created_us - i->start_us) / 1000 : 0),
              F_INT("ms", i->start_us ? (i->ready_us - i->start_us) / 1000 : 0));
     instance_answer_start(i);
     instance_notice(i, "");
