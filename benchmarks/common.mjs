@@ -138,16 +138,16 @@ function cpuGroup(pid) {
 }
 
 // copies of the app that lives in this app-env, started bare from the same root file system, beside the
-// instances in the share of the processor: median ms.
-export async function bare(app, env, { copies, rounds, command }) {
+// instances in the share of the processor: ms until all of them serve.
+export async function bare(app, env, { copies, command }) {
     const { pid } = instancePids(app.p, app.name, env)[0];
     const variables = environment(pid);
-    const args = ['--copies', copies, '--rounds', rounds, '--port', app.p.ports.bare, '--root', `/proc/${pid}/root`, '--cwd', '/app',
+    const args = ['--copies', copies, '--rounds', 1, '--port', app.p.ports.bare, '--root', `/proc/${pid}/root`, '--cwd', '/app',
         '--group', `${dirname(cpuGroup(pid))}/bare`, '--', ...command];
     const done = await run(program('bench-bare'), args.map(String), { env: { ...variables, SLIPWAY_INSTANCE: 'bare', SLIPWAY_RELEASE: 'bare' }, timeout: 300_000 });
     if (done.code !== 0)
         throw new Error(`bench-bare: exit ${done.code}: ${done.err}`);
-    return done.json.median_ms;
+    return done.json.median_ms; // one round, so its median is that round
 }
 
 // ---- wrk, the second opinion ----

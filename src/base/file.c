@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include "base/check.h"
 #include "base/mem.h"
 #include "base/time.h"
 
@@ -268,7 +269,7 @@ static int file_remove_entry(struct file_removal *removal, int dir_fd, const cha
     return result;
 }
 
-/* Empties a folder; takes the descriptor. */
+/* Empties a folder, as far as what is left allows (something, at first); takes the descriptor. */
 static int file_clear(struct file_removal *removal, int dir_fd, size_t depth)
 {
     DIR *dir = fdopendir(dir_fd);
@@ -276,9 +277,8 @@ static int file_clear(struct file_removal *removal, int dir_fd, size_t depth)
         (void)close(dir_fd);
         return -1;
     }
-    struct dirent *entry = NULL;
+    struct dirent *entry;
     int result = 0;
-    errno = 0;
     while (result == 0 && removal->left > 0 && (errno = 0, entry = readdir(dir)))
         if (!text_is(entry->d_name, ".") && !text_is(entry->d_name, ".."))
             result = file_remove_entry(removal, dirfd(dir), entry->d_name, depth);
@@ -302,24 +302,28 @@ static int file_clear_top(struct file_removal *removal)
     return 0;
 }
 
-static int file_remove_at(int parent_fd, const char *name, size_t entries, bool *ret_more)
+static int file_remove_at(int parent_fd, const char *name, size_t *budget)
 {
-    *ret_more = false;
-    if (unlinkat(parent_fd, name, 0) == 0 || errno == ENOENT)
+    if (unlinkat(parent_fd, name, 0) == 0 || errno == ENOENT) {
+        (*budget)--;
         return 0;
+    }
     if (errno != EISDIR && errno != EPERM)
         return -1;
     AUTO_CLOSE int top_fd = file_open_child(parent_fd, name);
-    struct file_removal removal = {.top_fd = top_fd, .left = entries};
+    struct file_removal removal = {.top_fd = top_fd, .left = *budget};
     if (top_fd < 0 || file_clear_top(&removal) < 0)
         return -1;
-    *ret_more = removal.left == 0;
-    return *ret_more ? 0 : unlinkat(parent_fd, name, AT_REMOVEDIR);
+    *budget = removal.left;
+    if (removal.left == 0)
+        return 0;
+    (*budget)--;
+    return unlinkat(parent_fd, name, AT_REMOVEDIR);
 }
 
-int file_remove_some(const char *path, size_t entries, bool *ret_more, struct err *err)
+int file_remove_some(const char *path, size_t *budget, struct err *err)
 {
-    *ret_more = false;
+    ASSERT(*budget > 0);
     AUTO_FREE char *plain = mem_strdup(path);
     for (size_t length = strlen(plain); length > 1 && plain[length - 1] == '/'; length--)
         plain[length - 1] = '\0';
@@ -330,13 +334,13 @@ int file_remove_some(const char *path, size_t entries, bool *ret_more, struct er
     AUTO_CLOSE int parent_fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (parent_fd < 0 && errno == ENOENT)
         return 0;
-    if (parent_fd < 0 || file_remove_at(parent_fd, name, entries, ret_more) < 0)
+    if (parent_fd < 0 || file_remove_at(parent_fd, name, budget) < 0)
         return FAIL_SYS(err, "cannot remove '%s'", path);
     return 0;
 }
 
 int file_remove_tree(const char *path, struct err *err)
 {
-    bool more;
-    return file_remove_some(path, SIZE_MAX, &more, err);
+    size_t all = SIZE_MAX;
+    return file_remove_some(path, &all, err);
 }

@@ -15,8 +15,9 @@ int file_write(const char *path, struct str content, mode_t mode, struct err *er
 int file_make_dirs(const char *path, mode_t mode, struct err *err) MUST_CHECK;
 /* Remove a tree without following links or crossing mounts; absent is fine. */
 int file_remove_tree(const char *path, struct err *err) MUST_CHECK;
-/* The same for about so many entries; *ret_more: some are left, call it again. */
-int file_remove_some(const char *path, size_t entries, bool *ret_more, struct err *err) MUST_CHECK;
+/* The same in parts: removes at most *budget (> 0) files and folders and counts it down. 0 left:
+ * something of the tree may be there still, call it again. */
+int file_remove_some(const char *path, size_t *budget, struct err *err) MUST_CHECK;
 bool file_exists(const char *path);
 /* openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS); a path that leaves `dir`
  * or meets a link is E_PATH_ESCAPES, an absent one E_NOT_FOUND. Adds O_CLOEXEC. */

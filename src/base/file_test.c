@@ -154,13 +154,12 @@ TEST(removes_trees_but_not_what_links_point_to)
     OK(!file_exists(top_link) && file_exists(kept));
 }
 
-TEST(removes_very_deep_trees)
+static void make_deep(const char *tree, int depth)
 {
     struct err err = ERR_INIT;
-    AUTO_FREE char *tree = in_dir("deep");
     IS_INT(file_make_dirs(tree, 0755, &err), 0);
     int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (int i = 0; i < 3000 && fd >= 0; i++) {
+    for (int i = 0; i < depth && fd >= 0; i++) {
         OK(mkdirat(fd, "d", 0700) == 0);
         int next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         (void)close(fd);
@@ -168,16 +167,36 @@ TEST(removes_very_deep_trees)
     }
     OK(fd >= 0);
     (void)close(fd);
+}
+
+TEST(removes_very_deep_trees)
+{
+    struct err err = ERR_INIT;
+    AUTO_FREE char *tree = in_dir("deep");
+    make_deep(tree, 3000);
     IS_INT(file_remove_tree(tree, &err), 0);
     OK(!file_exists(tree));
+}
+
+/* Calls that it takes with so much a call. */
+static int removed_in(const char *tree, size_t budget)
+{
+    struct err err = ERR_INIT;
+    for (int calls = 1; calls < 10000; calls++) {
+        size_t left = budget;
+        OK(file_exists(tree));
+        IS_INT(file_remove_some(tree, &left, &err), 0);
+        if (left > 0)
+            return calls;
+    }
+    return -1;
 }
 
 TEST(removes_some_at_a_time)
 {
     struct err err = ERR_INIT;
+    size_t left = 10;
     AUTO_FREE char *tree = in_dir("large");
-    bool more = true;
-    int calls = 0;
     for (int i = 0; i < 20; i++) {
         AUTO_FREE char *below = mem_format("large/%d/a/b", i);
         AUTO_FREE char *folder = in_dir(below);
@@ -185,14 +204,18 @@ TEST(removes_some_at_a_time)
         IS_INT(file_make_dirs(folder, 0755, &err), 0);
         write_text(file, "x");
     }
-    for (; more && calls < 100; calls++) {
-        OK(file_exists(tree));
-        IS_INT(file_remove_some(tree, 10, &more, &err), 0);
-    }
-    IS_INT(calls, 80 / 10 + 1); /* 20 times three folders and a file; the last one finds the top */
+    IS_INT(removed_in(tree, 10), 80 / 10 + 1); /* 20 times three folders and a file; the top */
     OK(!file_exists(tree));
-    IS_INT(file_remove_some(tree, 10, &more, &err), 0);
-    OK(!more);
+    IS_INT(file_remove_some(tree, &left, &err), 0);
+    OK(left > 0);
+}
+
+TEST(removes_deep_trees_in_small_parts)
+{
+    AUTO_FREE char *tree = in_dir("deep-parts");
+    make_deep(tree, 1000);
+    OK(removed_in(tree, 3) > 1000 / 3);
+    OK(!file_exists(tree));
 }
 
 TEST(does_not_cross_mounts)

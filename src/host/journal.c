@@ -7,8 +7,9 @@
  * journal-refused, is logged as an error and shown by the doctor until somebody looked at it. A
  * torn last line (power cut) is skipped.
  *
- * Files are read and written on the pool, one batch at a time: what comes in meanwhile is the next
- * batch, so a slow disk costs one sync for many heads and never holds the loop up. */
+ * Files are read and written on the pool (but for the first look, before the loop runs), one batch
+ * at a time: what comes in meanwhile is the next batch, so a slow disk costs one sync for many
+ * heads and never holds the loop up. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/sendfile.h>
@@ -81,7 +82,7 @@ static bool head_parse(struct str line, struct head *ret_head)
     return true;
 }
 
-/* On the pool. */
+/* On the pool; known_load also before the loop runs. */
 
 static int open_file(const struct settings *s, const char *name, int flags, struct err *err)
 {

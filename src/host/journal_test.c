@@ -170,6 +170,22 @@ TEST(a_new_process_knows_what_the_one_before_saw)
     tear_down();
 }
 
+TEST(heads_that_cannot_be_read_are_the_doctors)
+{
+    struct err err = ERR_INIT;
+    set_up();
+    AUTO_FREE char *path = settings_data(settings, "host/journal-heads");
+    OK(file_remove_tree(path, &err) == 0 && file_make_dirs(path, 0700, &err) == 0);
+    journal_open(settings);
+    OK(!doctor_is_content());
+    OK(!told(1, HASH_A));
+    OK(!doctor_is_content());
+    OK(file_remove_tree(path, &err) == 0);
+    OK(told(1, HASH_A));
+    OK(doctor_is_content());
+    tear_down();
+}
+
 TEST(a_torn_line_is_skipped_and_not_continued)
 {
     set_up();

@@ -3,19 +3,13 @@
  * Everything here can be rebuilt or asked again: a crash leaves temporary files that the next start
  * removes. Only retention deletes what has a name. */
 #include "host/artifact/artifact.h"
-#include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "base/check.h"
 #include "base/fault.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/time.h"
 #include "host/artifact/artifact_priv.h"
-#include "io/loop.h"
 
 static struct artifact_store the_store;
 
@@ -41,8 +35,8 @@ int artifact_init(struct host *h, struct err *err)
         if (file_make_dirs(path, 0700, err) < 0)
             return err_wrap(err, "artifact store");
     }
-    if (trash_empty("trash", err) < 0 || trash_empty("blobs/tmp", err) < 0 || layer_init(err) < 0 ||
-        host_base_init(err) < 0)
+    trash_empty();
+    if (trash_add_all("blobs/tmp", err) < 0 || layer_init(err) < 0 || host_base_init(err) < 0)
         return err_wrap(err, "artifact store");
     return 0;
 }

@@ -32,9 +32,10 @@ struct artifact_store {
 struct artifact_store *artifact_store_get(void);
 char *artifact_store_path(const char *below); /* data_dir/host/BELOW, heap; any thread */
 
-/* trash.c: delete, in the background, what lies in this folder of the store now: what a process
- * before us left. */
-int trash_empty(const char *below, struct err *err) MUST_CHECK;
+/* trash.c. Delete what lies in the trash, in the background. */
+void trash_empty(void);
+/* Discard all that lies in this folder of the store: what a process before us left half-done. */
+int trash_add_all(const char *below, struct err *err) MUST_CHECK;
 
 /* The record beside an unpacked layer, unpacked/HEX.json. */
 struct layer_record {

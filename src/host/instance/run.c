@@ -245,7 +245,8 @@ static int create_finish(struct instance *i, pid_t pid, struct err *err)
     if (network_attach(pid, i->address, err) < 0 || sandbox_start(i->name, err) < 0)
         return -1;
     FAULT("instance.started");
-    i->created_us = clock_mono_us();
+    if (i->created_us == 0) /* the start's, not one after a crash */
+        i->created_us = clock_mono_us();
     if (!instance_event(i, INSTANCE_CREATED))
         return FAIL(err, E_STATE_CONFLICT, "instance '%s' is not being created", i->name);
     run_watch_ready(i);

@@ -3,12 +3,7 @@
  * Each lower folder is cloned as a detached mount, idmapped by a user namespace that has the
  * range's mapping, attached for a moment to a scratch folder (overlayfs wants a path), and taken
  * off again when the overlay holds its own clone. On top of the lowers lies a skeleton of our own:
- * the mount points that they lack, because crun cannot make any in a read-only root. A skeleton
- * (data_dir/host/skeletons/HASH) is named by what is in it, and kept: a handful of empty folders.
- *
- * A new overlay knows no name yet: each is looked up again through its layers, for thousands of
- * files of an app. So read-only roots of the same layers and range (the instances of a release) are
- * binds of one overlay, which lives as long as any of them.
+ * the mount points that they lack, because crun cannot make any in a read-only root.
  *
  * The user namespace that carries a mapping is made by a short-lived clone and kept by its fd. */
 #include <errno.h>
@@ -27,7 +22,6 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/sha.h"
 #include "host/sandbox/sandbox_priv.h"
 #include "io/loop.h"
 
@@ -38,7 +32,6 @@ int umount2(const char *target, int flags);
 #define MS_RDONLY 1
 #define MS_NOSUID 2
 #define MS_NODEV 4
-#define MS_BIND 4096
 #define MNT_DETACH 2
 
 #define RANGES 64 /* mappings kept open */
@@ -172,49 +165,29 @@ static int skeleton_add(const char *skeleton, const char *target, bool folder, s
     return fd >= 0 ? 0 : FAIL_SYS(err, "cannot make '%s'", path);
 }
 
-/* A line "d PATH" or "f PATH" for each mount point that the lower folders lack. */
-static int skeleton_list(const struct sandbox_spec *spec, struct buf *list, struct err *err)
+static int skeleton_make(const struct sandbox_spec *spec, const char *skeleton, struct err *err)
 {
     static const char *const always[] = {"/proc", "/sys", "/dev", "/tmp", "/run"};
+    if (file_make_dirs(skeleton, 0755, err) < 0)
+        return -1;
+    if (chmod(skeleton, 0755) < 0)
+        return FAIL_SYS(err, "cannot open '%s' to the container", skeleton);
     for (size_t i = 0; i < ARRAY_SIZE(always); i++)
-        if (!lowers_have(spec, always[i], true))
-            (void)buf_add_format(list, "d %s\n", always[i]); /* no ceiling */
+        if (!lowers_have(spec, always[i], true) && skeleton_add(skeleton, always[i], true, err) < 0)
+            return -1;
     for (size_t i = 0; i < spec->bind_count; i++) {
         struct stat info;
         const struct sandbox_bind *b = &spec->binds[i];
-        if (b->target[0] != '/' || strchr(b->target, '\n') || strstr(b->target, "/../") ||
-            str_ends(str_of(b->target), "/.."))
+        if (b->target[0] != '/' || strstr(b->target, "/../") || str_ends(str_of(b->target), "/.."))
             return FAIL(err, E_PATH_ESCAPES, "'%s' is no place to bind", b->target);
         if (text_starts(b->target, "/run/") || text_starts(b->target, "/tmp/"))
             continue; /* on tmpfs: crun makes it */
         if (stat(b->source, &info) < 0)
             return FAIL_SYS(err, "cannot bind '%s'", b->source);
-        if (!lowers_have(spec, b->target, S_ISDIR(info.st_mode)))
-            (void)buf_add_format(list, "%c %s\n", S_ISDIR(info.st_mode) ? 'd' : 'f', b->target);
-    }
-    return 0;
-}
-
-static int skeleton_make(const struct sandbox_spec *spec, char **ret_skeleton, struct err *err)
-{
-    AUTO_BUF list = BUF_INIT(0);
-    char hash[SHA_HEX];
-    if (skeleton_list(spec, &list, err) < 0)
-        return -1;
-    sha_hex_of(buf_str(&list), hash);
-    AUTO_FREE char *below = mem_format("host/skeletons/%.16s", hash);
-    AUTO_FREE char *skeleton = settings_data(sandbox_paths.settings, below);
-    if (file_make_dirs(skeleton, 0755, err) < 0)
-        return -1;
-    if (chmod(skeleton, 0755) < 0)
-        return FAIL_SYS(err, "cannot open '%s' to the container", skeleton);
-    for (struct str rest = buf_str(&list); rest.length;) {
-        struct str line = str_cut(&rest, '\n');
-        AUTO_FREE char *target = mem_strndup(line.data + 2, line.length - 2);
-        if (skeleton_add(skeleton, target, line.data[0] == 'd', err) < 0)
+        if (!lowers_have(spec, b->target, S_ISDIR(info.st_mode)) &&
+            skeleton_add(skeleton, b->target, S_ISDIR(info.st_mode), err) < 0)
             return -1;
     }
-    *ret_skeleton = TAKE(skeleton);
     return 0;
 }
 
@@ -310,83 +283,25 @@ static bool is_mounted(const char *path)
            (info.stx_attributes_mask & info.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
-/* Roots that others may share. */
-
-static struct shared {
-    struct shared *next;
-    char *key;  /* skeleton, range and lower folders */
-    char *path; /* where it is mounted */
-} * shared_first;
-
-static char *shared_key(const struct sandbox_spec *spec, const char *skeleton)
-{
-    AUTO_BUF key = BUF_INIT(0);
-    (void)buf_add_format(&key, "%s\n%u", skeleton, spec->range); /* no ceiling */
-    for (size_t i = 0; spec->lower[i]; i++)
-        (void)buf_add_format(&key, "\n%s", spec->lower[i]);
-    return str_dup(buf_str(&key));
-}
-
-static void shared_add(const char *key, const char *path)
-{
-    struct shared *s = mem_alloc(sizeof(*s));
-    *s = (struct shared){shared_first, mem_strdup(key), mem_strdup(path)};
-    shared_first = s;
-}
-
-static void shared_forget(const char *path)
-{
-    for (struct shared **at = &shared_first; *at; at = &(*at)->next) {
-        struct shared *s = *at;
-        if (!text_is(s->path, path))
-            continue;
-        *at = s->next;
-        free(s->key);
-        free(s->path);
-        free(s);
-        return;
-    }
-}
-
-/* False when there is none to share: then it takes an overlay of its own. */
-static bool shared_bind(const char *key, const char *target)
-{
-    for (const struct shared *s = shared_first; s; s = s->next)
-        if (text_is(s->key, key) && is_mounted(s->path))
-            return mount(s->path, target, NULL, MS_BIND, NULL) == 0;
-    return false;
-}
-
-static int root_mount(const struct sandbox_spec *spec, const char *skeleton, const char *target,
-                      struct err *err)
-{
-    static struct timer *clear;
-    AUTO_FREE char *key = spec->upper ? NULL : shared_key(spec, skeleton);
-    FAULT("sandbox.mount");
-    if (!key || !shared_bind(key, target)) {
-        if (scratch_used + LOWERS > SCRATCH_MAX)
-            scratch_clear(NULL);
-        timer_start(&clear, SCRATCH_MS, 0, scratch_clear, NULL);
-        if (overlay_mount(spec, skeleton, target, err) < 0)
-            return -1;
-    }
-    if (key)
-        shared_add(key, target);
-    return 0;
-}
-
 int rootfs_mount(const struct sandbox_spec *spec, struct err *err)
 {
-    AUTO_FREE char *skeleton = NULL;
+    AUTO_FREE char *skeleton = mem_format("%s/skeleton", spec->folder);
     AUTO_FREE char *link = mem_format("%s/rootfs", spec->folder);
     AUTO_FREE char *target = rootfs_path(spec->name);
-    if (skeleton_make(spec, &skeleton, err) < 0)
+    static struct timer *clear;
+    if (skeleton_make(spec, skeleton, err) < 0)
         return -1;
     if (mkdir(target, 0755) < 0 && errno != EEXIST)
         return FAIL_SYS(err, "cannot make '%s'", target);
     if (symlink(target, link) < 0 && errno != EEXIST)
         return FAIL_SYS(err, "cannot make '%s'", link);
-    return is_mounted(target) ? 0 : root_mount(spec, skeleton, target, err);
+    if (is_mounted(target))
+        return 0;
+    FAULT("sandbox.mount");
+    if (scratch_used + LOWERS > SCRATCH_MAX)
+        scratch_clear(NULL);
+    timer_start(&clear, SCRATCH_MS, 0, scratch_clear, NULL);
+    return overlay_mount(spec, skeleton, target, err);
 }
 
 void sandbox_unmount(const char *folder)
@@ -399,7 +314,6 @@ void sandbox_unmount(const char *folder)
     target[length] = '\0';
     while (umount2(target, MNT_DETACH) == 0)
         ;
-    shared_forget(target);
     (void)rmdir(target); /* also takes away what an older mount namespace had there */
     (void)unlink(link);  /* its folder goes next */
 }

@@ -5,8 +5,7 @@
  * The host process lives in a private mount namespace (`/` rslave, no v2 cgroup mount on the hybrid
  * layout), made once by sandbox_setup. A root file system is an overlay of read-only lower folders,
  * each idmapped into the container's range of 65,536 ids, so that nothing is copied and root inside
- * is nobody outside; where the kernel cannot idmap, sandbox_prepare says so (E_UNAVAILABLE).
- * Read-only roots of the same folders and range share one overlay. The
+ * is nobody outside; where the kernel cannot idmap, sandbox_prepare says so (E_UNAVAILABLE). The
  * root is mounted at run_dir/root/NAME (only our mount namespace sees it) because every folder
  * above it must be open to the container's ids: run_dir has to be traversable by all, data_dir need
  * not be. Loop thread. */
@@ -36,7 +35,8 @@ enum sandbox_caps {
 struct sandbox_spec {
     const char *name;   /* container id, unique in the installation: [A-Za-z0-9._-], at most 128 */
     const char *cgroup; /* below the installation's own group: "shop.dev/r42.1" */
-    const char *folder; /* the bundle's folder: exists, root 0700; config.json, rootfs (a link to
+    const char *folder; /* the bundle's folder: exists, root 0700, on a file system that can be
+                           idmapped (no tmpfs); config.json, skeleton/, rootfs (a link to
                            run_dir/root/NAME), pid... are made in it */
     const char *config; /* NULL, or where config.json itself is put (a path on tmpfs: its variables
                            may be secrets); the folder then holds a link. The caller removes it */
@@ -60,9 +60,8 @@ struct sandbox_spec {
 };
 
 /* Write config.json and mount the root (kept when it is mounted already). Targets of binds that the
- * lower folders lack are made in a skeleton layer of our own (data_dir/host/skeletons).
- * sandbox_unmount undoes the mount (lazily safe; also when nothing is mounted). The folder itself
- * is the caller's to remove. */
+ * lower folders lack are made in a skeleton layer of our own. sandbox_unmount undoes the mount
+ * (lazily safe; also when nothing is mounted). The folder itself is the caller's to remove. */
 int sandbox_prepare(const struct sandbox_spec *spec, struct err *err) MUST_CHECK;
 void sandbox_unmount(const char *folder);
 

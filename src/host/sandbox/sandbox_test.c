@@ -182,52 +182,6 @@ TEST(a_build_writes_to_its_upper_as_root_of_its_range)
     IS_INT(info.st_gid, RANGE + 7);
 }
 
-/* The root of a container of this name: the overlay it is on, 0 when it is not mounted. */
-static dev_t prepared(const char *name, const char *bundle, uint32_t range)
-{
-    static const char *const argv[] = {"/bin/true", NULL}, *const env[] = {NULL};
-    const char *lower[] = {base, NULL};
-    struct sandbox_spec spec = {.name = name,
-                                .cgroup = "test.env/r1",
-                                .folder = bundle,
-                                .lower = lower,
-                                .range = range,
-                                .argv = argv,
-                                .env = env,
-                                .cwd = "/"};
-    struct err err = ERR_INIT;
-    struct stat info = {0};
-    AUTO_FREE char *root = rootfs_path(name);
-    AUTO_FREE char *made = mem_format("%s/proc", root); /* of the skeleton */
-    OK(file_make_dirs(bundle, 0700, &err) == 0 && sandbox_prepare(&spec, &err) == 0);
-    OK(file_exists(made));
-    return stat(root, &info) == 0 ? info.st_dev : 0;
-}
-
-TEST(containers_of_the_same_layers_and_range_share_one_overlay)
-{
-    struct stat info = {0};
-    if (!ready())
-        return;
-    AUTO_FREE char *first = mem_format("%s/../first", folder);
-    AUTO_FREE char *second = mem_format("%s/../second", folder);
-    AUTO_FREE char *third = mem_format("%s/../third", folder);
-    AUTO_FREE char *usr = mem_format("%s/swt.second/usr", sandbox_paths.roots);
-    dev_t overlay = prepared("swt.first", first, RANGE);
-    OK(overlay != 0);
-    OK(prepared("swt.second", second, RANGE) == overlay);
-    OK(prepared("swt.third", third, RANGE + 65536) != overlay);
-    sandbox_unmount(first); /* the others do not need it */
-    OK(stat(usr, &info) == 0 && info.st_dev == overlay && info.st_uid == RANGE);
-    OK(prepared("swt.first", first, RANGE) == overlay);
-    sandbox_unmount(first);
-    sandbox_unmount(second);
-    sandbox_unmount(third);
-    OK(!file_exists(usr));
-    OK(prepared("swt.second", second, RANGE) != 0); /* a new one */
-    sandbox_unmount(second);
-}
-
 TEST(limits_bite_and_are_told_apart)
 {
     struct sandbox_spec memory = {.memory = 32 << 20, .tmp_size = "200m"};
