@@ -277,13 +277,17 @@ static int file_clear(struct file_removal *removal, int dir_fd, size_t depth)
         (void)close(dir_fd);
         return -1;
     }
-    struct dirent *entry;
     int result = 0;
-    while (result == 0 && removal->left > 0 && (errno = 0, entry = readdir(dir)))
+    while (result == 0 && removal->left > 0) {
+        errno = 0;
+        struct dirent *entry = readdir(dir);
+        if (!entry) {
+            result = errno ? -1 : 0;
+            break;
+        }
         if (!text_is(entry->d_name, ".") && !text_is(entry->d_name, ".."))
             result = file_remove_entry(removal, dirfd(dir), entry->d_name, depth);
-    if (!entry && errno)
-        result = -1;
+    }
     int saved = errno;
     (void)closedir(dir);
     errno = saved;
