@@ -47,3 +47,23 @@ static inline struct settings *root_test_settings(const char *folder, int number
         (void)fprintf(stderr, "# %s\n", err.text);
     return settings;
 }
+
+/* The weight of a group of that installation ("build"), 100 is usual; 0 when it is not there. */
+static inline int64_t root_test_weight(const struct settings *settings, const char *group)
+{
+    static const struct {
+        const char *folder, *file;
+        int64_t usual;
+    } layouts[] = {{"/sys/fs/cgroup/cpu", "cpu.shares", 1024},
+                   {"/sys/fs/cgroup/cpu,cpuacct", "cpu.shares", 1024},
+                   {"/sys/fs/cgroup", "cpu.weight", 100}};
+    for (size_t i = 0; i < ARRAY_SIZE(layouts); i++) {
+        AUTO_BUF text = BUF_INIT(0);
+        struct err err = ERR_INIT;
+        AUTO_FREE char *path =
+            mem_format("%s/%s/%s/%s", layouts[i].folder, settings->id, group, layouts[i].file);
+        if (file_read(path, 64, &text, &err) == 0)
+            return strtoll(text.data, NULL, 10) * 100 / layouts[i].usual;
+    }
+    return 0;
+}

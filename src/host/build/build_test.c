@@ -463,20 +463,8 @@ TEST(queued_builds_run_in_turn_and_can_be_cancelled)
 /* Instances come first where the processors are busy. */
 static bool builds_weigh_little(void)
 {
-    static const char *const files[] = {"/sys/fs/cgroup/cpu/%s/build/cpu.shares",
-                                        "/sys/fs/cgroup/cpu,cpuacct/%s/build/cpu.shares",
-                                        "/sys/fs/cgroup/%s/build/cpu.weight"};
-    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        AUTO_BUF text = BUF_INIT(0);
-        struct err err = ERR_INIT;
-        struct str before = str_of(files[i]), after = before;
-        before = str_cut(&after, '%');
-        AUTO_FREE char *path = mem_format("%.*s%s%s", (int)before.length, before.data,
-                                          host.settings->id, after.data + 1);
-        if (file_read(path, 64, &text, &err) == 0)
-            return strtoll(text.data, NULL, 10) <= 102;
-    }
-    return false;
+    int64_t weight = root_test_weight(host.settings, "build");
+    return weight > 0 && weight <= 10;
 }
 
 /* Its sender would give up if it had to wait as long as a build may queue. */

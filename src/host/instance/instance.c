@@ -176,8 +176,10 @@ static void became_ready(struct instance *i)
     if (i->ready_us == 0)
         i->ready_us = clock_mono_us();
     i->ever_ready = true;
-    if (first)
+    if (first) {
+        sandbox_cgroup_weight(i->cgroup, 100);
         record_again(i);
+    }
     log_info("instance ready", F_STR("instance", i->name),
              F_INT("create_ms", i->start_us ? (i->created_us - i->start_us) / 1000 : 0),
              F_INT("ms", i->start_us ? (i->ready_us - i->start_us) / 1000 : 0));

@@ -575,6 +575,22 @@ TEST(starts_four_at_once_and_they_serve)
     OK(until(no_ports));
 }
 
+static bool starts_with_more(void)
+{
+    return root_test_weight(settings, "shop.dev/shop.dev.r42.1") == 125;
+}
+
+TEST(what_starts_has_a_little_more_of_the_processor)
+{
+    if (!ready())
+        return;
+    struct answer *a = start("shop.dev.r42.1", UP ",\"env\":{\"START_MS\":\"300\"}");
+    OK(until(starts_with_more));
+    OK(wait_for(a) && a->ok);
+    IS_INT(root_test_weight(settings, "shop.dev/shop.dev.r42.1"), 100);
+    OK(stop_well("shop.dev.r42.1"));
+}
+
 TEST(asking_again_gives_the_same_answer)
 {
     if (!ready())

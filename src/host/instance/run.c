@@ -31,6 +31,7 @@
 #define SYNC_MAX 4096
 #define TAIL_BYTES 4096
 #define MAKING_NICE (-10)
+#define STARTING_WEIGHT 125 /* of the processor, until it is ready for the first time: see 0027 */
 
 void run_let_go(struct instance *i)
 {
@@ -242,6 +243,8 @@ static int create_finish(struct instance *i, pid_t pid, struct err *err)
     }
     (void)setpriority(PRIO_PROCESS, (id_t)pid, 0); /* the app is like any other */
     (void)setpriority(PRIO_PROCESS, (id_t)i->conmon_pid, 0);
+    if (!i->ever_ready)
+        sandbox_cgroup_weight(i->cgroup, STARTING_WEIGHT);
     if (network_attach(pid, i->address, err) < 0 || sandbox_start(i->name, err) < 0)
         return -1;
     FAULT("instance.started");

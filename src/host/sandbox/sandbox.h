@@ -91,7 +91,7 @@ bool sandbox_runs_in(const char *cgroup); /* is there a step in this group now? 
  * Blocking up to ~1 s. Absent is fine. */
 int sandbox_cgroup_remove(const char *cgroup, struct err *err) MUST_CHECK;
 /* The share of the processors that a group ("build", "shop.dev/r42.1") gets beside its neighbours
- * when all are busy: 100 is what each has. It is gone with the group: say it before each container.
+ * when all are busy: 100 is what each has. It is gone with the group: say it for each container.
  */
 void sandbox_cgroup_weight(const char *group, int64_t weight);
 /* Put a process (and what it will fork) into a group of its own, with these limits (0: none): for a
