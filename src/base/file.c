@@ -231,9 +231,11 @@ static int file_move_up(struct file_removal *removal, int dir_fd, const char *na
     char random[2 * FILE_TEMP_HEX + 1];
     random_hex(clock_system(), FILE_TEMP_HEX, random);
     AUTO_FREE char *temp = mem_format(".tmp-%s", random);
+    if (renameat(dir_fd, name, removal->top_fd, temp) < 0)
+        return -1;
     removal->moved++;
     removal->left--;
-    return renameat(dir_fd, name, removal->top_fd, temp);
+    return 0;
 }
 
 static int file_remove_dir(struct file_removal *removal, int dir_fd, const char *name, size_t depth)
@@ -249,8 +251,10 @@ static int file_remove_dir(struct file_removal *removal, int dir_fd, const char 
         return -1;
     if (removal->left == 0)
         return 0;
+    if (unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
+        return -1;
     removal->left--;
-    return unlinkat(dir_fd, name, AT_REMOVEDIR);
+    return 0;
 }
 
 static int file_remove_entry(struct file_removal *removal, int dir_fd, const char *name,
@@ -321,8 +325,10 @@ static int file_remove_at(int parent_fd, const char *name, size_t *budget)
     *budget = removal.left;
     if (removal.left == 0)
         return 0;
+    if (unlinkat(parent_fd, name, AT_REMOVEDIR) < 0)
+        return -1;
     (*budget)--;
-    return unlinkat(parent_fd, name, AT_REMOVEDIR);
+    return 0;
 }
 
 int file_remove_some(const char *path, size_t *budget, struct err *err)
