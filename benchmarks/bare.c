@@ -1,7 +1,7 @@
 /* How long do N copies of a program need from the start to their first 200, with nothing around
  * them? That is the floor (T, T1) that a switch is measured against. Copies are started together,
  * each with its own PORT, and asked every 5 ms, as the platform's own probe does; then they are
- * ended and waited for. Prints {"rounds_ms": [...], "median_ms": n}. */
+ * ended and waited for. Prints {"ms": n}. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,14 +20,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { COPIES_MAX = 64, ROUNDS_MAX = 1000 };
+enum { COPIES_MAX = 64 };
 static const int64_t POLL_US = 5000, DEADLINE_US = 60000000, GRACE_US = 10000000;
 
 static struct {
-    int64_t copies, rounds, port;
+    int64_t copies, port;
     const char *path, *root, *cwd, *group;
     char **argv;
-} option = {.copies = 1, .rounds = 1, .port = 21000, .path = "/up"};
+} option = {.copies = 1, .port = 21000, .path = "/up"};
 
 static pid_t copies[COPIES_MAX];
 static bool ready[COPIES_MAX];
@@ -138,7 +138,7 @@ static bool up(int64_t index)
     return good;
 }
 
-static int64_t round_us(void)
+static int64_t start_us(void)
 {
     int64_t start = now_us(), next = start, left = option.copies;
     for (int64_t i = 0; i < option.copies; i++) {
@@ -168,29 +168,9 @@ static int64_t round_us(void)
     return took;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static void rounds_run(void)
-{
-    static int64_t took[ROUNDS_MAX];
-    printf("{\"rounds_ms\":[");
-    for (int64_t i = 0; i < option.rounds; i++) {
-        took[i] = round_us();
-        printf("%s%.3f", i ? "," : "", (double)took[i] / 1000);
-    }
-    qsort(took, (size_t)option.rounds, sizeof took[0], by_size);
-    int64_t half = option.rounds / 2;
-    int64_t median = option.rounds % 2 ? took[half] : (took[half - 1] + took[half]) / 2;
-    printf("],\"median_ms\":%.3f}\n", (double)median / 1000);
-}
-
 __attribute__((noreturn)) static void usage_fail(void)
 {
-    fputs("usage: bench-bare [--copies N] [--rounds N] [--port FIRST] [--path /up]\n"
+    fputs("usage: bench-bare [--copies N] [--port FIRST] [--path /up]\n"
           "                  [--root DIR] [--cwd DIR] [--group CGROUP] -- PROGRAM ARGUMENT...\n",
           stderr);
     exit(2);
@@ -207,16 +187,14 @@ static int64_t number(const char *text, int64_t most)
 
 int main(int argc, char **argv)
 {
-    static const struct option names[] = {{"copies", 1, NULL, 'c'}, {"rounds", 1, NULL, 'r'},
-                                          {"port", 1, NULL, 'p'},   {"path", 1, NULL, 'u'},
-                                          {"root", 1, NULL, 'o'},   {"cwd", 1, NULL, 'd'},
-                                          {"group", 1, NULL, 'g'},  {NULL, 0, NULL, 0}};
+    static const struct option names[] = {{"copies", 1, NULL, 'c'}, {"port", 1, NULL, 'p'},
+                                          {"path", 1, NULL, 'u'},   {"root", 1, NULL, 'o'},
+                                          {"cwd", 1, NULL, 'd'},    {"group", 1, NULL, 'g'},
+                                          {NULL, 0, NULL, 0}};
     int letter;
     while ((letter = getopt_long(argc, argv, "+", names, NULL)) != -1) {
         if (letter == 'c')
             option.copies = number(optarg, COPIES_MAX);
-        else if (letter == 'r')
-            option.rounds = number(optarg, ROUNDS_MAX);
         else if (letter == 'p')
             option.port = number(optarg, 65000);
         else if (letter == 'u')
@@ -234,5 +212,5 @@ int main(int argc, char **argv)
         usage_fail();
     option.argv = argv + optind;
     signal(SIGPIPE, SIG_IGN);
-    rounds_run();
+    printf("{\"ms\":%.3f}\n", (double)start_us() / 1000);
 }

@@ -4,7 +4,8 @@
 // loop; GETs and POSTs with unique ids, a client that never retries), two strategies (all at once; four
 // batches), ten releases each, four instances. The artifact lies on the host; of the target nothing exists
 // but its unpacked files. The floor (T: four bare copies together; T1: one) is measured under the same load
-// just before each switch, because a machine is not equally fast at all times. All at once must need at most T + 0.15 s, four batches 4 x (T1 + 0.15 s), in the median.
+// just before each switch, because a machine is not equally fast at all times. All at once must need at most
+// T + 0.15 s, four batches 4 x (T1 + 0.15 s), in the median.
 import { nowMs, platform, switchOf, until } from '../tests/lib/index.mjs';
 import { argument, bare, bench, deviation, median, most, ms, pm2New, quick, range, saboteur, say, traces, whole, wrkStart } from './common.mjs';
 

@@ -8,8 +8,9 @@ export const ROLES = ['serve', 'core', 'courier', 'host', 'signals'];
 // {serve: pid, core: pid, ...}; a role that does not run is absent. What a role forks looks like it until it
 // has become another program, and is not the role.
 export function roles(settingsFile) {
-    const alike = processes().map(({ pid, ppid, command, state }) => ({ pid, ppid, state, settings: command[command.indexOf('--settings') + 1], role: command[1] }))
-        .filter(({ state, settings, role }) => state !== 'Z' && ROLES.includes(role) && settings === settingsFile);
+    const alike = processes()
+        .filter(({ command, state }) => state !== 'Z' && ROLES.includes(command[1]) && command[command.indexOf('--settings') + 1] === settingsFile)
+        .map(({ pid, ppid, command }) => ({ pid, ppid, role: command[1] }));
     const forked = ({ ppid, role }) => alike.some((parent) => parent.pid === ppid && parent.role === role);
     return Object.fromEntries(alike.filter((process_) => !forked(process_)).map(({ role, pid }) => [role, pid]));
 }

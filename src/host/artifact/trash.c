@@ -18,11 +18,9 @@
 
 static struct {
     bool busy, added; /* added: while busy */
+    bool more;        /* the last slice left something; the pool's while it runs */
     struct timer *rest;
 } trash;
-struct slice {
-    bool more;
-};
 
 static void slice_start(void *context);
 
@@ -38,10 +36,11 @@ static DIR *trash_open(void)
 
 static void slice_work(void *context)
 {
-    struct slice *s = context;
+    bool *more = context;
     struct err failed = ERR_INIT;
     size_t left = SLICE_ENTRIES;
     DIR *dir = trash_open();
+    *more = false;
     if (!dir)
         return;
     for (struct dirent *e; left > 0 && (e = readdir(dir)) != NULL;) {
@@ -54,17 +53,16 @@ static void slice_work(void *context)
             failed = err;
     }
     (void)closedir(dir); /* read only */
-    s->more = left == 0;
-    if (!s->more && failed.kind != E_OK) /* once, at the end */
+    *more = left == 0;
+    if (!*more && failed.kind != E_OK) /* once, at the end */
         log_warn("leftover not removed, trying again later", F_ERR(&failed));
 }
 
 static void slice_done(void *context)
 {
-    struct slice *s = context;
-    trash.busy = s->more || trash.added;
+    (void)context;
+    trash.busy = trash.more || trash.added;
     trash.added = false;
-    free(s);
     if (trash.busy)
         timer_start(&trash.rest, REST_MS, 0, slice_start, NULL);
 }
@@ -72,7 +70,7 @@ static void slice_done(void *context)
 static void slice_start(void *context)
 {
     (void)context;
-    loop_work(slice_work, slice_done, mem_alloc(sizeof(struct slice)));
+    loop_work(slice_work, slice_done, &trash.more);
 }
 
 void trash_empty(void)
