@@ -34,10 +34,12 @@ const version = () => request({ port: p.ports.api }, 'GET', '/api/v1/version', {
     .then(({ status }) => status, (error) => (/no answer/.test(error.message) ? 'hangs' : 'closed'));
 
 test('core without files: new work is refused at once, the rollout goes on, the app serves', async () => {
-    const { id } = await web.rolloutStart('test', { kind: 'deploy' });
-    await until(async () => (await web.rollout('test', id)).steps.some((step) => step.kind === 'start' && step.state !== 'pending'), 60_000, 'it is under way');
     const core = p.pid('core');
     const feed = await p.feed();
+    const { id } = await web.rolloutStart('test', { kind: 'deploy' });
+    await until(async () => (await web.rollout('test', id)).steps.some((step) => step.kind === 'build' && step.state === 'done'), 60_000, 'it is built');
+    const slow = Array.from({ length: 8 }, () => web.get('test', '/slow?ms=6000')); // the drain waits for them
+    await until(async () => (await web.rollout('test', id)).steps.some((step) => step.kind === 'start' && step.state !== 'pending'), 60_000, 'it is under way');
     const again = await noMoreFiles('core', 8);
     const answers = await Promise.all(Array.from({ length: 30 }, version));
     assert.ok(answers.every((answer) => answer === 503 || answer === 'closed'), JSON.stringify(answers));
@@ -45,6 +47,7 @@ test('core without files: new work is refused at once, the rollout goes on, the 
     // seen through a connection that is open already
     await first(feed, ({ json }) => json?.topic === 'rollout' && json.data.state === 'done', 60_000, 'the rollout is told done');
     feed.close();
+    assert.ok((await Promise.all(slow)).every(({ status }) => status === 200));
     await again();
     await until(async () => (await version()) === 200, 20_000, 'core takes work again');
     assert.equal((await web.rolloutEnd('test', id)).state, 'done');
