@@ -13,7 +13,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/check.h"
@@ -410,6 +412,15 @@ static _Noreturn void child_become(struct launch *l)
     _exit(127);
 }
 
+/* As fork, which knows nothing of groups. */
+static pid_t fork_into(int group_fd)
+{
+    struct clone_args args = {
+        .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (unsigned)group_fd};
+    pid_t pid = group_fd > 0 ? (pid_t)syscall(SYS_clone3, &args, sizeof(args)) : -1;
+    return pid >= 0 ? pid : fork();
+}
+
 /* Fork with all signals held, so that no handler of ours runs in the copy. */
 static int launch_run(struct launch *l, pid_t *ret_pid, struct err *err)
 {
@@ -427,7 +438,7 @@ static int launch_run(struct launch *l, pid_t *ret_pid, struct err *err)
     l->failure_fd = tell;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t pid = fork();
+    pid_t pid = fork_into(l->spec->group_fd);
     if (pid == 0)
         child_become(l);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -41,6 +41,9 @@ struct child_spec {
     size_t fd_count;
     uid_t uid; /* 0: unchanged; otherwise uid, gid set and supplementary groups dropped */
     gid_t gid;
+    int group_fd; /* a folder of cgroup v2 that the child is born in (moving it there later costs
+                     the kernel a grace period); 0, or a group that cannot take it: ours. Borrowed
+                   */
     int (*narrow)(const void *context); /* runs in the child first of all: async-signal-safe calls
                                            only; -1 with errno fails the start. NULL: none */
     const void *narrow_context;

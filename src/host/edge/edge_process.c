@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include "base/fault.h"
 #include "base/file.h"
+#include "host/sandbox/sandbox.h"
 #include "io/child.h"
 #include "io/loop.h"
 
@@ -18,6 +19,7 @@
 #define SETPRIV "/usr/bin/setpriv"
 #define CHECK_MS 20000
 #define LEAVE_MAX 64
+#define EDGE_WEIGHT 1000 /* ten times an app-env's: every request of all of them passes here */
 
 /* The line "Uid: 998 998 ..." of /proc/PID/status names this user. */
 static bool process_is_users(pid_t pid, uid_t uid)
@@ -178,11 +180,13 @@ static void words_of_start(struct words *w, const struct edge_launch *l)
 static int launch_words(const struct edge_launch *l, struct words *w, char pids[LEAVE_MAX][16],
                         struct err *err)
 {
+    AUTO_CLOSE int group = sandbox_group_beside("edge", EDGE_WEIGHT);
     struct child_spec spec = {.argv = w->items,
                               .stdin_fd = -1,
                               .out = CHILD_COLLECT,
                               .error = CHILD_COLLECT,
                               .timeout_ms = CHECK_MS,
+                              .group_fd = group,
                               .on_exit = l->on_exit,
                               .context = l->context};
     size_t leave = l->leave_count < LEAVE_MAX ? l->leave_count : LEAVE_MAX;

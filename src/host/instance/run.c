@@ -31,7 +31,8 @@
 #define SYNC_MAX 4096
 #define TAIL_BYTES 4096
 #define MAKING_NICE (-10)
-#define STARTING_WEIGHT 125 /* of the processor, until it is ready for the first time: see 0027 */
+#define MONITORS_WEIGHT 1000 /* in their group containers are made */
+#define STARTING_WEIGHT 125  /* of the processor, until it is ready for the first time: see 0027 */
 
 void run_let_go(struct instance *i)
 {
@@ -346,6 +347,7 @@ static int make_quickly(const void *context)
 
 static int conmon_start(struct instance *i, int sync, struct err *err)
 {
+    AUTO_CLOSE int group = sandbox_group_beside("monitors", MONITORS_WEIGHT);
     AUTO_FREE char *root = mem_format("--root=%s", sandbox_crun_root());
     AUTO_FREE char *exits = mem_format("%s/exit", i->folder);
     AUTO_FREE char *log = mem_format("k8s-file:%s/output.log", i->folder);
@@ -382,6 +384,7 @@ static int conmon_start(struct instance *i, int sync, struct err *err)
                               .fds = {sync},
                               .fd_count = 1,
                               .narrow = make_quickly,
+                              .group_fd = group,
                               .on_exit = front_exited,
                               .context = i};
     if (file_make_dirs(exits, 0700, err) < 0)

@@ -2,8 +2,10 @@
  * hierarchy, or in cgroup.controllers of the v2 one. On the hybrid layout containers live in the v1
  * hierarchies only (crun refuses it otherwise), so the v2 mount is hidden from us and our children.
  *
- * Our groups are <mount>/<id>/APP.ENV/NAME in every hierarchy. Killing walks cgroup.procs until it
- * stays empty: processes may fork while we look (v2 has cgroup.kill for that). */
+ * Our groups are <mount>/<id>/APP.ENV/NAME in every hierarchy, at the top and not below the group
+ * that systemd gives our service: that one ends with a restart, and may hold no processes of its
+ * own once controllers are on below it. Killing walks cgroup.procs until it stays empty: processes
+ * may fork while we look (v2 has cgroup.kill for that). */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -311,6 +313,19 @@ void sandbox_cgroup_weight(const char *group, int64_t weight)
                     layout.v2 ? weight : weight * 1024 / 100, &err) < 0)
         log_warn("a group gets no weight of its own, going on without", F_STR("group", group),
                  F_ERR(&err));
+}
+
+int sandbox_group_beside(const char *name, int64_t weight)
+{
+    struct err err = ERR_INIT;
+    if (!layout.v2)
+        return -1;
+    sandbox_cgroup_weight(name, weight); /* makes it */
+    AUTO_FREE char *path = group_path(layout.memory, name, "");
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && FAIL_SYS(&err, "cannot open '%s'", path) < 0)
+        log_warn("no group for what outlives us, it starts in ours", F_ERR(&err));
+    return fd;
 }
 
 /* Ending. */

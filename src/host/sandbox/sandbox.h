@@ -98,6 +98,12 @@ void sandbox_cgroup_weight(const char *group, int64_t weight);
  * program of the machine that runs in no container. sandbox_cgroup_kill and _remove end it. */
 int sandbox_cgroup_enter(const char *cgroup, pid_t pid, int64_t memory, int64_t pids,
                          struct err *err) MUST_CHECK;
+/* For a program that outlives us (conmon, the edge): a group of its kind beside the containers', so
+ * that a service manager that ends or restarts us finds nothing of it among our processes; for
+ * child_spec.group_fd, closed by the caller. -1 where there is nothing to do: only a machine of
+ * pure v2 has one group a process. Weight as above, in comparison with all containers of an
+ * app-env. */
+int sandbox_group_beside(const char *name, int64_t weight);
 /* Names of groups two levels down ("shop.dev/r42.1") that exist now: a JSON array of strings. */
 json_t *sandbox_cgroup_list(void);
 

@@ -1,0 +1,193 @@
+// A Debian 12 guest under QEMU: systemd, its own kernel, pure cgroup v2 (tools/vm-image makes the disks). Driven
+// over ssh; its network is QEMU's own (user mode), so nothing of this machine's is touched.
+//
+//     const m = await Machine.boot('up', { image: 'full' });
+//     after(() => m.end());
+//     const done = await m.type('sudo ./up', { as: 'ana' });      // {code, out, err, ms}
+//     m.powerCut(); await m.start();
+import { spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { ROOT, nowMs, run, until } from '../lib/index.mjs';
+
+const BOOT_MS = 240_000, KVM_MS = 10_000;
+export const IMAGES = process.env.SLIPWAY_VM_IMAGES; // set by ./check --vm
+export const WORK = process.env.SLIPWAY_VM_WORK;
+const MOUNTS = { checkout: '/srv/slipway', data: '/var/lib/slipway' };
+const LOGS = `${ROOT}/build-vm`;
+const living = new Set();
+process.on('exit', () => living.forEach((m) => m.endNow()));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+    process.once(signal, () => process.exit(130));
+
+async function must(file, args, options) {
+    const done = await run(file, args, options);
+    if (done.code !== 0)
+        throw new Error(`${file} ${args.join(' ')}: exit ${done.code ?? done.signal}\n${done.err.slice(-3000)}${done.out.slice(-3000)}`);
+    return done.out;
+}
+
+async function portFree() {
+    const server = createServer();
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address();
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+}
+
+// KVM where it works: some machines offer it, and the guest hangs before the kernel's first line.
+async function accelerator() {
+    const known = `${WORK}/accelerator`;
+    if (existsSync(known))
+        return readFileSync(known, 'utf8');
+    let found = 'tcg,thread=multi';
+    if (existsSync('/dev/kvm')) {
+        const args = ['-accel', 'kvm', '-cpu', 'host', '-m', '512', '-nographic', '-no-reboot', '-nodefaults', '-serial', 'stdio', '-kernel', `${IMAGES}/vmlinuz`, '-append', 'console=ttyS0'];
+        const tried = await run('/usr/bin/qemu-system-x86_64', args, { timeout: KVM_MS });
+        if (/Linux version/.test(tried.out))
+            found = 'kvm';
+    }
+    writeFileSync(known, found);
+    return found;
+}
+
+export class Machine {
+    // image: full or bare. data: a raw disk of this name in WORK that becomes /var/lib/slipway (copied, sparse).
+    static async boot(name, { image = 'full', checkout = true, data, memory = 3072 } = {}) {
+        if (!IMAGES || !WORK)
+            throw new Error('SLIPWAY_VM_IMAGES and SLIPWAY_VM_WORK are not set: run ./check --vm');
+        const m = new Machine(name, image, memory);
+        mkdirSync(m.dir, { recursive: true });
+        mkdirSync(LOGS, { recursive: true });
+        await m.#disk('root', `${IMAGES}/${image}.img`);
+        if (checkout)
+            await m.#disk('checkout', `${WORK}/checkout.img`);
+        if (data)
+            await m.#disk('data', `${WORK}/${data}`);
+        living.add(m);
+        await m.start();
+        for (const { name } of m.disks)
+            if (MOUNTS[name])
+                await m.#mount(name, MOUNTS[name]);
+        return m;
+    }
+
+    disks = [];
+    #qemu = null;
+
+    constructor(name, image, memory) {
+        Object.assign(this, { name, image, memory, dir: `${WORK}/machine-${name}` });
+        rmSync(this.dir, { recursive: true, force: true });
+    }
+
+    // What the guest writes goes to a file of its own; the image stays as it is.
+    async #disk(name, backing) {
+        const file = `${this.dir}/${name}.qcow2`;
+        await must('/usr/bin/qemu-img', ['create', '-q', '-f', 'qcow2', '-b', backing, '-F', 'raw', file]);
+        this.disks.push({ name, file });
+    }
+
+    async start() {
+        this.port = await portFree();
+        const drives = this.disks.flatMap(({ name, file }) => ['-drive', `file=${file},if=none,id=${name},format=qcow2,cache=writeback,discard=unmap`, '-device', `virtio-blk-pci,drive=${name},serial=${name}`]);
+        const log = openSync(`${LOGS}/${this.name}.qemu.log`, 'a');
+        const args = ['-accel', await accelerator(), '-cpu', 'max', '-m', String(this.memory), '-smp', '2', '-display', 'none', '-nodefaults',
+            '-kernel', `${IMAGES}/vmlinuz`, '-initrd', `${IMAGES}/initrd.img`, '-append', 'root=/dev/vda rw console=ttyS0 quiet', ...drives,
+            '-device', 'virtio-rng-pci', '-netdev', `user,id=net,hostfwd=tcp:127.0.0.1:${this.port}-:22`, '-device', 'virtio-net-pci,netdev=net',
+            '-chardev', `file,id=console,path=${LOGS}/${this.name}.console.log,append=on`, '-serial', 'chardev:console'];
+        this.#qemu = spawn('/usr/bin/setpriv', ['--pdeathsig', 'KILL', '/usr/bin/qemu-system-x86_64', ...args], { stdio: ['ignore', log, log], cwd: '/' });
+        closeSync(log);
+        this.#qemu.on('error', () => {});
+        await this.#up();
+    }
+
+    // ssh answers, and the boot is over.
+    async #up() {
+        await until(async () => {
+            if (this.#qemu.exitCode !== null || this.#qemu.signalCode !== null)
+                throw new Error(`QEMU ended: ${readFileSync(`${LOGS}/${this.name}.qemu.log`, 'utf8').slice(-500)}`);
+            return (await this.type('true', { timeout: 60_000, in: '/' })).code === 0;
+        }, BOOT_MS, `${this.name} answers`);
+    }
+
+    // For this boot and the next ones.
+    async #mount(name, at) {
+        const device = `/dev/disk/by-id/virtio-${name}`;
+        await this.must(`mkdir -p ${at} && echo '${device} ${at} ext4 defaults 0 2' >>/etc/fstab && mount ${at} && systemctl daemon-reload`, { in: '/' });
+    }
+
+    #ssh(as) {
+        return ['-q', '-F', '/dev/null', '-i', `${IMAGES}/key`, '-p', String(this.port), '-o', `UserKnownHostsFile=${IMAGES}/known_hosts`, '-o', 'HostKeyAlias=slipway-vm',
+            '-o', 'ConnectTimeout=60', '-o', 'ControlMaster=auto', '-o', 'ControlPersist=900', '-o', `ControlPath=${this.dir}/${as}.${this.port}`, `${as}@127.0.0.1`];
+    }
+
+    // A line as somebody types it there; never throws for its exit code.
+    async type(line, { as = 'root', timeout = 600_000, input = '', in: where = '/srv/slipway' } = {}) {
+        const begin = nowMs();
+        const done = await run('/usr/bin/ssh', [...this.#ssh(as), `cd ${where} && ${line}`], { timeout, input });
+        return { code: done.code, out: done.out, err: done.err, ms: nowMs() - begin };
+    }
+
+    async must(line, options) {
+        const done = await this.type(line, options);
+        if (done.code !== 0)
+            throw new Error(`${this.name}: ${line}: exit ${done.code}\n${done.err.slice(-4000)}${done.out.slice(-4000)}`);
+        return done.out;
+    }
+
+    async send(file, to) {
+        await this.must(`cat >${to}`, { input: readFileSync(file), in: '/' });
+    }
+
+    // A file of node tests in the guest, its subtests told by name: [{name, ok}].
+    async tests(file, { timeout = 1_500_000, env = '' } = {}) {
+        const done = await this.type(`env SLIPWAY_BUILD=/srv/slipway/build ${env} node --test --test-reporter=tap ${file}`, { timeout });
+        writeFileSync(`${LOGS}/${this.name}.${file.split('/').pop()}.tap`, done.out + done.err);
+        const rows = [...done.out.matchAll(/^ {0,4}(not )?ok \d+ - (.*)$/gm)].map(([, not, name]) => ({ name, ok: !not }));
+        return { ...done, rows };
+    }
+
+    // As when somebody pulls the plug: what the guest had not been told is on the disk may be lost.
+    async powerCut() {
+        const gone = new Promise((resolve) => this.#qemu.once('close', resolve));
+        this.#qemu.kill('SIGKILL');
+        await gone;
+        this.#forgetSsh();
+    }
+
+    // From inside, as an administrator does; comes back when the new boot answers.
+    async reboot() {
+        const boot = () => this.type('cat /proc/sys/kernel/random/boot_id', { timeout: 60_000, in: '/' });
+        const before = (await boot()).out;
+        await this.type('systemctl reboot', { timeout: 60_000, in: '/' });
+        await until(async () => {
+            this.#forgetSsh();
+            const now = await boot();
+            return now.code === 0 && now.out !== before;
+        }, BOOT_MS, `${this.name} is back`);
+        await this.#up();
+    }
+
+    #forgetSsh() {
+        for (const as of ['root', 'ana'])
+            rmSync(`${this.dir}/${as}.${this.port}`, { force: true });
+    }
+
+    async end() {
+        const told = await this.type('journalctl --no-pager -o short-precise | tail -n 20000', { timeout: 60_000, in: '/' });
+        if (told.code === 0)
+            writeFileSync(`${LOGS}/${this.name}.journal.log`, told.out);
+        const gone = new Promise((resolve) => this.#qemu.once('close', resolve));
+        if (this.#qemu.exitCode === null && this.#qemu.signalCode === null) {
+            this.#qemu.kill('SIGKILL');
+            await gone;
+        }
+        this.endNow();
+    }
+
+    endNow() {
+        this.#qemu?.kill('SIGKILL');
+        living.delete(this);
+        rmSync(this.dir, { recursive: true, force: true });
+    }
+}
