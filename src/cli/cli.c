@@ -197,7 +197,7 @@ static int help(void)
     for (size_t i = 0; i < cli_verb_count; i++)
         cli_print("  %-15s %s\n", cli_verbs[i].name, cli_verbs[i].summary);
     cli_print("\n  slipway help VERB   how a verb is used\n"
-              "  slipway serve --settings FILE   the server (see slipway(8))\n\n"
+              "  slipway serve|down|backup|restore   for root on the server (see slipway(8))\n\n"
               "Everywhere: -a APP, -e ENV, -o json. The app is also taken from $SLIPWAY_APP or "
               "./slipway.yaml.\n"
               "Exit code: 0 done, 2 wrong usage, 10-18 an error by its class (see slipway(1)).\n");

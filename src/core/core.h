@@ -26,3 +26,5 @@ struct core {
 
 /* The role's main: slipway core --settings FILE. */
 int core_main(int argc, char **argv);
+/* store_main.c: slipway core-store VERB FILE --settings FILE. */
+int core_store_main(int argc, char **argv);

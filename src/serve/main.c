@@ -1,5 +1,6 @@
 /* The one program. Which of its parts runs stands in argv[1]: a role of the installation, a
- * narrowed child of the host, or (everything else) a verb of the command line client. */
+ * tool of root's, a narrowed child of the host, or (everything else) a verb of the command line
+ * client. */
 #include <sys/prctl.h>
 #include "base/mem.h"
 #include "base/str.h"
@@ -16,7 +17,10 @@ int main(int argc, char **argv)
     const struct part parts[] = {
         {"serve", "slipway-serve", serve_main},
         {"down", "slipway-down", down_main},
+        {"backup", "slipway-backup", backup_main},
+        {"restore", "slipway-restore", restore_main},
         {"core", "slipway-core", core_main},
+        {"core-store", "slipway-store", core_store_main},
         {"courier", "slipway-courier", courier_main},
         {"host", "slipway-host", host_main},
         {"signals", "slipway-signals", signals_main},

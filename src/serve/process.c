@@ -11,8 +11,6 @@
 #include "base/str.h"
 #include "base/time.h"
 
-#define SETTINGS_PATH "/etc/slipway/slipway.conf"
-
 /* Field 22 of /proc/PID/stat, in clock ticks since the machine's start. PROCESS_GONE also for a
  * zombie. The name in field 2 may hold anything, so we count from its closing bracket. */
 static int process_start_ticks(pid_t pid, int64_t *ret_ticks, struct err *err)

@@ -5,6 +5,9 @@
 int serve_main(int argc, char **argv);
 int down_main(int argc, char **argv);
 int core_main(int argc, char **argv);
+int core_store_main(int argc, char **argv); /* hidden child of backup and restore */
+int backup_main(int argc, char **argv);
+int restore_main(int argc, char **argv);
 int courier_main(int argc, char **argv);
 int host_main(int argc, char **argv);
 int signals_main(int argc, char **argv);

@@ -13,6 +13,7 @@
 #include "core/tick/tick.h"
 #include "io/loop.h"
 
+#define PREPARE_MS 600000
 #define STOP_MS 120000
 #define START_MORE_MS 60000 /* beyond the app's own time to get ready: host answers by then */
 #define AGAIN_MS 5000
@@ -61,6 +62,15 @@ void instance_start_request(struct core *core, const struct app_env *ae, const s
         link_call(core->host, "instance.start", args, patience, on_reply, context);
     else
         on_reply(context, NULL, &err);
+}
+
+void prepare_request(struct core *core, const json_t *release,
+                     void (*on_reply)(void *context, json_t *ok, const struct err *error),
+                     void *context)
+{
+    json_t *args = json_object();
+    json_put_text(args, "artifact", json_text(release, "artifact"));
+    link_call(core->host, "release.prepare", args, PREPARE_MS, on_reply, context);
 }
 
 void instance_stop_request(struct core *core, const char *name,
@@ -321,14 +331,38 @@ static void on_repaired(void *context, json_t *ok, const struct err *error)
     free(r);
 }
 
-static void repair_one(struct core *core, const char *name)
+static void repair_start(void *context, json_t *ok, const struct err *error)
 {
+    struct repair *r = context;
     struct err err = ERR_INIT;
     struct instance i;
     struct app_env ae;
     AUTO_JSON *release = NULL;
+    (void)ok;
+    if (error) {
+        on_repaired(r, NULL, error);
+        return;
+    }
+    int found = instance_load(r->core, r->name, &i, &err);
+    if (found == INSTANCE_NONE) { /* no longer wanted */
+        free(r);
+        return;
+    }
+    if (found < 0 || app_env_load(r->core, i.app_env_id, &ae, &err) < 0 ||
+        release_get(r->core, i.app_env_id, i.release, &release, &err) < 0)
+        on_repaired(r, NULL, &err);
+    else
+        instance_start_request(r->core, &ae, &i, release, on_repaired, r);
+}
+
+/* What its release is made of may be gone too (unpacked), or may never have been there (a restored
+ * backup has blobs only). */
+static void repair_one(struct core *core, const char *name)
+{
+    struct err err = ERR_INIT;
+    struct instance i;
+    AUTO_JSON *release = NULL;
     if (instance_load(core, name, &i, &err) != 0 ||
-        app_env_load(core, i.app_env_id, &ae, &err) < 0 ||
         release_get(core, i.app_env_id, i.release, &release, &err) < 0) {
         log_error("an instance cannot be repaired", F_STR("instance", name), F_ERR(&err));
         return;
@@ -337,7 +371,7 @@ static void repair_one(struct core *core, const char *name)
     struct repair *r = mem_alloc(sizeof(*r));
     *r = (struct repair){.core = core, .app_env_id = i.app_env_id};
     memcpy(r->name, i.name, sizeof(r->name));
-    instance_start_request(core, &ae, &i, release, on_repaired, r);
+    prepare_request(core, release, repair_start, r);
 }
 
 static const json_t *listed(const json_t *instances, const char *name)

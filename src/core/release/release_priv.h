@@ -124,7 +124,10 @@ int step_begin(struct core *core, const struct rollout *r, const struct step *s,
 int step_end(struct core *core, const struct rollout *r, const struct step *s,
              struct err *err) MUST_CHECK;
 void step_act(struct core *core, int64_t rollout_id, int64_t index);
-/* instance.c */
+/* instance.c: what is asked of host */
+void prepare_request(struct core *core, const json_t *release,
+                     void (*on_reply)(void *context, json_t *ok, const struct err *error),
+                     void *context);
 void instance_start_request(struct core *core, const struct app_env *ae, const struct instance *i,
                             const json_t *release,
                             void (*on_reply)(void *context, json_t *ok, const struct err *error),

@@ -12,7 +12,6 @@
 #include "core/link/link.h"
 #include "core/tick/tick.h"
 
-#define PREPARE_MS 600000
 #define STOP_AGAIN_MS 5000
 #define AWAIT_MS 20000
 
@@ -185,10 +184,8 @@ int step_end(struct core *core, const struct rollout *r, const struct step *s, s
 
 static void act_prepare(struct action *a)
 {
-    json_t *args = json_object();
-    json_put_text(args, "artifact", json_text(a->release, "artifact"));
     FAULT("step.prepare");
-    link_call(a->core->host, "release.prepare", args, PREPARE_MS, on_reply, a);
+    prepare_request(a->core, a->release, on_reply, a);
 }
 
 /* await: what rests warm may have ended meanwhile */

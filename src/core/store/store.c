@@ -445,7 +445,7 @@ static int take_lock(struct store *s, const char *path, struct err *err)
     return 0;
 }
 
-static int schema_version(struct store *s, int64_t *ret_version, struct err *err)
+int store_schema(struct store *s, int64_t *ret_version, struct err *err)
 {
     return store_one_int(s, ret_version, err, "PRAGMA user_version", "");
 }
@@ -466,8 +466,22 @@ static int refuse_newer(const char *path, int64_t known, struct err *err)
     if (version > known)
         return FAIL(err, E_SCHEMA_NEWER,
                     "the store '%s' is of schema %lld, this program knows %lld: run the newer "
-                    "program, or restore the backup made before the upgrade",
-                    path, (long long)version, (long long)known);
+                    "program, or put back the copy made before the upgrade ('%s.v%lld')",
+                    path, (long long)version, (long long)known, path, (long long)known);
+    return 0;
+}
+
+/* What was there before a migration, for whoever must go back. One is kept: this one. */
+static int copy_before(struct store *s, int64_t version, struct err *err)
+{
+    AUTO_FREE char *to = mem_format("%s.v%lld", s->path, (long long)version);
+    if (store_copy_of(s->db, to, err) < 0)
+        return err_wrap(err, "the copy before a migration");
+    for (int64_t older = version - 1; older > 0; older--) {
+        AUTO_FREE char *path = mem_format("%s.v%lld", s->path, (long long)older);
+        (void)unlink(path); /* absent is fine */
+    }
+    log_info("the store will be migrated, a copy is kept", F_STR("copy", to));
     return 0;
 }
 
@@ -475,7 +489,11 @@ static int migrate(struct store *s, const struct store_migration *migrations, si
                    struct err *err)
 {
     int64_t version = 0;
-    if (schema_version(s, &version, err) < 0 || execute(s, "BEGIN IMMEDIATE", err) < 0)
+    if (store_schema(s, &version, err) < 0)
+        return -1;
+    if (version == (int64_t)count)
+        return 0;
+    if ((version > 0 && copy_before(s, version, err) < 0) || execute(s, "BEGIN IMMEDIATE", err) < 0)
         return -1;
     for (size_t i = 0; i < count; i++) {
         ASSERT(migrations[i].version == (int64_t)i + 1);
@@ -504,13 +522,29 @@ static int configure(struct store *s, struct err *err)
         err);
 }
 
-int store_open(const char *path, const struct store_migration *migrations, size_t count,
-               struct store **ret_store, struct err *err)
+static struct store *store_new(const char *path)
 {
-    AUTO(store) *s = mem_alloc(sizeof(*s));
+    struct store *s = mem_alloc(sizeof(*s));
     s->lock_fd = -1;
     s->path = mem_strdup(path);
     map_init(&s->statements);
+    return s;
+}
+
+int store_open_copy(const char *path, struct store **ret_store, struct err *err)
+{
+    AUTO(store) *s = store_new(path);
+    int code = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE, NULL);
+    if (code != SQLITE_OK)
+        return FAIL(err, E_STORE_FAILED, "cannot open '%s': %s", path, sqlite3_errstr(code));
+    *ret_store = TAKE(s);
+    return 0;
+}
+
+int store_open(const char *path, const struct store_migration *migrations, size_t count,
+               struct store **ret_store, struct err *err)
+{
+    AUTO(store) *s = store_new(path);
     if (take_lock(s, path, err) < 0 || refuse_newer(path, (int64_t)count, err) < 0)
         return -1;
     int code = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);

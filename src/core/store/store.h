@@ -21,9 +21,18 @@ struct store_migration {
     const char *sql; /* several statements */
 };
 /* Open, lock (E_UNAVAILABLE when another core holds the data directory), migrate in one
- * transaction. E_SCHEMA_NEWER, with no byte written, when the file knows a later version. */
+ * transaction, after a copy of what is there to PATH.vN (N: its version; copies of older ones go).
+ * E_SCHEMA_NEWER, with no byte written, when the file knows a later version. */
 int store_open(const char *path, const struct store_migration *migrations, size_t count,
                struct store **ret_store, struct err *err) MUST_CHECK;
+/* The same for a file that no core runs on (a copy): no lock, no migration, whatever its version. */
+int store_open_copy(const char *path, struct store **ret_store, struct err *err) MUST_CHECK;
+/* What is committed in the database `path` now, as a new file `to`, synced; a core may go on
+ * writing meanwhile. For a process of the store's user, since files beside it may be made.
+ * E_NOT_FOUND when there is none. Blocking; any thread. */
+int store_copy(const char *path, const char *to, struct err *err) MUST_CHECK;
+/* The schema's version. */
+int store_schema(struct store *s, int64_t *ret_version, struct err *err) MUST_CHECK;
 void store_free(struct store *s);
 
 struct query {

@@ -17,6 +17,14 @@ static const struct store_migration newer[] = {
     {1, "things", "CREATE TABLE thing(id INTEGER PRIMARY KEY);"},
     {2, "more", "CREATE TABLE more(id INTEGER PRIMARY KEY);"},
 };
+static const struct store_migration second_broken[] = {
+    {1, "things", ""}, /* applied long ago */
+    {2, "more", "CREATE TABLE more(id INTEGER PRIMARY KEY); INSERT INTO nothing VALUES(1);"},
+};
+static const struct store_migration second[] = {
+    {1, "things", ""},
+    {2, "more", "CREATE TABLE more(id INTEGER PRIMARY KEY);"},
+};
 static const struct store_migration broken[] = {
     {1, "broken", "CREATE TABLE one(id INTEGER PRIMARY KEY); CREATE TABLE one(id BIGINT);"}};
 
@@ -305,4 +313,46 @@ TEST(a_migration_that_fails_leaves_nothing)
     struct store *s = OPEN();
     IS_INT(number(s, "SELECT count(*) FROM sqlite_master WHERE name='one'"), 0);
     store_free(s);
+}
+
+TEST(before_a_migration_a_copy_is_made)
+{
+    struct err err = ERR_INIT;
+    struct store *s = OPEN();
+    AUTO_FREE char *path = db_path(), *copy = mem_format("%s.v1", path);
+    run(s, "INSERT INTO thing(name) VALUES('kept')");
+    OK(!file_exists(copy)); /* the first schema has nothing before it */
+    store_free(s);
+
+    IS_INT(refused_with(second_broken, ARRAY_SIZE(second_broken), &err), -1);
+    s = OPEN();
+    IS_INT(number(s, "SELECT count(*) FROM thing WHERE name='kept'"), 1);
+    IS_INT(number(s, "SELECT count(*) FROM sqlite_master WHERE name='more'"), 0);
+    IS_INT(number(s, "PRAGMA user_version"), 1);
+    store_free(s);
+
+    s = open_with(second, ARRAY_SIZE(second));
+    IS_INT(number(s, "SELECT count(*) FROM more"), 0);
+    store_free(s);
+    IS_INT(store_open_copy(copy, &s, &err), 0);
+    IS_INT(number(s, "PRAGMA user_version"), 1);
+    IS_INT(number(s, "SELECT count(*) FROM thing WHERE name='kept'"), 1);
+    store_free(s);
+}
+
+TEST(a_copy_is_of_what_is_committed)
+{
+    struct err err = ERR_INIT;
+    struct store *s = OPEN(), *copied = NULL;
+    AUTO_FREE char *path = db_path(), *copy = mem_format("%s/copy.db", tap_dir());
+    run(s, "INSERT INTO thing(name) VALUES('committed')");
+    IS_INT(store_begin(s, &err), 0);
+    run(s, "INSERT INTO thing(name) VALUES('not yet')");
+    IS_INT(store_copy(path, copy, &err), 0);
+    IS_INT(store_open_copy(copy, &copied, &err), 0);
+    IS_INT(number(copied, "SELECT count(*) FROM thing"), 1);
+    store_free(copied);
+    store_free(s);
+    IS_INT(store_copy("/nowhere/store.db", copy, &err), -1);
+    IS_STR(err_name(err.kind), "not_found");
 }
