@@ -22,6 +22,10 @@ for (const [file, ...args] of [
     ['/usr/bin/rm', '-f', `${WORK}/data.img`],
     ['/usr/bin/truncate', '-s', '8G', `${WORK}/data.img`],
     ['/usr/sbin/mke2fs', '-q', '-t', 'ext4', '-E', 'nodiscard', '-d', folder, `${WORK}/data.img`],
+    // An empty one, for who pulls the plug.
+    ['/usr/bin/rm', '-f', `${WORK}/power.img`],
+    ['/usr/bin/truncate', '-s', '2G', `${WORK}/power.img`],
+    ['/usr/sbin/mke2fs', '-q', '-t', 'ext4', `${WORK}/power.img`],
 ]) {
     const done = await run(file, args, { timeout: 300_000 });
     if (done.code !== 0)

@@ -53,10 +53,12 @@ async function accelerator() {
 
 export class Machine {
     // image: full or bare. data: a raw disk of this name in WORK that becomes /var/lib/slipway (copied, sparse).
-    static async boot(name, { image = 'full', checkout = true, data, memory = 3072 } = {}) {
+    // init: instead of systemd (and of ssh), tests/vm/inside/NAME runs as the first process, on the console.
+    static async boot(name, { image = 'full', checkout = true, data, memory = 3072, init, append = '' } = {}) {
         if (!IMAGES || !WORK)
             throw new Error('SLIPWAY_VM_IMAGES and SLIPWAY_VM_WORK are not set: run ./check --vm');
-        const m = new Machine(name, image, memory);
+        const m = new Machine(name, memory, init);
+        m.append = append;
         mkdirSync(m.dir, { recursive: true });
         mkdirSync(LOGS, { recursive: true });
         await m.#disk('root', `${IMAGES}/${image}.img`);
@@ -66,18 +68,19 @@ export class Machine {
             await m.#disk('data', `${WORK}/${data}`);
         living.add(m);
         await m.start();
-        for (const { name } of m.disks)
-            if (MOUNTS[name])
-                await m.#mount(name, MOUNTS[name]);
+        for (const disk of init ? [] : m.disks)
+            if (MOUNTS[disk.name])
+                await m.#mount(disk.name, MOUNTS[disk.name]);
         return m;
     }
 
     disks = [];
     #qemu = null;
 
-    constructor(name, image, memory) {
-        Object.assign(this, { name, image, memory, dir: `${WORK}/machine-${name}` });
+    constructor(name, memory, init) {
+        Object.assign(this, { name, memory, init, dir: `${WORK}/machine-${name}`, console: `${LOGS}/${name}.console.log` });
         rmSync(this.dir, { recursive: true, force: true });
+        rmSync(this.console, { force: true });
     }
 
     // What the guest writes goes to a file of its own; the image stays as it is.
@@ -92,13 +95,37 @@ export class Machine {
         const drives = this.disks.flatMap(({ name, file }) => ['-drive', `file=${file},if=none,id=${name},format=qcow2,cache=writeback,discard=unmap`, '-device', `virtio-blk-pci,drive=${name},serial=${name}`]);
         const log = openSync(`${LOGS}/${this.name}.qemu.log`, 'a');
         const args = ['-accel', await accelerator(), '-cpu', 'max', '-m', String(this.memory), '-smp', '2', '-display', 'none', '-nodefaults',
-            '-kernel', `${IMAGES}/vmlinuz`, '-initrd', `${IMAGES}/initrd.img`, '-append', 'root=/dev/vda rw console=ttyS0 quiet', ...drives,
+            '-kernel', `${IMAGES}/vmlinuz`, '-initrd', `${IMAGES}/initrd.img`, '-append', `root=/dev/vda rw console=ttyS0 quiet${this.init ? ` init=/sbin/vm-init vm=${this.init}` : ''}${this.append}`, ...drives,
             '-device', 'virtio-rng-pci', '-netdev', `user,id=net,hostfwd=tcp:127.0.0.1:${this.port}-:22`, '-device', 'virtio-net-pci,netdev=net',
-            '-chardev', `file,id=console,path=${LOGS}/${this.name}.console.log,append=on`, '-serial', 'chardev:console'];
+            '-chardev', `file,id=console,path=${this.console},append=on`, '-serial', 'chardev:console'];
         this.#qemu = spawn('/usr/bin/setpriv', ['--pdeathsig', 'KILL', '/usr/bin/qemu-system-x86_64', ...args], { stdio: ['ignore', log, log], cwd: '/' });
         closeSync(log);
         this.#qemu.on('error', () => {});
-        await this.#up();
+        if (!this.init)
+            await this.#up();
+    }
+
+    // Lines of the console that begin with "@@ ", as they come, from where the last call stopped; '' when QEMU ended.
+    #seen = 0;
+    #lines = [];
+    #read() {
+        const text = existsSync(this.console) ? readFileSync(this.console).subarray(this.#seen) : Buffer.alloc(0);
+        const end = text.lastIndexOf(10) + 1;
+        this.#seen += end;
+        this.#lines.push(...text.subarray(0, end).toString().split('\n').map((line) => /@@ (.*)/.exec(line.trimEnd())?.[1]).filter(Boolean));
+        return this.#lines.length > 0;
+    }
+
+    async line(deadlineMs = BOOT_MS) {
+        await until(() => this.#read(), deadlineMs, `${this.name} says something`);
+        return this.#lines.shift();
+    }
+
+    // What was said and not yet asked for, up to now: after a cut, up to that.
+    linesLeft() {
+        this.#read();
+        this.#seen = existsSync(this.console) ? readFileSync(this.console).length : 0; // half a line says nothing
+        return this.#lines.splice(0);
     }
 
     // ssh answers, and the boot is over.
@@ -174,8 +201,8 @@ export class Machine {
     }
 
     async end() {
-        const told = await this.type('journalctl --no-pager -o short-precise | tail -n 20000', { timeout: 60_000, in: '/' });
-        if (told.code === 0)
+        const told = this.init ? null : await this.type('journalctl --no-pager -o short-precise | tail -n 20000', { timeout: 60_000, in: '/' });
+        if (told?.code === 0)
             writeFileSync(`${LOGS}/${this.name}.journal.log`, told.out);
         const gone = new Promise((resolve) => this.#qemu.once('close', resolve));
         if (this.#qemu.exitCode === null && this.#qemu.signalCode === null) {
