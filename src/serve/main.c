@@ -1,9 +1,13 @@
 /* The one program. Which of its parts runs stands in argv[1]: a role of the installation, a
  * tool of root's, a narrowed child of the host, or (everything else) a verb of the command line
  * client. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include "base/mem.h"
 #include "base/str.h"
+#include "serve/attach.h"
+#include "serve/process.h"
 #include "serve/roles.h"
 
 struct part {
@@ -11,6 +15,19 @@ struct part {
     const char *process; /* the name that ps shows; at most 15 bytes */
     int (*main)(int argc, char **argv);
 };
+
+/* A role in a unit of its own: what its main finds open comes from the supervisor. */
+static int attached(int argc, char **argv)
+{
+    struct err err = ERR_INIT;
+    AUTO_FREE char *path = process_settings_path(argc, argv);
+    AUTO(settings) *s = NULL;
+    (void)unsetenv(ATTACH_VARIABLE); /* fails for bad names only */
+    if (settings_load(path, &s, &err) == 0 && attach_as_role(s, &err) == 0)
+        return 0;
+    (void)fprintf(stderr, "slipway %s: %s\n", argv[1], err.text);
+    return err_exit_code(err.kind);
+}
 
 int main(int argc, char **argv)
 {
@@ -34,5 +51,10 @@ int main(int argc, char **argv)
         if (text_is(argv[1], parts[i].word))
             part = parts[i];
     (void)prctl(PR_SET_NAME, part.process); /* only a name */
+    if (getenv(ATTACH_VARIABLE) && part.main != cli_main) {
+        int code = attached(argc, argv);
+        if (code != 0)
+            return code;
+    }
     return part.main(argc, argv);
 }

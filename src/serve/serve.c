@@ -1,4 +1,5 @@
-/* `slipway serve --settings FILE [--check]`: options, lock, folders, then the supervisor's loop.
+/* `slipway serve --settings FILE [--check] [--units]`: options, lock, folders, then the
+ * supervisor's loop.
  *
  * Its stderr, which the roles share, is whatever it was started with: the journal, a terminal, a
  * file. A file is kept short: past a limit it is copied to FILE.1 and emptied in place, because
@@ -128,10 +129,10 @@ static void signals_let(void *context)
     signals_hold(SIG_UNBLOCK);
 }
 
-static int serve_loop(const struct settings *s, int *ret_code, struct err *err)
+static int serve_loop(const struct settings *s, bool units, int *ret_code, struct err *err)
 {
     struct timer *look = NULL;
-    if (supervisor_start(s, err) < 0)
+    if (supervisor_start(s, units, err) < 0)
         return -1;
     timer_start(&look, LOG_LOOK_MS, LOG_LOOK_MS, log_look, NULL);
     loop_defer(signals_let, NULL);
@@ -142,7 +143,7 @@ static int serve_loop(const struct settings *s, int *ret_code, struct err *err)
     return 0;
 }
 
-static int serve_run(const struct settings *s, int *ret_code, struct err *err)
+static int serve_run(const struct settings *s, bool units, int *ret_code, struct err *err)
 {
     AUTO_FREE char *pid_path = settings_run(s, "serve.pid");
     AUTO_CLOSE int lock = -1;
@@ -157,7 +158,7 @@ static int serve_run(const struct settings *s, int *ret_code, struct err *err)
     if (locked < 0 || process_record(pid_path, getpid(), err) != 0)
         return -1;
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* without it they are somebody else's to reap */
-    int result = place_key(s, err) < 0 ? -1 : serve_loop(s, ret_code, err);
+    int result = place_key(s, err) < 0 ? -1 : serve_loop(s, units, ret_code, err);
     (void)unlink(pid_path); /* stale is harmless */
     return result;
 }
@@ -178,7 +179,7 @@ static int serve_try(int argc, char **argv, int *ret_code, struct err *err)
     check_setup("serve", settings_data(s, "panic/serve")); /* kept */
     files_limit();
     (void)umask(022);
-    return serve_run(s, ret_code, err);
+    return serve_run(s, process_option(argc, argv, "--units"), ret_code, err);
 }
 
 int serve_main(int argc, char **argv)

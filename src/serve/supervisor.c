@@ -3,6 +3,8 @@
  * outside. Roles are watched by pidfd, so that those of an earlier supervisor are watched the same
  * way: they are found by their pid files, and their listeners are copied out of them.
  *
+ * With `--units` the roles that are not root are started by systemd and come to us (attach.h).
+ *
  * A child writes its own pid file before it becomes the role: whoever kills us at any moment leaves
  * no role that the next supervisor does not know. */
 #include "serve/supervisor.h"
@@ -23,13 +25,14 @@
 #include "base/time.h"
 #include "io/loop.h"
 #include "io/narrow_role.h"
+#include "serve/attach.h"
 #include "serve/listener.h"
 #include "serve/place.h"
 #include "serve/process.h"
 
 #define ROLES 4
-#define ROLE_FDS 3         /* from ROLE_FD_LISTENER on */
-#define SHORT_LIFE_MS 1000 /* who dies younger waits before the next start */
+#define ROLE_FDS ATTACH_FDS /* from ROLE_FD_LISTENER on */
+#define SHORT_LIFE_MS 1000  /* who dies younger waits before the next start */
 #define WAIT_FIRST_MS 100
 #define WAIT_MAX_MS 1000 /* whoever waits for us waits no longer than two seconds */
 #define GRACE_MS 8000
@@ -44,6 +47,7 @@ struct role {
     struct listener listeners[2]; /* address NULL: none */
     int fds[2];                   /* of ROLE_FD_LISTENER, ROLE_FD_SECOND */
     bool key;                     /* gets ROLE_FD_KEY */
+    bool attaches;                /* is not our child, but comes */
     struct process process;
     struct watch *watch;
     struct timer *restart;
@@ -57,7 +61,8 @@ static struct supervisor {
     const struct settings *settings;
     struct role roles[ROLES]; /* in the order of their start */
     uv_signal_t children;
-    int exit_code; /* of the supervisor: not 0 when a role can never run */
+    struct attach *attach; /* NULL: all roles are our children */
+    int exit_code;         /* of the supervisor: not 0 when a role can never run */
     const char *environment[ENVIRONMENT_MAX + 1]; /* of the roles */
     size_t environment_count;
     size_t fault_first; /* from here on for a role's first start only */
@@ -204,6 +209,12 @@ static void role_ended(void *context, int events)
     children_reap();
     if (role_never_runs(r))
         return;
+    if (r->attaches) {
+        log_warn("a role ended, it will come again", F_STR("role", r->name),
+                 F_INT("pid", r->process.pid), F_INT("lived_ms", lived));
+        role_forget(r);
+        return;
+    }
     if (lived >= SHORT_LIFE_MS) {
         r->wait_ms = WAIT_FIRST_MS;
     } else {
@@ -227,9 +238,45 @@ static void role_watch(struct role *r, pid_t pid, int pidfd)
     watch_set(r->watch, WATCH_READ);
 }
 
+/* One that is ours has come; recorded before it gets anything, so that whoever kills us leaves
+ * none that the next supervisor does not know. */
+static int role_attach(struct role *r, int fd, pid_t pid, struct err *err)
+{
+    AUTO_CLOSE int key = -1;
+    AUTO_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd < 0)
+        return FAIL_SYS(err, "cannot watch role '%s'", r->name);
+    if ((r->key && place_key_open(us.settings, &key, err) < 0) ||
+        process_record(r->pid_path, pid, err) < 0 ||
+        attach_give(fd, (const int[]){r->fds[0], r->fds[1], key}, err) < 0)
+        return -1;
+    r->starts++;
+    role_watch(r, pid, TAKE_FD(pidfd));
+    log_info("role attached", F_STR("role", r->name), F_INT("pid", pid));
+    return 0;
+}
+
+static void peer_came(void *context, int fd, uid_t uid, pid_t pid)
+{
+    AUTO_CLOSE int peer = fd;
+    struct err err = ERR_INIT;
+    (void)context;
+    for (size_t i = 0; i < ROLES; i++) {
+        struct role *r = &us.roles[i];
+        if (!r->attaches || r->uid != uid || r->process.pid > 0)
+            continue;
+        if (role_attach(r, peer, pid, &err) < 0)
+            log_error("a role came and was sent away", F_STR("role", r->name), F_ERR(&err));
+        return;
+    }
+    log_warn("refusing a peer", F_INT("uid", uid), F_INT("pid", pid));
+}
+
 static int role_run(struct role *r, struct err *err)
 {
     AUTO_CLOSE int key = -1;
+    if (r->attaches)
+        return 0; /* it comes by itself */
     if (r->key && place_key_open(us.settings, &key, err) < 0)
         return -1;
     if (key >= 0 && key < ROLE_FD_LISTENER + ROLE_FDS) {
@@ -394,7 +441,7 @@ static int roles_prepare(const bool *living, struct err *err)
 static void role_stop(struct role *r)
 {
     timer_free(&r->restart);
-    if (r->process.pid > 0) {
+    if (r->process.pid > 0 && !r->attaches) {
         log_info("ending a role", F_STR("role", r->name), F_INT("pid", r->process.pid));
         process_end(&r->process, GRACE_MS);
     }
@@ -413,7 +460,14 @@ static void roles_undo(const bool *living)
             role_stop(&us.roles[i]);
 }
 
-int supervisor_start(const struct settings *s, struct err *err)
+static int units_listen(struct err *err)
+{
+    for (size_t i = 0; i < ROLES; i++)
+        us.roles[i].attaches = us.roles[i].user != NULL;
+    return attach_listen(us.settings, peer_came, NULL, &us.attach, err);
+}
+
+int supervisor_start(const struct settings *s, bool units, struct err *err)
 {
     bool living[ROLES];
     us.settings = s;
@@ -424,7 +478,9 @@ int supervisor_start(const struct settings *s, struct err *err)
         return -1;
     for (size_t i = 0; i < ROLES; i++)
         living[i] = role_adopt(&us.roles[i]);
-    int result = roles_prepare(living, err);
+    int result = units ? units_listen(err) : 0;
+    if (result == 0)
+        result = roles_prepare(living, err);
     for (size_t i = 0; i < ROLES && result == 0; i++)
         if (!living[i])
             result = role_run(&us.roles[i], err);
@@ -435,6 +491,8 @@ int supervisor_start(const struct settings *s, struct err *err)
 
 int supervisor_stop(void)
 {
+    attach_free(us.attach);
+    us.attach = NULL;
     for (size_t i = ROLES; i-- > 0;)
         role_stop(&us.roles[i]);
     return us.exit_code;

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "base/tap.h"
 #include "base/time.h"
+#include "serve/attach.h"
 #include "serve/place.h"
 #include "serve/process.h"
 #include "serve/roles.h"
@@ -57,7 +58,7 @@ static char *settings_make(void)
     return path;
 }
 
-static pid_t serve_start(const char *settings)
+static pid_t serve_start_as(const char *settings, const char *option)
 {
     pid_t pid = fork();
     if (pid != 0)
@@ -65,7 +66,24 @@ static pid_t serve_start(const char *settings)
     AUTO_FREE char *log = mem_format("%s/log", tap_dir());
     if (!freopen(log, "a", stderr))
         _exit(99);
-    execl("/proc/self/exe", "slipway", "serve", "--settings", settings, (char *)NULL);
+    execl("/proc/self/exe", "slipway", "serve", "--settings", settings, option, (char *)NULL);
+    _exit(99);
+}
+
+static pid_t serve_start(const char *settings)
+{
+    return serve_start_as(settings, NULL);
+}
+
+/* As a unit of systemd starts a role. */
+static pid_t unit_start(const char *settings, const char *role, uid_t uid)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    if (setresuid(uid, uid, uid) < 0 || setenv(ATTACH_VARIABLE, "1", 1) < 0)
+        _exit(99);
+    execl("/proc/self/exe", "slipway", role, "--settings", settings, (char *)NULL);
     _exit(99);
 }
 
@@ -313,11 +331,64 @@ TEST(a_lost_master_key_is_not_replaced)
     serve_once(settings);
 }
 
+TEST(roles_of_units_come_for_their_sockets)
+{
+    AUTO_FREE char *settings = settings_make();
+    int uid = -1, status = 0;
+    if (!is_root())
+        return;
+    pid_t early = unit_start(settings, "core", 1); /* waits for a supervisor */
+    pid_t serve = serve_start_as(settings, "--units");
+    pid_t courier = unit_start(settings, "courier", 5),
+          signals = unit_start(settings, "signals", 8);
+    OK(serve_is_up());
+    IS_INT(ask("api", 5000, &uid), early);
+    IS_INT(uid, 1);
+    IS_INT(ask("tcp", 5000, NULL), early);
+    IS_INT(ask("git", 5000, &uid), courier);
+    IS_INT(uid, 5);
+    IS_INT(ask("signals", 5000, NULL), signals);
+
+    /* one that is a stranger, and a second one, get nothing */
+    pid_t stranger = unit_start(settings, "core", 65534);
+    (void)poll(NULL, 0, 300);
+    OK(ask("api", 5000, NULL) == early);
+    OK(kill(stranger, SIGKILL) == 0 && waitpid(stranger, &status, 0) == stranger);
+
+    /* who dies is not started by the supervisor; the next that comes has the same sockets */
+    OK(kill(early, SIGKILL) == 0 && waitpid(early, &status, 0) == early);
+    pid_t again = unit_start(settings, "core", 1);
+    IS_INT(ask("api", 5000, NULL), again);
+
+    /* a new supervisor finds those that live */
+    OK(kill(serve, SIGKILL) == 0);
+    (void)wait_exit(serve);
+    AUTO_FREE char *came = mem_format("%s/run/serve.sock", tap_dir());
+    OK(unlink(came) == 0);
+    serve = serve_start_as(settings, "--units");
+    for (int i = 0; i < 500 && access(came, F_OK) < 0; i++) /* made when it has adopted */
+        (void)poll(NULL, 0, 10);
+    OK(kill(again, SIGKILL) == 0 && waitpid(again, &status, 0) == again);
+    again = unit_start(settings, "core", 1);
+    IS_INT(ask("api", 15000, NULL), again);
+    IS_INT(ask("git", 5000, NULL), courier);
+    serve_end(serve);
+    const pid_t left[] = {again, courier, signals}; /* systemd would end them */
+    for (size_t i = 0; i < ARRAY_SIZE(left); i++)
+        OK(kill(left[i], SIGKILL) == 0 && waitpid(left[i], &status, 0) == left[i]);
+}
+
 int main(int argc, char **argv)
 {
     for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(roles); i++)
-        if (text_is(argv[1], roles[i]))
+        if (text_is(argv[1], roles[i])) {
+            struct settings *s = NULL;
+            struct err err = ERR_INIT;
+            if (getenv(ATTACH_VARIABLE) &&
+                (settings_load(argv[3], &s, &err) < 0 || attach_as_role(s, &err) < 0))
+                return 98;
             return straw_role(argv[1]);
+        }
     if (argc > 1 && text_is(argv[1], "serve"))
         return serve_main(argc, argv);
     return tap_main(argc, argv);
