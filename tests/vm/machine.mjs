@@ -6,8 +6,8 @@
 //     const done = await m.type('sudo ./up', { as: 'ana' });      // {code, out, err, ms}
 //     m.powerCut(); await m.start();
 import { spawn } from 'node:child_process';
-import { createServer } from 'node:net';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { ROOT, nowMs, run, until } from '../lib/index.mjs';
 
 const BOOT_MS = 240_000, KVM_MS = 10_000;
@@ -54,11 +54,10 @@ async function accelerator() {
 export class Machine {
     // image: full or bare. data: a raw disk of this name in WORK that becomes /var/lib/slipway (copied, sparse).
     // init: instead of systemd (and of ssh), tests/vm/inside/NAME runs as the first process, on the console.
-    static async boot(name, { image = 'full', checkout = true, data, memory = 3072, init, append = '' } = {}) {
+    static async boot(name, { image = 'full', checkout = true, data, memory = 3072, init } = {}) {
         if (!IMAGES || !WORK)
             throw new Error('SLIPWAY_VM_IMAGES and SLIPWAY_VM_WORK are not set: run ./check --vm');
         const m = new Machine(name, memory, init);
-        m.append = append;
         mkdirSync(m.dir, { recursive: true });
         mkdirSync(LOGS, { recursive: true });
         await m.#disk('root', `${IMAGES}/${image}.img`);
@@ -84,6 +83,44 @@ export class Machine {
     }
 
     // What the guest writes goes to a file of its own; the image stays as it is.
+    // The guest as it is now, but for the disk `data`, is what every start begins with from now on: a boot of a second.
+    async freeze() {
+        await this.#qmp({ execute: 'migrate', arguments: { uri: `exec:cat >${this.dir}/memory.part` } });
+        await until(async () => (await this.#qmp({ execute: 'query-migrate' })).status === 'completed', 120_000, `the memory of ${this.name} is written`);
+        await this.powerCut();
+        for (const { name, file } of this.disks.filter((disk) => disk.name !== 'data'))
+            copyFileSync(file, `${this.dir}/${name}.frozen`);
+        renameSync(`${this.dir}/memory.part`, `${this.dir}/memory`);
+    }
+
+    #qmp(command) {
+        return new Promise((resolve, reject) => {
+            const socket = connect(`${this.dir}/qmp`);
+            let text = '';
+            socket.on('error', reject);
+            socket.on('data', (part) => {
+                text += part;
+                const answers = text.split('\n').filter((line) => /^\{"(return|error)"/.test(line));
+                if (answers.length < 2)
+                    return;
+                socket.destroy();
+                const { error, return: value } = JSON.parse(answers[1]);
+                error ? reject(new Error(error.desc)) : resolve(value);
+            });
+            socket.write(`{"execute":"qmp_capabilities"}${JSON.stringify(command)}`);
+        });
+    }
+
+    // A line for the program on the console.
+    tell(line) {
+        return new Promise((resolve, reject) => {
+            const socket = connect(`${this.dir}/console`);
+            socket.on('error', reject);
+            socket.resume();
+            socket.write(`${line}\n`, () => setTimeout(() => resolve(socket.destroy()), 50));
+        });
+    }
+
     async #disk(name, backing) {
         const file = `${this.dir}/${name}.qcow2`;
         await must('/usr/bin/qemu-img', ['create', '-q', '-f', 'qcow2', '-b', backing, '-F', 'raw', file]);
@@ -91,13 +128,19 @@ export class Machine {
     }
 
     async start() {
+        for (const { name, file } of this.disks)
+            if (existsSync(`${this.dir}/${name}.frozen`))
+                copyFileSync(`${this.dir}/${name}.frozen`, file);
+        for (const name of ['console', 'qmp'])
+            rmSync(`${this.dir}/${name}`, { force: true });
         this.port = await portFree();
         const drives = this.disks.flatMap(({ name, file }) => ['-drive', `file=${file},if=none,id=${name},format=qcow2,cache=writeback,discard=unmap`, '-device', `virtio-blk-pci,drive=${name},serial=${name}`]);
         const log = openSync(`${LOGS}/${this.name}.qemu.log`, 'a');
         const args = ['-accel', await accelerator(), '-cpu', 'max', '-m', String(this.memory), '-smp', '2', '-display', 'none', '-nodefaults',
-            '-kernel', `${IMAGES}/vmlinuz`, '-initrd', `${IMAGES}/initrd.img`, '-append', `root=/dev/vda rw console=ttyS0 quiet${this.init ? ` init=/sbin/vm-init vm=${this.init}` : ''}${this.append}`, ...drives,
+            '-kernel', `${IMAGES}/vmlinuz`, '-initrd', `${IMAGES}/initrd.img`, '-append', `root=/dev/vda rw console=ttyS0 quiet${this.init ? ` init=/sbin/vm-init vm=${this.init}` : ''}`, ...drives,
             '-device', 'virtio-rng-pci', '-netdev', `user,id=net,hostfwd=tcp:127.0.0.1:${this.port}-:22`, '-device', 'virtio-net-pci,netdev=net',
-            '-chardev', `file,id=console,path=${this.console},append=on`, '-serial', 'chardev:console'];
+            '-chardev', `socket,id=console,path=${this.dir}/console,server=on,wait=off,logfile=${this.console},logappend=on`, '-serial', 'chardev:console',
+            '-qmp', `unix:${this.dir}/qmp,server=on,wait=off`, ...(existsSync(`${this.dir}/memory`) ? ['-incoming', `exec:cat ${this.dir}/memory`] : [])];
         this.#qemu = spawn('/usr/bin/setpriv', ['--pdeathsig', 'KILL', '/usr/bin/qemu-system-x86_64', ...args], { stdio: ['ignore', log, log], cwd: '/' });
         closeSync(log);
         this.#qemu.on('error', () => {});

@@ -1,16 +1,19 @@
-// In the guest of power.test.mjs, as (nearly) the first process: looks whether the last power cut broke a promise,
-// then makes new ones until the next. Every line for the outside begins with "@@ ": STATE {...} is what is there,
-// BEGIN OPERATION that the plug may be pulled, ACK {...} that something was promised (a 2xx, a push taken).
+// In the guest of power.test.mjs, as (nearly) the first process. It reads what it will need, says READY, and is frozen
+// there: each boot goes on from that line, when it is told "go KIND TIME SEED". Then the data disk is mounted as the last power
+// cut left it; it looks whether that broke a promise, and makes new ones until the next. Every line for the outside
+// begins with "@@ ": STATE {...} is what is there, BEGIN KIND that the plug may be pulled, ACK {...} that something
+// was promised (a 2xx, a push taken).
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, openSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { apiNew } from '../../lib/api.mjs';
 import { request } from '../../lib/http.mjs';
 import { Repository, git } from '../../lib/git.mjs';
 import { run } from '../../lib/cli.mjs';
 import { until } from '../../lib/until.mjs';
 
-const HOME = '/var/lib/slipway', DATA = `${HOME}/data`, SETTINGS = `${HOME}/slipway.conf`;
+const DISK = '/dev/vdc', HOME = '/var/lib/slipway', DATA = `${HOME}/data`, SETTINGS = `${HOME}/slipway.conf`;
 const BINARY = '/srv/slipway/build-up/src/serve/slipway';
 const EDGE = { port: 80 };
 const FINAL = ['done', 'reverted', 'failed', 'cancelled'];
@@ -103,13 +106,13 @@ let count = 0;
 const operations = {
     async commit() {
         const name = `KEY_${count % 7}`;
-        const { version } = await api.put(`/apps/web/envs/dev/secrets/${name}`, { value: randomBytes(200).toString('hex'), kind: 'file' });
+        const { version } = await api.put(`/apps/web/envs/dev/secrets/${name}`, { value: `${Date.now()} ${randomBytes(200).toString('hex')}`, kind: 'file' });
         say('ACK', { secret: name, version });
     },
     async upload(repository) {
         const branch = `feature/${count % 5}`;
         const known = (await repository.git('branch', '--format=%(refname:short)')).split('\n');
-        const files = { 'blob.bin': randomBytes(600_000).toString('base64') };
+        const files = { 'blob.bin': `${Date.now()} ${randomBytes(600_000).toString('base64')}` };
         const tip = known.includes(branch) ? await repository.commit(branch, files) : await repository.branch(branch, files);
         await push(repository, branch);
         say('ACK', { branch, tip });
@@ -124,18 +127,40 @@ const operations = {
     },
 };
 
-mkdirSync(HOME, { recursive: true });
-try {
-    await serve();
+// So that it lies in memory: the programs, and a compiled fixture.
+async function warm() {
     const repository = await Repository.fromFixture('server', '/tmp/web'); // no disk of this client's is part of the test
+    for (const [file, ...args] of [[BINARY, 'version'], ['/usr/sbin/haproxy', '-v'], ['/usr/bin/crun', '--version'], ['/usr/bin/conmon', '--version'], ['/usr/sbin/nft', '--version'], ['/usr/bin/openssl', 'version'],
+        ['/usr/sbin/mkfs.ext4', '-V'], ['/usr/bin/gcc', '-std=gnu17', '-O2', '-static', '-o', '/tmp/warm', '/tmp/web/server.c']])
+        await run(file, args, { timeout: 300_000 });
+    await run('/usr/sbin/blockdev', ['--flushbufs', DISK]); // nothing of the disk is remembered
+    return repository;
+}
+
+const told = () => new Promise((resolve) => {
+    const lines = createInterface({ input: process.stdin });
+    lines.on('line', (line) => line.startsWith('go ') && (lines.close(), resolve(line.slice(3).trim().split(' '))));
+});
+
+try {
+    const repository = await warm();
+    say('READY', '');
+    const [kind, time, seed] = await told();
+    // What no two boots of a machine have in common.
+    await run('/usr/bin/date', ['-s', `@${time}`]);
+    await run('/usr/bin/python3', ['-c', `import fcntl\nf = open('/dev/urandom', 'wb')\nf.write(bytes.fromhex('${seed}'))\nf.flush()\nfcntl.ioctl(f, 0x5207) # RNDRESEEDCRNG`]);
+    mkdirSync(HOME, { recursive: true });
+    const mounted = await run('/usr/bin/mount', [DISK, HOME]);
+    if (mounted.code !== 0)
+        throw new Error(mounted.err);
+    await serve();
     if (!existsSync(`${HOME}/made`))
         await make(repository);
     say('STATE', await look());
-    const kind = Object.keys(operations)[Number(/power=(\d+)/.exec(readFileSync('/proc/cmdline', 'utf8'))[1]) % 4];
     for (;; count++) {
         say('BEGIN', kind);
         await operations[kind](repository);
     }
 } catch (error) {
-    say('BROKEN', { error: error.stack, log: readFileSync(`${HOME}/serve.log`, 'utf8').slice(-1500) });
+    say('BROKEN', { error: error.stack, log: existsSync(`${HOME}/serve.log`) ? readFileSync(`${HOME}/serve.log`, 'utf8').slice(-1500) : '' });
 }
