@@ -146,6 +146,8 @@ export class Machine {
         this.#qemu.on('error', () => {});
         if (!this.init)
             await this.#up();
+        else
+            await until(async () => (await this.#qmp({ execute: 'query-status' })).status === 'running', 60_000, `${this.name} runs`);
     }
 
     // Lines of the console that begin with "@@ ", as they come, from where the last call stopped; '' when QEMU ended.
