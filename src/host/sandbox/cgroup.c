@@ -248,21 +248,28 @@ static int group_write(const char *mount, const char *cgroup, const char *file, 
 }
 
 /* On v2 a controller counts below a group only when that group says so. */
-static void group_delegate(const char *mount, const char *cgroup)
+static void delegate(const char *path)
 {
-    AUTO_FREE char *path = group_path(mount, cgroup, "cgroup.subtree_control");
     AUTO_CLOSE int fd = layout.v2 ? open(path, O_WRONLY | O_CLOEXEC) : -1;
     if (fd >= 0)
         (void)!write(fd, "+memory +pids +cpu",
                      18); /* the limits that follow say it when it failed */
 }
 
+static void group_delegate(const char *mount, const char *cgroup)
+{
+    AUTO_FREE char *path = group_path(mount, cgroup, "cgroup.subtree_control");
+    delegate(path);
+}
+
 static int group_make(const char *mount, const char *cgroup, struct err *err)
 {
     AUTO_FREE char *name = mem_strdup(cgroup), *own = group_path(mount, "", "");
+    AUTO_FREE char *top = mem_format("%s/cgroup.subtree_control", mount); /* systemd's, if there */
     char *slash = strchr(name, '/');
     if (file_make_dirs(own, 0755, err) < 0)
         return -1;
+    delegate(top);
     group_delegate(mount, "");
     for (;; slash = strchr(slash + 1, '/')) {
         if (slash)

@@ -154,6 +154,7 @@ try {
     if (mounted.code !== 0)
         throw new Error(mounted.err);
     await serve();
+    await until(() => request(EDGE, 'GET', '/', { headers: { host: 'localhost' }, timeout: 5000 }), 120_000, 'the edge listens');
     if (!existsSync(`${HOME}/made`))
         await make(repository);
     say('STATE', await look());
