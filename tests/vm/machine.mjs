@@ -13,7 +13,7 @@ import { ROOT, nowMs, run, until } from '../lib/index.mjs';
 const BOOT_MS = 240_000, KVM_MS = 10_000;
 export const IMAGES = process.env.SLIPWAY_VM_IMAGES; // set by ./check --vm
 export const WORK = process.env.SLIPWAY_VM_WORK;
-const MOUNTS = { checkout: '/srv/slipway', data: '/var/lib/slipway' };
+const MOUNTS = { checkout: '/srv/slipway', data: '/var/lib/slipway', backup: '/mnt/backup' };
 const LOGS = `${ROOT}/build-vm`;
 const living = new Set();
 process.on('exit', () => living.forEach((m) => m.endNow()));
@@ -52,9 +52,9 @@ async function accelerator() {
 }
 
 export class Machine {
-    // image: full or bare. data: a raw disk of this name in WORK that becomes /var/lib/slipway (copied, sparse).
+    // image: full or bare. data: the disk of WORK that becomes /var/lib/slipway. backup: a disk with one (data-disk.mjs).
     // init: instead of systemd (and of ssh), tests/vm/inside/NAME runs as the first process, on the console.
-    static async boot(name, { image = 'full', checkout = true, data, memory = 3072, init } = {}) {
+    static async boot(name, { image = 'full', checkout = true, data, backup = false, memory = 3072, init } = {}) {
         if (!IMAGES || !WORK)
             throw new Error('SLIPWAY_VM_IMAGES and SLIPWAY_VM_WORK are not set: run ./check --vm');
         const m = new Machine(name, memory, init);
@@ -65,6 +65,8 @@ export class Machine {
             await m.#disk('checkout', `${WORK}/checkout.img`);
         if (data)
             await m.#disk('data', `${WORK}/${data}`);
+        if (backup)
+            await m.#disk('backup', `${WORK}/backup.img`);
         living.add(m);
         await m.start();
         for (const disk of init ? [] : m.disks)
