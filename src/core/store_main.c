@@ -2,9 +2,11 @@
  * store, done as core's user, so that no file beside it is ever root's, and no bytes of it are read
  * by root. Prints one JSON object.
  *
- *   copy FILE       what is committed in data_dir/core/store.db now, as the new file FILE;
- * described describe FILE   what is in it: the version, the end of its journal, apps, artifacts,
- * what is live forget FILE     the secrets go, for a store whose master key is lost; described */
+ *   copy FILE       what is committed in data_dir/core/store.db now, as the new file FILE
+ *   describe FILE   what is in it: version, end of the journal, apps, artifacts, what is live
+ *   forget FILE     the secrets go, for a store whose master key is lost
+ *
+ * All three describe FILE in the end. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,6 +75,8 @@ static int run(int argc, char **argv, json_t **ret_told, struct err *err)
     if (settings_load(path, &settings, err) < 0)
         return -1;
     AUTO_FREE char *own = settings_data(settings, "core/store.db");
+    if (!text_is(verb, "copy") && !text_is(verb, "describe") && !text_is(verb, "forget"))
+        return FAIL(err, E_USAGE, "core-store does not know '%s'", verb);
     if (text_is(verb, "copy") && store_copy(own, file, err) < 0)
         return -1;
     if (store_open_copy(file, &s, err) < 0)

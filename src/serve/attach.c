@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/time.h"
 #include "io/loop.h"

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/check.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -49,6 +50,7 @@ static int seal(struct backup *b, struct err *err)
     AUTO_FREE char *text = json_print(b->manifest);
     if (file_write(path, str_of(text), 0600, err) < 0 || snapshot_sync(b->folder, err) < 0)
         return -1;
+    FAULT("backup.seal");
     if (rename(b->part, whole) < 0)
         return FAIL_SYS(err, "cannot rename '%s'", b->part);
     return snapshot_sync(b->folder, err);
@@ -56,17 +58,25 @@ static int seal(struct backup *b, struct err *err)
 
 /* Keeping some. */
 
-static void claim(struct map *kept, const json_t *manifest)
+static int claim(struct map *kept, const json_t *manifest, struct err *err)
 {
     size_t i;
     json_t *item;
-    json_array_foreach(json_list(manifest, "blobs"), i, item)(void)
-        map_put(kept, json_string_value(item) + strlen("sha256:"), kept);
+    if (json_int(manifest, "format", 0) != SNAPSHOT_FORMAT)
+        return FAIL(err, E_SCHEMA_NEWER, "a snapshot is of another format: nothing is removed");
+    json_array_foreach(json_list(manifest, "blobs"), i, item)
+    {
+        const char *digest = json_string_value(item);
+        if (!digest || !str_is_digest(str_of(digest)))
+            return FAIL(err, E_CORRUPT, "a manifest names a blob badly: nothing is removed");
+        (void)map_put(kept, digest + strlen("sha256:"), kept);
+    }
     json_array_foreach(json_list(manifest, "apps"), i, item)
     {
         AUTO_FREE char *name = mem_format("%s.bundle", json_text_or(item, "bundle", ""));
         (void)map_put(kept, name, kept);
     }
+    return 0;
 }
 
 static void remove_unclaimed(const char *top, const char *below, const struct map *kept)
@@ -82,8 +92,18 @@ static void remove_unclaimed(const char *top, const char *below, const struct ma
         (void)closedir(dir);
 }
 
-/* The oldest go, and then what no snapshot names any more. A manifest that cannot be read stops it:
- * what it names is not known. */
+/* First it is no snapshot any more, then it goes. */
+static int remove_snapshot(const struct backup *b, const char *name, struct err *err)
+{
+    AUTO_FREE char *whole = mem_format("%s/%s", b->folder, name);
+    AUTO_FREE char *part = mem_format("%s.part", whole);
+    if (rename(whole, part) < 0)
+        return FAIL_SYS(err, "cannot rename '%s'", whole);
+    return file_remove_tree(part, err);
+}
+
+/* The oldest go, and then what no snapshot names any more; the one just made stays whatever the
+ * clock says. A manifest that cannot be read stops it: what it names is not known. */
 static int keep_newest(struct backup *b, int64_t keep, struct err *err)
 {
     AUTO_JSON *names = NULL;
@@ -91,38 +111,29 @@ static int keep_newest(struct backup *b, int64_t keep, struct err *err)
     if (snapshot_list(b->folder, &names, err) < 0)
         return -1;
     int result = 0;
-    size_t count = json_array_size(names), from = (int64_t)count > keep ? count - (size_t)keep : 0;
+    size_t count = json_array_size(names), gone = 0;
+    size_t from = (int64_t)count > keep ? count - (size_t)keep : 0;
     map_init(&kept);
     for (size_t i = 0; i < count && result == 0; i++) {
         const char *name = json_string_value(json_array_get(names, i));
-        AUTO_FREE char *folder = mem_format("%s/%s", b->folder, name);
         AUTO_JSON *manifest = NULL;
-        if (i < from)
-            result = file_remove_tree(folder, err);
-        else if ((result = snapshot_manifest(b->folder, name, &manifest, err)) == 0)
-            claim(&kept, manifest);
+        if (i < from && !text_is(name, b->name)) {
+            result = remove_snapshot(b, name, err);
+            gone++;
+        } else if ((result = snapshot_manifest(b->folder, name, &manifest, err)) == 0) {
+            result = claim(&kept, manifest, err);
+        }
     }
     if (result == 0) {
         remove_unclaimed(b->folder, "blobs/sha256", &kept);
         remove_unclaimed(b->folder, "git", &kept);
-        backup_say(b, "kept           %zu snapshots, %zu older ones removed\n", count - from, from);
+        backup_say(b, "kept           %zu snapshots, %zu older ones removed\n", count - gone, gone);
     }
     map_done(&kept);
     return result;
 }
 
 /* The folder. */
-
-static int lock_folder(const char *folder, int *ret_fd, struct err *err)
-{
-    AUTO_CLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return FAIL_SYS(err, "cannot open '%s'", folder);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return FAIL(err, E_STATE_CONFLICT, "another backup or restore works in '%s'", folder);
-    *ret_fd = TAKE_FD(fd);
-    return 0;
-}
 
 static bool is_empty(const char *folder)
 {
@@ -148,10 +159,21 @@ static void remove_cut_short(const char *folder)
         (void)closedir(dir);
 }
 
-static int open_folder(const char *folder, int *ret_lock, struct err *err)
+static bool is_within(const char *path, const char *folder)
+{
+    size_t length = strlen(folder);
+    return strncmp(path, folder, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+static int open_folder(const struct settings *s, const char *folder, int *ret_lock, struct err *err)
 {
     AUTO_FREE char *mark = mem_format("%s/%s", folder, SNAPSHOT_MARK);
-    if (file_make_dirs(folder, 0700, err) < 0 || lock_folder(folder, ret_lock, err) < 0)
+    if (is_within(folder, s->data_dir) || is_within(folder, s->run_dir))
+        return FAIL(
+            err, E_STATE_CONFLICT,
+            "'%s' is within what it would save: name a folder elsewhere, best on another disk",
+            folder);
+    if (file_make_dirs(folder, 0700, err) < 0 || snapshot_lock(folder, ret_lock, err) < 0)
         return -1;
     if (!file_exists(mark) && !is_empty(folder))
         return FAIL(err, E_STATE_CONFLICT,
@@ -264,7 +286,7 @@ static int run(const struct options *o, struct backup *b, struct err *err)
     AUTO_FREE char *store = settings_data(b->settings, "core/store.db");
     if (!file_exists(store))
         return FAIL(err, E_NOT_FOUND, "there is no store '%s' to back up", store);
-    if (open_folder(b->folder, &lock, err) < 0 || begin(b, err) < 0)
+    if (open_folder(b->settings, b->folder, &lock, err) < 0 || begin(b, err) < 0)
         return -1;
     if (backup_gather(b, o->with_key, err) < 0 || seal(b, err) < 0) {
         struct err ignored = ERR_INIT; /* the next one removes it */

@@ -15,6 +15,8 @@
 #define BLOB_MANIFEST_MAX (1u << 20)
 #define REFS_MAX (64u << 20)
 
+static const struct snapshot_owner roots = {0, 0, 0600};
+
 /* Files of the snapshot alone. */
 
 static int add_file(struct backup *b, const char *from, const char *name, struct err *err)
@@ -22,7 +24,7 @@ static int add_file(struct backup *b, const char *from, const char *name, struct
     char digest[SHA_DIGEST];
     int64_t bytes;
     AUTO_FREE char *to = mem_format("%s/%s", b->part, name);
-    if (snapshot_copy(from, to, 0600, NULL, digest, &bytes, err) < 0)
+    if (snapshot_copy(from, to, &roots, NULL, digest, &bytes, err) < 0)
         return -1;
     json_push(b->files, snapshot_file(name, digest, bytes));
     b->bytes += bytes;
@@ -76,8 +78,7 @@ static int add_settings(struct backup *b, struct err *err)
 
 static int add_store(struct backup *b, json_t **ret_told, struct err *err)
 {
-    AUTO_FREE char *below = mem_format("core/backup.%d.db", (int)getpid());
-    AUTO_FREE char *copy = settings_data(b->settings, below);
+    AUTO_FREE char *copy = settings_data(b->settings, "core/backup.db"); /* we hold the lock */
     int result = snapshot_store(b->settings, "copy", copy, ret_told, err);
     if (result == 0)
         result = add_file(b, copy, "store.db", err);
@@ -139,7 +140,9 @@ static int bundle_make(struct backup *b, const char *repository, const char *to,
     if (fd < 0)
         return FAIL_SYS(err, "cannot make '%s'", to);
     const struct snapshot_program bundle = {argv, b->settings->user_courier, fd, 0};
-    return snapshot_run(&bundle, NULL, err);
+    if (snapshot_run(&bundle, NULL, err) < 0)
+        return -1;
+    return fsync(fd) < 0 ? FAIL_SYS(err, "cannot make '%s' durable", to) : 0;
 }
 
 static char *bundle_path(const struct backup *b, const char *hex)
@@ -161,6 +164,10 @@ static int bundle_add(struct backup *b, const char *repository, char hex[SHA_HEX
         return -1;
     }
     AUTO_FREE char *made = bundle_path(b, hex);
+    if (file_exists(made)) { /* a push took the refs back to these: others rely on its bytes */
+        (void)unlink(part);  /* ours */
+        return 0;
+    }
     if (rename(part, made) < 0 || stat(made, &st) < 0)
         return FAIL_SYS(err, "cannot rename '%s'", part);
     b->added_bytes += st.st_size;
@@ -194,10 +201,6 @@ static int add_repository(struct backup *b, const char *name, struct err *err)
     if (!file_exists(repository))
         return 0; /* it was never pushed to: core has it made again */
     add_head(app, repository);
-    AUTO_FREE char *from = mem_format("%s/config", repository);
-    AUTO_FREE char *to = mem_format("git/%s.config", name);
-    if (add_file(b, from, to, err) < 0)
-        return -1;
     if (refs_digest(b, repository, hex, &any, err) < 0)
         return err_wrap(err, "the repository of '%s'", name);
     if (!any)
@@ -220,8 +223,7 @@ static int add_repositories(struct backup *b, const json_t *apps, struct err *er
     size_t i;
     json_t *row;
     AUTO_FREE char *folder = mem_format("%s/git", b->folder);
-    AUTO_FREE char *own = mem_format("%s/git", b->part);
-    if (file_make_dirs(folder, 0700, err) < 0 || file_make_dirs(own, 0700, err) < 0)
+    if (file_make_dirs(folder, 0700, err) < 0)
         return -1;
     json_array_foreach(apps, i, row)
     {
@@ -242,13 +244,16 @@ static char *blob_source(const struct backup *b, const char *digest)
 
 static int add_blob(struct backup *b, const char *digest, struct err *err)
 {
-    struct stat st;
+    struct stat st, source;
     AUTO_FREE char *from = blob_source(b, digest);
     AUTO_FREE char *to = mem_format("%s/blobs/sha256/%s", b->folder, digest + strlen("sha256:"));
     if (map_get(&b->blobs, digest))
         return 0;
-    if (stat(to, &st) < 0) {
-        if (snapshot_copy(from, to, 0600, digest, NULL, NULL, err) < 0)
+    bool known = stat(to, &st) == 0;
+    if (known && stat(from, &source) == 0 && source.st_size != st.st_size)
+        known = false; /* a disk that lost what was written */
+    if (!known) {
+        if (snapshot_copy(from, to, &roots, digest, NULL, NULL, err) < 0)
             return -1;
         if (stat(to, &st) < 0)
             return FAIL_SYS(err, "cannot read '%s'", to);
@@ -348,6 +353,8 @@ int backup_gather(struct backup *b, bool with_key, struct err *err)
     if (snapshot_key_digest(key, key_digest, err) < 0 || add_host_files(b, err) < 0 ||
         add_settings(b, err) < 0 || add_store(b, &told, err) < 0)
         return -1;
+    if (json_array_size(json_list(told, "apps")) == 0 && json_int(told, "people", 0) == 0)
+        return FAIL(err, E_STATE_CONFLICT, "there is nothing to back up yet: no app and no person");
     backup_say(b, "store          schema %lld, journal up to row %lld\n",
                (long long)json_int(told, "schema", 0),
                (long long)json_int(json_dict(told, "journal"), "seq", 0));

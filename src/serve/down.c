@@ -16,6 +16,7 @@
 #include "serve/process.h"
 #include "serve/roles.h"
 #include "serve/serve.h"
+#include "serve/unit.h"
 
 #define SERVE_GRACE_MS 40000 /* it waits for four roles */
 #define ROLE_GRACE_MS 8000
@@ -118,6 +119,8 @@ static int down_try(int argc, char **argv, struct err *err)
         return -1;
     if (geteuid() != 0)
         return FAIL(err, E_DENIED, "down must run as root: it ends what root started");
+    if (unit_serves(path) && unit_do("stop", err) < 0) /* it would start them again */
+        return -1;
     int locked = down_lock(s, &lock, err);
     if (locked == SERVE_BUSY)
         return FAIL(err, E_STATE_CONFLICT, "another serve or down of '%s' is at work", s->id);

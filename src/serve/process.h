@@ -23,7 +23,6 @@ bool process_ended(int pidfd, int64_t timeout_ms);
 /* TERM, and KILL when it is still there after the grace. Blocking; reaps it when it is our child.
  */
 void process_end(const struct process *p, int64_t grace_ms);
-#define SETTINGS_PATH "/etc/slipway/slipway.conf" /* the usual one */
 /* The settings file that `--settings` names in argv, else $SLIPWAY_SETTINGS, else the usual one; as
  * an absolute path; heap. */
 char *process_settings_path(int argc, char **argv);

@@ -1,18 +1,17 @@
-/* `slipway restore FOLDER [--snapshot NAME] [--key FILE | --with-lost-key] [--no-start] [-o json]
- * --settings FILE`: an installation as a snapshot has it, on a machine that has none.
+/* `slipway restore FOLDER [--snapshot NAME] [--key FILE | --with-lost-key] [-o json] --settings
+ * FILE`: an installation as a snapshot has it, on a machine that has none.
  *
  * Everything is checked against the manifest's digests and put in its place; the store comes last,
- * so that a restore that was cut short is begun anew. Then the server is started and what was live
- * is waited for. An installation with an app or a person in it is never overwritten. */
+ * so that a restore that was cut short is begun anew; then the server is started. An installation
+ * with an app or a person in it is never overwritten, and a key or a repository that lies there
+ * without a store is moved aside, not removed. */
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/check.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -23,10 +22,13 @@
 #include "serve/roles.h"
 #include "serve/serve.h"
 #include "serve/snapshot.h"
+#include "serve/unit.h"
 #include "wire/settings.h"
 
+#define ROLE_GRACE_MS 8000
+
 struct options {
-    const char *folder, *snapshot, *key, *settings;
+    const char *folder, *snapshot, *key;
     bool lost_key, json;
 };
 struct restore {
@@ -95,19 +97,16 @@ static const json_t *file_of(const struct restore *r, const char *path)
 static int put_file(struct restore *r, const char *path, const char *to, mode_t mode,
                     const char *user, struct err *err)
 {
-    uid_t uid = 0;
-    gid_t gid = 0;
+    struct snapshot_owner owner = {0, 0, mode};
     int64_t bytes;
     const json_t *file = file_of(r, path);
+    const char *digest = file ? json_text(file, "digest") : NULL;
     AUTO_FREE char *from = mem_format("%s/%s", r->folder, path);
-    if (!file)
+    if (!digest)
         return FAIL(err, E_CORRUPT, "the manifest of '%s' does not name '%s'", r->name, path);
-    if (user && settings_uid(user, &uid, &gid, err) < 0)
+    if ((user && settings_uid(user, &owner.uid, &owner.gid, err) < 0) ||
+        snapshot_copy(from, to, &owner, digest, NULL, &bytes, err) < 0)
         return -1;
-    if (snapshot_copy(from, to, mode, json_text(file, "digest"), NULL, &bytes, err) < 0)
-        return -1;
-    if (chmod(to, mode) < 0 || chown(to, uid, gid) < 0)
-        return FAIL_SYS(err, "cannot give '%s' its owner", to);
     r->bytes += bytes;
     return 0;
 }
@@ -116,9 +115,9 @@ static int put_file(struct restore *r, const char *path, const char *to, mode_t 
 static int load_settings(struct restore *r, struct err *err)
 {
     if (!file_exists(r->settings_path)) {
-        AUTO_FREE char *folder = mem_strdup(r->settings_path);
-        *strrchr(folder, '/') = '\0';
-        if (file_make_dirs(folder, 0755, err) < 0 ||
+        const char *name = strrchr(r->settings_path, '/'); /* it is absolute */
+        AUTO_FREE char *folder = mem_strndup(r->settings_path, (size_t)(name - r->settings_path));
+        if ((*folder && file_make_dirs(folder, 0755, err) < 0) ||
             put_file(r, "settings.conf", r->settings_path, 0644, NULL, err) < 0)
             return -1;
         say(r, "settings       %s, from the snapshot\n", r->settings_path);
@@ -135,26 +134,6 @@ static int put_logins(struct restore *r, struct err *err)
 }
 
 /* Is the machine empty? */
-
-static bool is_unit(void)
-{
-    return file_exists("/run/systemd/system") &&
-           (file_exists("/etc/systemd/system/slipway.service") ||
-            file_exists("/lib/systemd/system/slipway.service"));
-}
-
-static int unit(const char *verb, struct err *err)
-{
-    const char *const argv[] = {"/usr/bin/systemctl", verb, "slipway.service", NULL};
-    const struct snapshot_program program = {argv, NULL, -1, 0};
-    AUTO_FREE char *out = NULL;
-    return snapshot_run(&program, &out, err);
-}
-
-static bool unit_serves_us(const struct restore *r)
-{
-    return is_unit() && text_is(r->settings_path, SETTINGS_PATH);
-}
 
 /* An installation that was just made has neither an app nor a person: it may go. */
 static int refuse_used(struct restore *r, struct err *err)
@@ -174,30 +153,61 @@ static int refuse_used(struct restore *r, struct err *err)
     return 0;
 }
 
+/* Those of a supervisor that was killed live on: core would keep the store that is replaced. */
+static void end_roles(const struct restore *r)
+{
+    static const char *const roles[] = {"core", "courier", "signals", "host"};
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+        struct err ignored = ERR_INIT; /* then it is not recorded */
+        struct process p = {0, -1};
+        AUTO_FREE char *file = mem_format("%s.pid", roles[i]);
+        AUTO_FREE char *path = settings_run(r->settings, file);
+        if (process_find(path, &p, &ignored) != 0)
+            continue;
+        process_end(&p, ROLE_GRACE_MS);
+        process_done(&p);
+    }
+}
+
 static int stop_server(struct restore *r, int *ret_lock, struct err *err)
 {
-    if (unit_serves_us(r) && unit("stop", err) < 0)
+    if (unit_serves(r->settings_path) && unit_do("stop", err) < 0)
         return -1;
     if (place_make(r->settings, err) < 0)
         return -1;
     int locked = serve_lock(r->settings, ret_lock, err);
     if (locked == SERVE_BUSY)
         return FAIL(err, E_STATE_CONFLICT, "'%s' is being served: end that first", r->settings->id);
+    if (locked == 0)
+        end_roles(r);
     return locked;
 }
 
 /* Putting it in place. */
 
-static int put_key(struct restore *r, struct err *err)
+/* NAME.before-restore; what lies there already is from before an earlier try, and stays. */
+static int move_aside(const char *path, struct err *err)
 {
-    AUTO_FREE char *to = settings_data(r->settings, "master.key");
+    AUTO_FREE char *aside = mem_format("%s.before-restore", path);
+    if (!file_exists(path))
+        return 0;
+    if (file_exists(aside))
+        return file_remove_tree(path, err);
+    return rename(path, aside) < 0 ? FAIL_SYS(err, "cannot move '%s' aside", path) : 0;
+}
+
+/* Which file holds the key of this snapshot: the one that is named, the snapshot's own, or the one
+ * that is there already. Heap. */
+static int find_key(struct restore *r, char **ret_from, struct err *err)
+{
+    AUTO_FREE char *there = settings_data(r->settings, "master.key");
     AUTO_FREE char *own = mem_format("%s/master.key", r->folder);
     char digest[SHA_DIGEST];
+    struct err ignored = ERR_INIT; /* then it is not there */
     const char *from = r->o->key ? r->o->key : file_of(r, "master.key") ? own : NULL;
-    if (r->o->lost_key) {
-        (void)unlink(to); /* the one of the empty installation: a new one is made at the start */
-        return 0;
-    }
+    const char *wanted = json_text(r->manifest, "key");
+    if (!from && snapshot_key_digest(there, digest, &ignored) == 0 && text_is(digest, wanted))
+        from = there;
     if (!from)
         return FAIL(
             err, E_KEY_WRONG,
@@ -205,11 +215,36 @@ static int put_key(struct restore *r, struct err *err)
             "it is lost, restore without the secrets with --with-lost-key");
     if (snapshot_key_digest(from, digest, err) < 0)
         return -1;
-    if (!text_is(digest, json_text(r->manifest, "key")))
+    if (!text_is(digest, wanted))
         return FAIL(err, E_KEY_WRONG, "'%s' is not the master key of this snapshot", from);
-    if (snapshot_copy(from, to, 0600, digest, NULL, NULL, err) < 0)
+    *ret_from = mem_strdup(from);
+    return 0;
+}
+
+/* The store that is there is empty: it was looked at. Without it a new key may be made. */
+static int remove_empty_store(struct restore *r, struct err *err)
+{
+    static const char *const files[] = {"core/store.db", "core/store.db-wal", "core/store.db-shm"};
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        AUTO_FREE char *path = settings_data(r->settings, files[i]);
+        if (unlink(path) < 0 && errno != ENOENT)
+            return FAIL_SYS(err, "cannot remove '%s'", path);
+    }
+    return 0;
+}
+
+static int put_key(struct restore *r, const char *from, struct err *err)
+{
+    const struct snapshot_owner root = {0, 0, 0600};
+    AUTO_FREE char *to = settings_data(r->settings, "master.key");
+    if (remove_empty_store(r, err) < 0)
         return -1;
-    return chmod(to, 0600) < 0 ? FAIL_SYS(err, "cannot set the mode of '%s'", to) : 0;
+    if (from && text_is(from, to))
+        return 0;
+    if (move_aside(to, err) < 0)
+        return -1;
+    return from ? snapshot_copy(from, to, &root, json_text(r->manifest, "key"), NULL, NULL, err)
+                : place_key(r->settings, err);
 }
 
 static int put_blobs(struct restore *r, struct err *err)
@@ -217,6 +252,7 @@ static int put_blobs(struct restore *r, struct err *err)
     size_t i;
     json_t *item;
     const json_t *blobs = json_list(r->manifest, "blobs");
+    const struct snapshot_owner sealed = {0, 0, 0400};
     AUTO_FREE char *folder = settings_data(r->settings, "host/blobs/sha256");
     if (file_make_dirs(folder, 0700, err) < 0)
         return -1;
@@ -231,7 +267,7 @@ static int put_blobs(struct restore *r, struct err *err)
         AUTO_FREE char *to = mem_format("%s/%s", folder, hex);
         if (file_exists(to))
             continue; /* of a restore that was cut short: it got its name when it was whole */
-        if (snapshot_copy(from, to, 0400, digest, NULL, &bytes, err) < 0)
+        if (snapshot_copy(from, to, &sealed, digest, NULL, &bytes, err) < 0)
             return -1;
         r->bytes += bytes;
     }
@@ -309,14 +345,15 @@ static int fetch(struct restore *r, const json_t *app, const char *repository, s
     AUTO_FREE char *copy = settings_data(r->settings, "git/restore.bundle");
     const char *const words[] = {"fetch", "--quiet",        "--no-write-fetch-head",
                                  copy,    "+refs/*:refs/*", NULL};
-    uid_t uid;
-    gid_t gid;
+    struct snapshot_owner courier = {0, 0, 0600};
+    const char *digest = json_text(app, "digest");
     int64_t bytes;
-    if (settings_uid(r->settings->user_courier, &uid, &gid, err) < 0 ||
-        snapshot_copy(from, copy, 0600, json_text(app, "digest"), NULL, &bytes, err) < 0)
+    if (!digest)
+        return FAIL(err, E_CORRUPT, "the manifest names no digest of its bundle");
+    if (settings_uid(r->settings->user_courier, &courier.uid, &courier.gid, err) < 0 ||
+        snapshot_copy(from, copy, &courier, digest, NULL, &bytes, err) < 0)
         return -1;
-    int result = chown(copy, uid, gid) < 0 ? FAIL_SYS(err, "cannot give away '%s'", copy)
-                                           : git(r, repository, words, err);
+    int result = git(r, repository, words, err);
     (void)unlink(copy); /* ours */
     r->bytes += bytes;
     return result;
@@ -332,14 +369,10 @@ static int put_repository(struct restore *r, const json_t *app, struct err *err)
                                 json_text_or(app, "head", "refs/heads/main"), NULL};
     if (strchr(name, '/') || !*name)
         return FAIL(err, E_CORRUPT, "the manifest of '%s' names an app badly", r->name);
-    AUTO_FREE char *saved = mem_format("git/%s.config", name);
-    AUTO_FREE char *config = mem_format("%s/config", repository);
-    if (!file_of(r, saved))
-        return 0; /* it was not made yet: the courier makes it when core asks */
-    if (file_remove_tree(repository, err) < 0 || git(r, NULL, init, err) < 0 ||
-        git(r, repository, head, err) < 0 ||
-        (json_text(app, "bundle") && fetch(r, app, repository, err) < 0) ||
-        put_file(r, saved, config, 0600, r->settings->user_courier, err) < 0)
+    if (!json_text(app, "bundle"))
+        return 0; /* nothing was pushed: the courier makes it when core asks */
+    if (move_aside(repository, err) < 0 || git(r, NULL, init, err) < 0 ||
+        git(r, repository, head, err) < 0 || fetch(r, app, repository, err) < 0)
         return err_wrap(err, "the repository of '%s'", name);
     return 0;
 }
@@ -367,11 +400,7 @@ static int put_store(struct restore *r, struct err *err)
         snapshot_store(s, r->o->lost_key ? "forget" : "describe", coming, &r->told, err) < 0 ||
         snapshot_sync(s->data_dir, err) < 0)
         return -1;
-    static const char *const beside[] = {"-wal", "-shm"};
-    for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
-        AUTO_FREE char *old = mem_format("%s%s", store, beside[i]);
-        (void)unlink(old); /* of the empty one */
-    }
+    FAULT("restore.store");
     if (rename(coming, store) < 0)
         return FAIL_SYS(err, "cannot rename '%s'", coming);
     say(r, "store          schema %lld, journal up to row %lld\n",
@@ -380,22 +409,12 @@ static int put_store(struct restore *r, struct err *err)
     return snapshot_sync(s->data_dir, err);
 }
 
-static int put_all(struct restore *r, struct err *err)
+static int put_all(struct restore *r, const char *key, struct err *err)
 {
-    if (put_key(r, err) < 0 || put_logins(r, err) < 0 || put_blobs(r, err) < 0 ||
-        put_host_files(r, err) < 0 || put_repositories(r, err) < 0 || put_store(r, err) < 0)
+    if (put_key(r, key, err) < 0 || put_logins(r, err) < 0 || put_blobs(r, err) < 0 ||
+        put_host_files(r, err) < 0)
         return -1;
-    if (!r->o->lost_key)
-        return 0;
-    /* core's key is made here: beside a store the supervisor makes none */
-    AUTO_FREE char *store = settings_data(r->settings, "core/store.db");
-    AUTO_FREE char *aside = settings_data(r->settings, "core/store.aside");
-    if (rename(store, aside) < 0)
-        return FAIL_SYS(err, "cannot rename '%s'", store);
-    int result = place_key(r->settings, err);
-    if (rename(aside, store) < 0 && result == 0)
-        result = FAIL_SYS(err, "cannot rename '%s'", aside);
-    return result;
+    return put_repositories(r, err) < 0 ? -1 : put_store(r, err);
 }
 
 /* The end. */
@@ -419,11 +438,11 @@ static void tell_secrets(const struct restore *r, const json_t *secrets)
 
 static int start_server(struct restore *r, struct err *err)
 {
-    if (!unit_serves_us(r)) {
+    if (!unit_serves(r->settings_path)) {
         say(r, "start it with: slipway serve --settings %s\n", r->settings_path);
         return 0;
     }
-    return unit("start", err);
+    return unit_do("start", err);
 }
 
 static void tell_json(const struct restore *r)
@@ -434,16 +453,22 @@ static void tell_json(const struct restore *r)
     json_put_int(told, "took_ms", clock_mono_ms(clock_system()) - r->begin_ms);
     json_put_int(told, "apps", (int64_t)json_array_size(json_list(r->told, "apps")));
     json_put(told, "live", json_incref(json_list(r->told, "live")));
-    json_put_bool(told, "started", unit_serves_us(r));
+    if (r->o->lost_key)
+        json_put(told, "lost_secrets", json_incref(json_list(r->manifest, "secrets")));
+    json_put_bool(told, "started", unit_serves(r->settings_path));
     AUTO_FREE char *text = json_print(told);
     printf("%s\n", text);
 }
 
 static int restore(struct restore *r, struct err *err)
 {
-    AUTO_CLOSE int lock = -1;
-    if (choose(r, err) < 0 || load_settings(r, err) < 0 || refuse_used(r, err) < 0 ||
-        stop_server(r, &lock, err) < 0 || refuse_used(r, err) < 0 || put_all(r, err) < 0)
+    AUTO_CLOSE int lock = -1, folder = -1;
+    AUTO_FREE char *key = NULL;
+    if (snapshot_lock(r->o->folder, &folder, err) < 0 || choose(r, err) < 0 ||
+        load_settings(r, err) < 0 || refuse_used(r, err) < 0 ||
+        (!r->o->lost_key && find_key(r, &key, err) < 0))
+        return -1;
+    if (stop_server(r, &lock, err) < 0 || refuse_used(r, err) < 0 || put_all(r, key, err) < 0)
         return -1;
     say(r, "restored %s into '%s': %.1f MB in %.1f s\n", r->name, r->settings->data_dir,
         (double)r->bytes / 1e6, seconds_since(r->begin_ms));
@@ -459,11 +484,11 @@ static int restore(struct restore *r, struct err *err)
 
 static int parse(int argc, char **argv, struct options *o, struct err *err)
 {
+    const char *settings; /* process_settings_path reads it */
     const struct {
         const char *name;
         const char **value;
-    } with_value[] = {
-        {"--snapshot", &o->snapshot}, {"--key", &o->key}, {"--settings", &o->settings}};
+    } with_value[] = {{"--snapshot", &o->snapshot}, {"--key", &o->key}, {"--settings", &settings}};
     for (int i = 2; i < argc; i++) {
         bool taken = false;
         for (size_t k = 0; k < ARRAY_SIZE(with_value) && !taken && i + 1 < argc; k++)
@@ -501,7 +526,9 @@ static int restore_try(int argc, char **argv, struct err *err)
         return FAIL_SYS(err, "cannot open '%s'", o.folder);
     o.folder = folder;
     struct restore r = {.o = &o, .begin_ms = clock_mono_ms(clock_system())};
-    r.settings_path = process_settings_path(argc, argv);
+    AUTO_FREE char *named = process_settings_path(argc, argv);
+    AUTO_FREE char *here = named[0] == '/' ? NULL : getcwd(NULL, 0);
+    r.settings_path = here ? mem_format("%s/%s", here, named) : mem_strdup(named);
     int result = restore(&r, err);
     json_decref(r.manifest);
     json_decref(r.told);

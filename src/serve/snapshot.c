@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "io/child.h"
@@ -47,19 +49,45 @@ static void digest_text(const uint8_t hash[SHA_BYTES], char text[SHA_DIGEST])
     (void)snprintf(text, SHA_DIGEST, "sha256:%s", hex);
 }
 
-int snapshot_copy(const char *from, const char *to, mode_t mode, const char *wanted,
-                  char ret_digest[SHA_DIGEST], int64_t *ret_bytes, struct err *err)
+/* Links and what is no file may be put there by whoever owns the folder. */
+static int open_source(const char *from, int *ret_fd, struct err *err)
+{
+    struct stat st;
+    AUTO_CLOSE int fd = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT ? FAIL(err, E_NOT_FOUND, "there is no '%s'", from)
+                               : FAIL_SYS(err, "cannot open '%s'", from);
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return FAIL(err, E_CORRUPT, "'%s' is no file", from);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+/* close too may tell of a failed write: on NFS, with quotas. */
+static int finish(int *out, const struct snapshot_owner *owner, const char *part, struct err *err)
+{
+    if (fchmod(*out, owner->mode) < 0 || fchown(*out, owner->uid, owner->gid) < 0)
+        return FAIL_SYS(err, "cannot give '%s' its owner", part);
+    if (fsync(*out) < 0)
+        return FAIL_SYS(err, "cannot make '%s' durable", part);
+    int fd = TAKE_FD(*out);
+    return close(fd) < 0 ? FAIL_SYS(err, "cannot write '%s'", part) : 0;
+}
+
+int snapshot_copy(const char *from, const char *to, const struct snapshot_owner *owner,
+                  const char *wanted, char ret_digest[SHA_DIGEST], int64_t *ret_bytes,
+                  struct err *err)
 {
     AUTO_FREE char *part = mem_format("%s.part", to);
+    AUTO_CLOSE int in = -1;
     uint8_t hash[SHA_BYTES];
     char digest[SHA_DIGEST];
     struct sha sha;
     int64_t bytes = 0;
-    AUTO_CLOSE int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (in < 0)
-        return errno == ENOENT ? FAIL(err, E_NOT_FOUND, "there is no '%s'", from)
-                               : FAIL_SYS(err, "cannot open '%s'", from);
-    AUTO_CLOSE int out = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (open_source(from, &in, err) < 0)
+        return -1;
+    (void)unlink(part); /* of an earlier try */
+    AUTO_CLOSE int out = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (out < 0)
         return FAIL_SYS(err, "cannot make '%s'", part);
     sha_init(&sha);
@@ -70,6 +98,9 @@ int snapshot_copy(const char *from, const char *to, mode_t mode, const char *wan
         result =
             FAIL(err, E_CORRUPT, "'%s' is not what its name or the manifest says: its digest is %s",
                  from, digest);
+    if (result == 0)
+        result = finish(&out, owner, part, err);
+    FAULT("snapshot.copied");
     if (result == 0 && rename(part, to) < 0)
         result = FAIL_SYS(err, "cannot rename '%s'", part);
     if (result < 0) {
@@ -111,6 +142,17 @@ int snapshot_key_digest(const char *key_path, char ret_digest[SHA_DIGEST], struc
 }
 
 /* Folders. */
+
+int snapshot_lock(const char *folder, int *ret_fd, struct err *err)
+{
+    AUTO_CLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return FAIL_SYS(err, "cannot open '%s'", folder);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return FAIL(err, E_STATE_CONFLICT, "another backup or restore works in '%s'", folder);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
 
 int snapshot_check_folder(const char *folder, struct err *err)
 {

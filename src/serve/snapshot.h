@@ -4,8 +4,8 @@
  *   DEST/slipway-backup           a file that says "1": the format
  *   DEST/blobs/sha256/HEX         blobs of artifacts
  *   DEST/git/HEX.bundle           repositories, named by the digest of their refs
- *   DEST/SNAPSHOT/manifest.json   what belongs to it, with digests; a snapshot is there when this
- * is DEST/SNAPSHOT/...             the store, settings, certificates, records of base images
+ *   DEST/SNAPSHOT/manifest.json   what belongs to it, with digests: with it, it is a snapshot
+ *   DEST/SNAPSHOT/...             the store, settings, certificates, records of base images
  *
  * SNAPSHOT is the time: 20261130T041500Z. A folder SNAPSHOT.part was cut short; the next backup
  * removes it. All of it is root's, 0700. Blocking calls, for one thread. */
@@ -22,16 +22,25 @@
 #define SNAPSHOT_MANIFEST "manifest.json"
 #define SNAPSHOT_MANIFEST_MAX (64u << 20)
 
-/* Copy a file; hash it on the way. The copy has its name only when it is whole: it is written as
- * TO.part. `wanted` (NULL: anything): E_CORRUPT when the content has another digest. Not synced:
- * snapshot_sync does that for all. */
-int snapshot_copy(const char *from, const char *to, mode_t mode, const char *wanted,
-                  char ret_digest[SHA_DIGEST], int64_t *ret_bytes, struct err *err) MUST_CHECK;
+/* Copy a file; hash it on the way. The copy is written and synced as TO.part, and has its owner and
+ * mode before it has its name: what has it is whole, and its folder may be anybody's. The source
+ * must be a plain file. `wanted` (NULL: anything): E_CORRUPT when the content has another digest.
+ */
+struct snapshot_owner {
+    uid_t uid;
+    gid_t gid;
+    mode_t mode;
+};
+int snapshot_copy(const char *from, const char *to, const struct snapshot_owner *owner,
+                  const char *wanted, char ret_digest[SHA_DIGEST], int64_t *ret_bytes,
+                  struct err *err) MUST_CHECK;
 /* Make everything written to the file system of `folder` durable. */
 int snapshot_sync(const char *folder, struct err *err) MUST_CHECK;
 /* {"path","digest","bytes"} of a file that was copied into the snapshot. */
 json_t *snapshot_file(const char *path, const char *digest, int64_t bytes);
 
+/* One backup or restore at a time works in a folder: E_STATE_CONFLICT. */
+int snapshot_lock(const char *folder, int *ret_fd, struct err *err) MUST_CHECK;
 /* Is it a backup folder of a format we know? E_NOT_FOUND, E_SCHEMA_NEWER. */
 int snapshot_check_folder(const char *folder, struct err *err) MUST_CHECK;
 /* Names of the whole snapshots, oldest first: a JSON array of strings. */

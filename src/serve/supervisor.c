@@ -269,7 +269,7 @@ static void peer_came(void *context, int fd, uid_t uid, pid_t pid)
             log_error("a role came and was sent away", F_STR("role", r->name), F_ERR(&err));
         return;
     }
-    log_warn("refusing a peer", F_INT("uid", uid), F_INT("pid", pid));
+    log_debug("a peer that is no role we wait for", F_INT("uid", uid), F_INT("pid", pid));
 }
 
 static int role_run(struct role *r, struct err *err)
@@ -446,7 +446,8 @@ static void role_stop(struct role *r)
         process_end(&r->process, GRACE_MS);
     }
     role_forget(r);
-    (void)unlink(r->pid_path); /* stale is harmless */
+    if (!r->attaches)
+        (void)unlink(r->pid_path); /* stale is harmless */
     for (int k = 0; k < 2; k++)
         if (r->listeners[k].address && r->listeners[k].kind != LISTENER_TCP)
             (void)unlink(r->listeners[k].address);

@@ -90,6 +90,23 @@ test('restore on an empty machine: what was live is live, and everything can go 
     assert.deepEqual((await p.api.get('/doctor')).checks.filter((check) => !check.ok), []);
 });
 
+test('an empty installation is replaced; what lies there without a store is moved aside', { timeout: 300_000 }, async () => {
+    await lose();
+    await p.serve(); // as an installation does by itself: a store with nothing in it
+    await p.down();
+    await run('/usr/bin/mkdir', ['-p', `${p.dataDir}/git/web.git/precious`]);
+    await restore('--key', `${p.dir}/master.key`);
+    await until(async () => (await web.who('prod')).release === live.prod.release, 60_000, 'prod serves');
+    assert.ok(existsSync(`${p.dataDir}/git/web.git.before-restore/precious`));
+    assert.equal(statSync(`${p.dataDir}/master.key.before-restore`).size, 32);
+    rmSync(`${p.dataDir}/git/web.git.before-restore`, { recursive: true });
+});
+
+test('a backup may not lie within what it saves, nor be made of nothing', async () => {
+    assert.match((await slipway('backup', `${p.dataDir}/backup`)).err, /within what it would save/);
+    assert.match((await slipway('backup', '/etc')).err, /neither empty nor a backup folder/);
+});
+
 test('with the key lost: all but the secrets, which are named', { timeout: 300_000 }, async () => {
     await lose();
     const done = await restore('--with-lost-key');

@@ -121,7 +121,7 @@ test('F31: upgraded and downgraded under load; a rollout in flight goes on in th
     assert.ok(await loadStop() > 50);
 });
 
-test('B097: an older program leaves a newer store alone, ends with 78 and is not tried again', { timeout: 300_000 }, async () => {
+test('B097: an older program leaves a newer store alone, core ends with 78 and is not tried again', { timeout: 300_000 }, async () => {
     const store = '/var/lib/slipway/core/store.db';
     const sql = (text) => root(`python3 -c "import sqlite3; c = sqlite3.connect('${store}'); print(c.execute('''${text}''').fetchone()); c.commit(); c.execute('PRAGMA wal_checkpoint(TRUNCATE)')"`);
     await root('systemctl stop slipway');
@@ -129,12 +129,12 @@ test('B097: an older program leaves a newer store alone, ends with 78 and is not
     await sql('PRAGMA user_version=99');
     const before = await root(`sha256sum ${store}`);
     await root('systemctl start slipway');
-    await until(async () => (await m.type('systemctl is-failed slipway', { in: '/' })).out === 'failed\n', 60_000, 'the unit has failed');
-    assert.equal(await root('systemctl show slipway --property=ExecMainStatus --value'), '78\n');
+    await until(async () => (await m.type('systemctl is-failed slipway-core', { in: '/' })).out === 'failed\n', 60_000, 'the unit has failed');
+    assert.equal(await root('systemctl show slipway-core --property=ExecMainStatus --value'), '78\n');
     assert.equal(await root(`sha256sum ${store}`), before);
     assert.equal((await answers('prod')).out, '200');
     await sql(`PRAGMA user_version=${schema}`);
-    await root('systemctl reset-failed slipway; systemctl start slipway');
+    await root('systemctl reset-failed slipway-core; systemctl restart slipway');
     await until(async () => (await m.type('slipway doctor', { in: '/' })).code === 0, 120_000, 'the doctor is content');
 });
 

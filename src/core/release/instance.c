@@ -344,7 +344,9 @@ static void repair_start(void *context, json_t *ok, const struct err *error)
         return;
     }
     int found = instance_load(r->core, r->name, &i, &err);
-    if (found == INSTANCE_NONE) { /* no longer wanted */
+    bool wanted = found == 0 && (i.state == INSTANCE_SERVING || i.state == INSTANCE_DRAINING ||
+                                 i.state == INSTANCE_WARM);
+    if (found >= 0 && !wanted) { /* that may have taken long */
         free(r);
         return;
     }

@@ -537,6 +537,7 @@ int store_open_copy(const char *path, struct store **ret_store, struct err *err)
     int code = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE, NULL);
     if (code != SQLITE_OK)
         return FAIL(err, E_STORE_FAILED, "cannot open '%s': %s", path, sqlite3_errstr(code));
+    sqlite3_busy_timeout(s->db, STORE_COPY_BUSY_MS);
     *ret_store = TAKE(s);
     return 0;
 }

@@ -25,7 +25,7 @@ struct store_migration {
  * E_SCHEMA_NEWER, with no byte written, when the file knows a later version. */
 int store_open(const char *path, const struct store_migration *migrations, size_t count,
                struct store **ret_store, struct err *err) MUST_CHECK;
-/* The same for a file that no core runs on (a copy): no lock, no migration, whatever its version. */
+/* A file as it is: no lock, no migration, whatever its version. For copies, and for a look. */
 int store_open_copy(const char *path, struct store **ret_store, struct err *err) MUST_CHECK;
 /* What is committed in the database `path` now, as a new file `to`, synced; a core may go on
  * writing meanwhile. For a process of the store's user, since files beside it may be made.
