@@ -91,7 +91,7 @@ test('the tour of the README, word for word', { timeout: 1_500_000 }, async () =
 
 // curl in a loop, in the guest: each request that got no 200 is a line.
 async function loadStart() {
-    await root("setsid sh -c 'while [ ! -e /tmp/enough ]; do curl -s -m 30 -o /dev/null -w \"%{http_code}\\n\" -H \"Host: shop.prod.localhost\" http://127.0.0.1/up; done >/tmp/load' </dev/null >/dev/null 2>&1 &");
+    await root(`{ setsid sh -c 'while [ ! -e /tmp/enough ]; do curl -s -m 30 -o /dev/null -w "%{http_code}\\n" -H "Host: shop.prod.localhost" http://127.0.0.1/up; sleep 0.2; done >/tmp/load' </dev/null >/dev/null 2>&1 & }`);
     await until(async () => Number(await root('grep -c 200 /tmp/load || true')) > 5, 60_000, 'requests are answered');
 }
 async function loadStop() {
