@@ -113,13 +113,13 @@ export class Machine {
         });
     }
 
-    // A line for the program on the console.
+    // A line for the program on the console. The connection stays: what the guest has not taken yet would go with it.
     tell(line) {
         return new Promise((resolve, reject) => {
             const socket = connect(`${this.dir}/console`);
             socket.on('error', reject);
             socket.resume();
-            socket.write(`${line}\n`, () => setTimeout(() => resolve(socket.destroy()), 50));
+            socket.write(`${line}\n`, () => resolve());
         });
     }
 
