@@ -53,7 +53,7 @@ async function accelerator() {
 
 export class Machine {
     // image: full or bare. data: the disk of WORK that becomes /var/lib/slipway. backup: a disk with one (data-disk.mjs).
-    // init: instead of systemd (and of ssh), tests/vm/inside/NAME runs as the first process, on the console.
+    // init: instead of systemd (and of ssh), tests/vm/inside/NAME runs as the first process.
     static async boot(name, { image = 'full', checkout = true, data, backup = false, memory = 3072, init } = {}) {
         if (!IMAGES || !WORK)
             throw new Error('SLIPWAY_VM_IMAGES and SLIPWAY_VM_WORK are not set: run ./check --vm');
@@ -79,9 +79,10 @@ export class Machine {
     #qemu = null;
 
     constructor(name, memory, init) {
-        Object.assign(this, { name, memory, init, dir: `${WORK}/machine-${name}`, console: `${LOGS}/${name}.console.log` });
+        Object.assign(this, { name, memory, init, dir: `${WORK}/machine-${name}`, said: `${LOGS}/${name}.said.log` });
         rmSync(this.dir, { recursive: true, force: true });
-        rmSync(this.console, { force: true });
+        for (const log of [this.said, `${LOGS}/${name}.console.log`])
+            rmSync(log, { force: true });
     }
 
     // What the guest writes goes to a file of its own; the image stays as it is.
@@ -113,10 +114,10 @@ export class Machine {
         });
     }
 
-    // A line for the program on the console. The connection stays: what the guest has not taken yet would go with it.
+    // A line for the program. The connection stays: what the guest has not taken yet would go with it.
     tell(line) {
         return new Promise((resolve, reject) => {
-            const socket = connect(`${this.dir}/console`);
+            const socket = connect(`${this.dir}/said`);
             socket.on('error', reject);
             socket.resume();
             socket.write(`${line}\n`, () => resolve());
@@ -133,7 +134,7 @@ export class Machine {
         for (const { name, file } of this.disks)
             if (existsSync(`${this.dir}/${name}.frozen`))
                 copyFileSync(`${this.dir}/${name}.frozen`, file);
-        for (const name of ['console', 'qmp'])
+        for (const name of ['said', 'qmp'])
             rmSync(`${this.dir}/${name}`, { force: true });
         this.port = await portFree();
         const drives = this.disks.flatMap(({ name, file }) => ['-drive', `file=${file},if=none,id=${name},format=qcow2,cache=writeback,discard=unmap`, '-device', `virtio-blk-pci,drive=${name},serial=${name}`]);
@@ -141,7 +142,8 @@ export class Machine {
         const args = ['-accel', await accelerator(), '-cpu', 'max', '-m', String(this.memory), '-smp', '2', '-display', 'none', '-nodefaults',
             '-kernel', `${IMAGES}/vmlinuz`, '-initrd', `${IMAGES}/initrd.img`, '-append', `root=/dev/vda rw console=ttyS0 quiet${this.init ? ` init=/sbin/vm-init vm=${this.init}` : ''}`, ...drives,
             '-device', 'virtio-rng-pci', '-netdev', `user,id=net,hostfwd=tcp:127.0.0.1:${this.port}-:22`, '-device', 'virtio-net-pci,netdev=net',
-            '-chardev', `socket,id=console,path=${this.dir}/console,server=on,wait=off,logfile=${this.console},logappend=on`, '-serial', 'chardev:console',
+            '-chardev', `file,id=console,path=${LOGS}/${this.name}.console.log,append=on`, '-serial', 'chardev:console',
+            '-chardev', `socket,id=said,path=${this.dir}/said,server=on,wait=off,logfile=${this.said},logappend=on`, '-device', 'virtio-serial-pci', '-device', 'virtserialport,chardev=said,name=said',
             '-qmp', `unix:${this.dir}/qmp,server=on,wait=off`, ...(existsSync(`${this.dir}/memory`) ? ['-incoming', `exec:cat ${this.dir}/memory`] : [])];
         this.#qemu = spawn('/usr/bin/setpriv', ['--pdeathsig', 'KILL', '/usr/bin/qemu-system-x86_64', ...args], { stdio: ['ignore', log, log], cwd: '/' });
         closeSync(log);
@@ -152,11 +154,11 @@ export class Machine {
             await until(async () => (await this.#qmp({ execute: 'query-status' })).status === 'running', 60_000, `${this.name} runs`);
     }
 
-    // Lines of the console that begin with "@@ ", as they come, from where the last call stopped; '' when QEMU ended.
+    // Lines of the program (see init) that begin with "@@ ", as they come, from where the last call stopped; '' when QEMU ended.
     #seen = 0;
     #lines = [];
     #read() {
-        const text = existsSync(this.console) ? readFileSync(this.console).subarray(this.#seen) : Buffer.alloc(0);
+        const text = existsSync(this.said) ? readFileSync(this.said).subarray(this.#seen) : Buffer.alloc(0);
         const end = text.lastIndexOf(10) + 1;
         this.#seen += end;
         this.#lines.push(...text.subarray(0, end).toString().split('\n').map((line) => /@@ (.*)/.exec(line.trimEnd())?.[1]).filter(Boolean));
@@ -171,7 +173,7 @@ export class Machine {
     // What was said and not yet asked for, up to now: after a cut, up to that.
     linesLeft() {
         this.#read();
-        this.#seen = existsSync(this.console) ? readFileSync(this.console).length : 0; // half a line says nothing
+        this.#seen = existsSync(this.said) ? readFileSync(this.said).length : 0; // half a line says nothing
         return this.#lines.splice(0);
     }
 
