@@ -112,7 +112,7 @@ test('F31: upgraded and downgraded under load; a rollout in flight goes on in th
         await until(async () => (await m.type('slipway doctor', { in: '/' })).code === 0, 120_000, 'the doctor is content');
         assert.deepEqual(await edgeAndApps(), before);
     }
-    const { rollout } = await json('slipway promote test prod -a shop --same-artifact --no-wait');
+    const rollout = await json('slipway promote test prod -a shop --same-artifact --no-wait');
     const row = async () => JSON.parse(await root(`curl -sf -m 20 --unix-socket /run/slipway/api.sock http://localhost/api/v1/apps/shop/envs/prod/rollouts/${rollout.id}`));
     await until(async () => (await row()).steps.some((step) => step.kind === 'start' && step.state === 'doing'), 120_000, 'instances are being started');
     await install(NEW);

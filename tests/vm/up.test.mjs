@@ -58,7 +58,7 @@ test('after a reboot every app is up though core cannot start; then core goes on
 });
 
 test('a reboot in the middle of a rollout: it goes on and ends', { timeout: 900_000 }, async () => {
-    const { rollout } = await json('slipway promote test prod -a shop --same-artifact --no-wait');
+    const rollout = await json('slipway promote test prod -a shop --same-artifact --no-wait');
     const row = async () => JSON.parse(await m.must(`curl -sf -m 20 --unix-socket /run/slipway/api.sock http://localhost/api/v1/apps/shop/envs/prod/rollouts/${rollout.id}`));
     await until(async () => (await row()).steps.some((step) => step.kind === 'start' && step.state === 'doing'), 120_000, 'instances are being started');
     await m.reboot();
