@@ -362,3 +362,9 @@ bool str_is_env_name(struct str text)
             return false;
     return true;
 }
+
+bool path_within(const char *path, const char *folder)
+{
+    size_t length = strlen(folder);
+    return strncmp(path, folder, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}

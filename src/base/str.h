@@ -63,6 +63,8 @@ bool str_is_domain(struct str text);
 bool str_is_commit(struct str text);
 /* "sha256:" and 64 lower-case hex digits. */
 bool str_is_digest(struct str text);
+/* Is this path `folder` or below it? By its letters: no link is followed. */
+bool path_within(const char *path, const char *folder);
 /* A full git branch ref "refs/heads/NAME" would be valid by git-check-ref-format, and NAME does not
  * begin with '-'. Pass NAME. At most 200 bytes. */
 bool str_is_branch(struct str name);

@@ -61,13 +61,6 @@ static int64_t status_number(const char *status, const char *key)
     return at ? strtoll(at + strlen(key), NULL, 10) : -1;
 }
 
-/* Is this path `folder` or below it? */
-static bool path_within(const char *path, const char *folder)
-{
-    size_t length = strlen(folder);
-    return strncmp(path, folder, length) == 0 && (path[length] == '/' || path[length] == '\0');
-}
-
 /* Does an argument name one of our folders or our settings? */
 static bool words_are_ours(const struct settings *s, struct str words)
 {

@@ -159,16 +159,10 @@ static void remove_cut_short(const char *folder)
         (void)closedir(dir);
 }
 
-static bool is_within(const char *path, const char *folder)
-{
-    size_t length = strlen(folder);
-    return strncmp(path, folder, length) == 0 && (path[length] == '/' || path[length] == '\0');
-}
-
 static int open_folder(const struct settings *s, const char *folder, int *ret_lock, struct err *err)
 {
     AUTO_FREE char *mark = mem_format("%s/%s", folder, SNAPSHOT_MARK);
-    if (is_within(folder, s->data_dir) || is_within(folder, s->run_dir))
+    if (path_within(folder, s->data_dir) || path_within(folder, s->run_dir))
         return FAIL(
             err, E_STATE_CONFLICT,
             "'%s' is within what it would save: name a folder elsewhere, best on another disk",
@@ -308,11 +302,7 @@ static int backup_try(int argc, char **argv, struct err *err)
         return -1;
     if (geteuid() != 0)
         return FAIL(err, E_DENIED, "backup must run as root: it reads what only root may read");
-    AUTO_FREE char *folder = o.folder[0] == '/' ? mem_strdup(o.folder) : NULL;
-    if (!folder) {
-        AUTO_FREE char *here = getcwd(NULL, 0);
-        folder = mem_format("%s/%s", here ? here : "", o.folder);
-    }
+    AUTO_FREE char *folder = process_absolute(o.folder);
     struct backup b = {.settings = s, .folder = folder, .quiet = o.json};
     map_init(&b.blobs);
     int result = run(&o, &b, err);

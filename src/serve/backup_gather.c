@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "serve/backup_priv.h"
+#include "serve/program.h"
 #include "serve/snapshot.h"
 
 #define BLOB_MANIFEST_MAX (1u << 20)
@@ -89,8 +90,7 @@ static int add_store(struct backup *b, json_t **ret_told, struct err *err)
 /* Repositories. */
 
 /* The refs of a bundle stand in its head, a line "ID REF" each, up to an empty one. */
-static int bundle_digest(const char *path, char ret_hex[SHA_HEX], int64_t *ret_refs,
-                         struct err *err)
+static int bundle_digest(const char *path, char ret_hex[SHA_HEX], struct err *err)
 {
     AUTO_FREE char *line = NULL;
     size_t size = 0;
@@ -100,12 +100,9 @@ static int bundle_digest(const char *path, char ret_hex[SHA_HEX], int64_t *ret_r
     if (!file)
         return FAIL_SYS(err, "cannot open '%s'", path);
     sha_init(&sha);
-    *ret_refs = 0;
     for (ssize_t length; (length = getline(&line, &size, file)) > 1;)
-        if (line[0] != '#' && length > 41 && !str_is(str_of(line + 41), "HEAD\n")) {
+        if (line[0] != '#' && length > 41 && !str_is(str_of(line + 41), "HEAD\n"))
             sha_add(&sha, line, (size_t)length);
-            ++*ret_refs;
-        }
     (void)fclose(file); /* read only */
     sha_end(&sha, hash);
     sha_hex(hash, ret_hex);
@@ -124,8 +121,8 @@ static int refs_digest(struct backup *b, const char *repository, char ret_hex[SH
                                 "for-each-ref",
                                 "--format=%(objectname) %(refname)",
                                 NULL};
-    const struct snapshot_program list = {argv, b->settings->user_courier, -1, REFS_MAX};
-    if (snapshot_run(&list, &out, err) < 0)
+    const struct program list = {argv, b->settings->user_courier, -1, REFS_MAX};
+    if (program_run(&list, &out, err) < 0)
         return -1;
     *ret_any = out[0] != '\0';
     sha_hex_of(str_of(out), ret_hex);
@@ -139,8 +136,8 @@ static int bundle_make(struct backup *b, const char *repository, const char *to,
     AUTO_CLOSE int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return FAIL_SYS(err, "cannot make '%s'", to);
-    const struct snapshot_program bundle = {argv, b->settings->user_courier, fd, 0};
-    if (snapshot_run(&bundle, NULL, err) < 0)
+    const struct program bundle = {argv, b->settings->user_courier, fd, 0};
+    if (program_run(&bundle, NULL, err) < 0)
         return -1;
     return fsync(fd) < 0 ? FAIL_SYS(err, "cannot make '%s' durable", to) : 0;
 }
@@ -153,13 +150,12 @@ static char *bundle_path(const struct backup *b, const char *hex)
 /* A push may come between the look and the bundle: it has the name of what is in it. */
 static int bundle_add(struct backup *b, const char *repository, char hex[SHA_HEX], struct err *err)
 {
-    int64_t refs;
     struct stat st;
     AUTO_FREE char *known = bundle_path(b, hex);
     AUTO_FREE char *part = mem_format("%s/git/new.part", b->folder);
     if (file_exists(known))
         return 0;
-    if (bundle_make(b, repository, part, err) < 0 || bundle_digest(part, hex, &refs, err) < 0) {
+    if (bundle_make(b, repository, part, err) < 0 || bundle_digest(part, hex, err) < 0) {
         (void)unlink(part); /* may not be there */
         return -1;
     }
@@ -337,12 +333,6 @@ static int add_artifacts(struct backup *b, const json_t *told, struct err *err)
     return 0;
 }
 
-/* Records of base images, where their blob is in it: builds need not make them again. */
-static int add_bases(struct backup *b, struct err *err)
-{
-    return add_folder(b, "host/bases", ".json", err);
-}
-
 /* All of it. */
 
 int backup_gather(struct backup *b, bool with_key, struct err *err)
@@ -359,7 +349,8 @@ int backup_gather(struct backup *b, bool with_key, struct err *err)
                (long long)json_int(told, "schema", 0),
                (long long)json_int(json_dict(told, "journal"), "seq", 0));
     if (add_repositories(b, json_list(told, "apps"), err) < 0 || add_artifacts(b, told, err) < 0 ||
-        add_bases(b, err) < 0 || (with_key && add_file(b, key, "master.key", err) < 0))
+        add_folder(b, "host/bases", ".json", err) < 0 ||
+        (with_key && add_file(b, key, "master.key", err) < 0))
         return -1;
     json_put_text(b->manifest, "key", key_digest);
     json_put(b->manifest, "schema", json_incref(json_object_get(told, "schema")));

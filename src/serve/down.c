@@ -19,26 +19,8 @@
 #include "serve/unit.h"
 
 #define SERVE_GRACE_MS 40000 /* it waits for four roles */
-#define ROLE_GRACE_MS 8000
 #define LOCK_WAIT_MS 15000
 #define LOCK_LOOK_MS 20
-
-/* The process of this pid file, if it lives. */
-static void end_recorded(const struct settings *s, const char *name, int64_t grace_ms)
-{
-    struct err err = ERR_INIT;
-    struct process p = {0, -1};
-    AUTO_FREE char *file = mem_format("%s.pid", name);
-    AUTO_FREE char *path = settings_run(s, file);
-    int found = process_find(path, &p, &err);
-    if (found < 0)
-        log_warn("cannot read a pid file, going on", F_ERR(&err));
-    if (found != 0)
-        return;
-    printf("ending %s (process %d)\n", name, (int)p.pid);
-    process_end(&p, grace_ms);
-    process_done(&p);
-}
 
 /* What is gone of what was there. */
 static void print_removed(const struct map *before, const struct map *after)
@@ -80,11 +62,9 @@ static int down_files(const struct settings *s, bool purge, struct err *err)
 /* Under the lock that a supervisor holds while it lives: nobody starts one between our steps. */
 static int down_locked(const struct settings *s, bool purge, struct err *err)
 {
-    static const char *const roles[] = {"core", "courier", "signals", "host"};
     struct map before, after;
     teardown_left(s, &before);
-    for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
-        end_recorded(s, roles[i], ROLE_GRACE_MS);
+    process_end_roles(s, true);
     teardown_run(s);
     teardown_left(s, &after);
     print_removed(&before, &after);
@@ -100,7 +80,7 @@ static int down_lock(const struct settings *s, int *ret_fd, struct err *err)
 {
     int64_t end = clock_mono_ms(clock_system()) + LOCK_WAIT_MS;
     for (;;) {
-        end_recorded(s, "serve", SERVE_GRACE_MS);
+        process_end_named(s, "serve", SERVE_GRACE_MS, true);
         if (file_make_dirs(s->run_dir, 0755, err) < 0)
             return -1;
         int locked = serve_lock(s, ret_fd, err);

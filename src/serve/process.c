@@ -2,14 +2,19 @@
 #include "serve/process.h"
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "wire/settings.h"
+
+#define ROLE_GRACE_MS 8000
 
 /* Field 22 of /proc/PID/stat, in clock ticks since the machine's start. PROCESS_GONE also for a
  * zombie. The name in field 2 may hold anything, so we count from its closing bracket. */
@@ -105,6 +110,45 @@ void process_end(const struct process *p, int64_t grace_ms)
     (void)waitpid(p->pid, NULL, WNOHANG); /* not our child: nothing to reap */
 }
 
+char *process_absolute(const char *path)
+{
+    char *whole = realpath(path, NULL);
+    if (whole)
+        return whole;
+    AUTO_FREE char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+    return here ? mem_format("%s/%s", here, path) : mem_strdup(path);
+}
+
+/* The process of that file in run_dir. */
+static bool find_named(const struct settings *s, const char *name, struct process *ret_process)
+{
+    struct err err = ERR_INIT;
+    AUTO_FREE char *file = mem_format("%s.pid", name);
+    AUTO_FREE char *path = settings_run(s, file);
+    int found = process_find(path, ret_process, &err);
+    if (found < 0)
+        log_warn("cannot read a pid file, going on", F_ERR(&err));
+    return found == 0;
+}
+
+void process_end_named(const struct settings *s, const char *name, int64_t grace_ms, bool say)
+{
+    struct process p = {0, -1};
+    if (!find_named(s, name, &p))
+        return;
+    if (say)
+        printf("ending %s (process %d)\n", name, (int)p.pid);
+    process_end(&p, grace_ms);
+    process_done(&p);
+}
+
+void process_end_roles(const struct settings *s, bool say)
+{
+    static const char *const roles[] = {"core", "courier", "signals", "host"};
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
+        process_end_named(s, roles[i], ROLE_GRACE_MS, say);
+}
+
 char *process_settings_path(int argc, char **argv)
 {
     const char *path = getenv("SLIPWAY_SETTINGS");
@@ -113,8 +157,7 @@ char *process_settings_path(int argc, char **argv)
     for (int i = 2; i + 1 < argc; i++)
         if (text_is(argv[i], "--settings"))
             path = argv[i + 1];
-    char *whole = realpath(path, NULL);
-    return whole ? whole : mem_strdup(path); /* settings_load says what is wrong with it */
+    return process_absolute(path);
 }
 
 bool process_option(int argc, char **argv, const char *option)

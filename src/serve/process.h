@@ -23,6 +23,13 @@ bool process_ended(int pidfd, int64_t timeout_ms);
 /* TERM, and KILL when it is still there after the grace. Blocking; reaps it when it is our child.
  */
 void process_end(const struct process *p, int64_t grace_ms);
+/* The process that run_dir/NAME.pid tells, if it lives; and all the roles, core first. Blocking;
+ * said on stdout when wanted. */
+struct settings;
+void process_end_named(const struct settings *s, const char *name, int64_t grace_ms, bool say);
+void process_end_roles(const struct settings *s, bool say);
+/* Links resolved where it exists; heap. */
+char *process_absolute(const char *path);
 /* The settings file that `--settings` names in argv, else $SLIPWAY_SETTINGS, else the usual one; as
  * an absolute path; heap. */
 char *process_settings_path(int argc, char **argv);

@@ -21,11 +21,10 @@
 #include "serve/process.h"
 #include "serve/roles.h"
 #include "serve/serve.h"
+#include "serve/program.h"
 #include "serve/snapshot.h"
 #include "serve/unit.h"
 #include "wire/settings.h"
-
-#define ROLE_GRACE_MS 8000
 
 struct options {
     const char *folder, *snapshot, *key;
@@ -153,22 +152,6 @@ static int refuse_used(struct restore *r, struct err *err)
     return 0;
 }
 
-/* Those of a supervisor that was killed live on: core would keep the store that is replaced. */
-static void end_roles(const struct restore *r)
-{
-    static const char *const roles[] = {"core", "courier", "signals", "host"};
-    for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
-        struct err ignored = ERR_INIT; /* then it is not recorded */
-        struct process p = {0, -1};
-        AUTO_FREE char *file = mem_format("%s.pid", roles[i]);
-        AUTO_FREE char *path = settings_run(r->settings, file);
-        if (process_find(path, &p, &ignored) != 0)
-            continue;
-        process_end(&p, ROLE_GRACE_MS);
-        process_done(&p);
-    }
-}
-
 static int stop_server(struct restore *r, int *ret_lock, struct err *err)
 {
     if (unit_serves(r->settings_path) && unit_do("stop", err) < 0)
@@ -179,7 +162,8 @@ static int stop_server(struct restore *r, int *ret_lock, struct err *err)
     if (locked == SERVE_BUSY)
         return FAIL(err, E_STATE_CONFLICT, "'%s' is being served: end that first", r->settings->id);
     if (locked == 0)
-        end_roles(r);
+        process_end_roles(r->settings, false); /* a killed supervisor leaves them: core would keep
+                                                  the store that is replaced */
     return locked;
 }
 
@@ -332,8 +316,8 @@ static int git(struct restore *r, const char *repository, const char *const *wor
     }
     while (*words && count < ARRAY_SIZE(argv) - 1)
         argv[count++] = *words++;
-    const struct snapshot_program program = {argv, r->settings->user_courier, -1, 1u << 20};
-    return snapshot_run(&program, &out, err);
+    const struct program program = {argv, r->settings->user_courier, -1, 1u << 20};
+    return program_run(&program, &out, err);
 }
 
 /* The courier's user cannot look into the backup: a copy of the bundle lies beside the repository
@@ -526,9 +510,7 @@ static int restore_try(int argc, char **argv, struct err *err)
         return FAIL_SYS(err, "cannot open '%s'", o.folder);
     o.folder = folder;
     struct restore r = {.o = &o, .begin_ms = clock_mono_ms(clock_system())};
-    AUTO_FREE char *named = process_settings_path(argc, argv);
-    AUTO_FREE char *here = named[0] == '/' ? NULL : getcwd(NULL, 0);
-    r.settings_path = here ? mem_format("%s/%s", here, named) : mem_strdup(named);
+    r.settings_path = process_settings_path(argc, argv);
     int result = restore(&r, err);
     json_decref(r.manifest);
     json_decref(r.told);

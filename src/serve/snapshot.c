@@ -11,13 +11,11 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "io/child.h"
-#include "io/loop.h"
+#include "serve/program.h"
 #include "wire/settings.h"
 
 #define COPY_BYTES (1u << 20)
 #define NAME_LENGTH 16 /* 20261130T041500Z */
-#define PROGRAM_MS (6 * 3600 * 1000ll)
 
 /* Files. */
 
@@ -209,61 +207,7 @@ int snapshot_manifest(const char *folder, const char *name, json_t **ret_manifes
     return json_parse(buf_str(&text), ret_manifest, err) < 0 ? err_wrap(err, "'%s'", path) : 0;
 }
 
-/* Programs. */
-
-struct running {
-    const char *what;
-    char **ret_out;
-    struct err *err;
-    int result;
-};
-
-static void ended(void *context, const struct child_result *result)
-{
-    struct running *r = context;
-    struct str said = result->error;
-    struct str line = str_cut(&said, '\n');
-    if (result->exit_code == 0)
-        r->result = 0;
-    else if (line.length > 0)
-        r->result = FAIL(r->err, E_SYSTEM, "%s: %.*s", r->what, (int)line.length, line.data);
-    else
-        r->result = child_check(result, r->what, r->err);
-    if (r->result == 0 && r->ret_out)
-        *r->ret_out = str_dup(result->out);
-    loop_stop();
-}
-
-int snapshot_run(const struct snapshot_program *p, char **ret_out, struct err *err)
-{
-    static const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-                                      "LANG=C.UTF-8",
-                                      "HOME=/nonexistent",
-                                      "GIT_CONFIG_NOSYSTEM=1",
-                                      "GIT_CONFIG_GLOBAL=/dev/null",
-                                      NULL};
-    struct running r = {p->argv[0], ret_out, err, -1};
-    struct child_spec spec = {.argv = p->argv,
-                              .env = env,
-                              .stdin_fd = -1,
-                              .out = p->out_fd >= 0 ? CHILD_FD : CHILD_COLLECT,
-                              .stdout_fd = p->out_fd,
-                              .error = CHILD_COLLECT,
-                              .output_max = p->out_max,
-                              .timeout_ms = PROGRAM_MS,
-                              .on_exit = ended,
-                              .context = &r};
-    struct child *child;
-    if (p->user && settings_uid(p->user, &spec.uid, &spec.gid, err) < 0)
-        return -1;
-    if (child_start(&spec, &child, err) < 0)
-        return -1;
-    (void)FAIL(err, E_CANCELLED, "interrupted"); /* unless it ends */
-    loop_run(NULL, NULL);
-    if (r.result < 0 && err->kind == E_CANCELLED)
-        child_kill(child, SIGKILL);
-    return r.result;
-}
+/* The store. */
 
 int snapshot_store(const struct settings *s, const char *verb, const char *file, json_t **ret_told,
                    struct err *err)
@@ -271,8 +215,8 @@ int snapshot_store(const struct settings *s, const char *verb, const char *file,
     AUTO_FREE char *out = NULL;
     const char *const argv[] = {"/proc/self/exe", "core-store", verb, file,
                                 "--settings",     s->path,      NULL};
-    const struct snapshot_program program = {argv, s->user_core, -1, SNAPSHOT_MANIFEST_MAX};
-    if (snapshot_run(&program, &out, err) < 0)
+    const struct program program = {argv, s->user_core, -1, SNAPSHOT_MANIFEST_MAX};
+    if (program_run(&program, &out, err) < 0)
         return err_wrap(err, "the store");
     return json_parse(str_of(out), ret_told, err);
 }

@@ -51,15 +51,6 @@ int snapshot_manifest(const char *folder, const char *name, json_t **ret_manifes
 int snapshot_key_digest(const char *key_path, char ret_digest[SHA_DIGEST],
                         struct err *err) MUST_CHECK;
 
-/* Run a program to its end as a user (NULL: as we are), its stdout to an fd or (-1) into *ret_out
- * (heap, NULL when out_fd is given). A failure is the first line that it wrote to stderr. */
-struct snapshot_program {
-    const char *const *argv;
-    const char *user;
-    int out_fd;
-    size_t out_max;
-};
-int snapshot_run(const struct snapshot_program *p, char **ret_out, struct err *err) MUST_CHECK;
 /* `slipway core-store VERB FILE` as core's user; what it printed. */
 struct settings;
 int snapshot_store(const struct settings *s, const char *verb, const char *file, json_t **ret_told,

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "serve/process.h"
-#include "serve/snapshot.h"
+#include "serve/program.h"
 
 bool unit_serves(const char *settings_path)
 {
@@ -16,7 +16,7 @@ bool unit_serves(const char *settings_path)
 int unit_do(const char *verb, struct err *err)
 {
     const char *const argv[] = {"/usr/bin/systemctl", verb, "slipway.service", NULL};
-    const struct snapshot_program program = {argv, NULL, -1, 0};
+    const struct program program = {argv, NULL, -1, 0};
     AUTO_FREE char *out = NULL;
-    return snapshot_run(&program, &out, err);
+    return program_run(&program, &out, err);
 }

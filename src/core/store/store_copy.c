@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <unistd.h>
-#include "base/log.h"
 #include "base/mem.h"
 #include "core/store/store_priv.h"
 

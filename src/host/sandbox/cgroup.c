@@ -72,6 +72,15 @@ static void layout_forget(void)
     memset(&layout, 0, sizeof(layout));
 }
 
+/* On v2 a controller counts below a group only when that group says so. */
+static void delegate(const char *path)
+{
+    AUTO_CLOSE int fd = layout.v2 ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+    if (fd >= 0)
+        (void)!write(fd, "+memory +pids +cpu",
+                     18); /* the limits that follow say it when it failed */
+}
+
 int cgroup_setup(const char *id, char **ret_hide, struct err *err)
 {
     AUTO_BUF text = BUF_INIT(4u << 20);
@@ -91,6 +100,8 @@ int cgroup_setup(const char *id, char **ret_hide, struct err *err)
     }
     layout.v2 = true;
     layout.memory = layout.pids = layout.cpu = layout.path[layout.count++] = TAKE(v2);
+    AUTO_FREE char *top = mem_format("%s/cgroup.subtree_control", layout.memory);
+    delegate(top); /* done where systemd is */
     return 0;
 }
 
@@ -247,15 +258,6 @@ static int group_write(const char *mount, const char *cgroup, const char *file, 
     return 0;
 }
 
-/* On v2 a controller counts below a group only when that group says so. */
-static void delegate(const char *path)
-{
-    AUTO_CLOSE int fd = layout.v2 ? open(path, O_WRONLY | O_CLOEXEC) : -1;
-    if (fd >= 0)
-        (void)!write(fd, "+memory +pids +cpu",
-                     18); /* the limits that follow say it when it failed */
-}
-
 static void group_delegate(const char *mount, const char *cgroup)
 {
     AUTO_FREE char *path = group_path(mount, cgroup, "cgroup.subtree_control");
@@ -265,11 +267,9 @@ static void group_delegate(const char *mount, const char *cgroup)
 static int group_make(const char *mount, const char *cgroup, struct err *err)
 {
     AUTO_FREE char *name = mem_strdup(cgroup), *own = group_path(mount, "", "");
-    AUTO_FREE char *top = mem_format("%s/cgroup.subtree_control", mount); /* systemd's, if there */
     char *slash = strchr(name, '/');
     if (file_make_dirs(own, 0755, err) < 0)
         return -1;
-    delegate(top);
     group_delegate(mount, "");
     for (;; slash = strchr(slash + 1, '/')) {
         if (slash)
