@@ -103,6 +103,10 @@ int access_link_use(struct core *core, const char *secret, const char *name,
                     const char *password_hash, json_t **ret_reply, struct err *err) MUST_CHECK;
 int access_session_new(struct core *core, int64_t person_id, json_t **ret_reply,
                        struct err *err) MUST_CHECK; /* {"user","token","expires"} */
+/* One's own, proven before: the new hash is stored, every session ends and a new one begins, given
+ * as access_session_new does. API tokens stay. */
+int access_password_change(struct core *core, const struct person *by, const char *password_hash,
+                           json_t **ret_reply, struct err *err) MUST_CHECK;
 /* The token that asks is gone. */
 int access_sign_out(struct core *core, const struct person *p, struct err *err) MUST_CHECK;
 /* {"name","token","expires" (null: never)}; expires_days 0: never, or with the token that asks;

@@ -158,8 +158,7 @@ static int use_other(struct core *core, const struct access_link *link, const ch
     query_done(&q);
     if (!link->reset)
         return 0;
-    return store_run(core->store, err, "DELETE FROM token WHERE person_id=$1 AND kind='session'",
-                     "i", link->person_id);
+    return access_sessions_end(core, link->person_id, err);
 }
 
 static int link_spend(struct core *core, const struct access_link *link, int64_t person_id,

@@ -20,6 +20,7 @@ int access_person_find(struct core *core, const char *name, int64_t *ret_id,
 /* A session of 30 days, without a journal line of its own: {"user","token","expires"}. */
 int access_session_make(struct core *core, int64_t person_id, const char *name, json_t **ret_reply,
                         struct err *err) MUST_CHECK;
+int access_sessions_end(struct core *core, int64_t person_id, struct err *err) MUST_CHECK;
 /* Give a role; 0 also when it was given before (*ret_new false). */
 int access_grant_put(struct core *core, int64_t person_id, const char *role, int64_t app_id,
                      int64_t env_id, const char *by, bool *ret_new, struct err *err) MUST_CHECK;

@@ -71,6 +71,12 @@ static int sessions_trim(struct core *core, int64_t person_id, struct err *err)
                      "ii", person_id, (int64_t)SESSIONS_MAX - 1);
 }
 
+int access_sessions_end(struct core *core, int64_t person_id, struct err *err)
+{
+    return store_run(core->store, err, "DELETE FROM token WHERE person_id=$1 AND kind='session'",
+                     "i", person_id);
+}
+
 int access_session_make(struct core *core, int64_t person_id, const char *name, json_t **ret_reply,
                         struct err *err)
 {
@@ -99,6 +105,17 @@ int access_session_new(struct core *core, int64_t person_id, json_t **ret_reply,
     if (access_note(core, actor, "session.started", name, NULL, err) < 0)
         return -1;
     return access_session_make(core, person_id, name, ret_reply, err);
+}
+
+int access_password_change(struct core *core, const struct person *by, const char *password_hash,
+                           json_t **ret_reply, struct err *err)
+{
+    if (store_run(core->store, err, "UPDATE person SET password=$2 WHERE id=$1", "it", by->id,
+                  password_hash) < 0 ||
+        access_sessions_end(core, by->id, err) < 0 ||
+        access_note(core, by->actor, "password.changed", by->name, NULL, err) < 0)
+        return -1;
+    return access_session_make(core, by->id, by->name, ret_reply, err);
 }
 
 /* A session that ends, or an API token that gives itself up. Root has neither. */

@@ -1,7 +1,7 @@
 /* A request's way: host and origin are checked, the route is found, the person told, the body read
  * and its shape checked, the objects loaded and the gate asked; only then the handler runs. Replies
  * leave when the turn is durable. */
-#include "core/api/api_priv.h"
+#include "core/api/page.h"
 
 #include <arpa/inet.h>
 
@@ -34,6 +34,7 @@ void api_unref(struct api_call *call)
         free(call->params[i]);
     json_decref(call->body);
     json_decref(call->reply);
+    free(call->cookie);
     free(call);
 }
 
@@ -47,21 +48,22 @@ static void on_close(void *context, bool complete)
     api_unref(call);
 }
 
-static const char *const json_headers[] = {"Content-Type",
-                                           "application/json",
-                                           "Cache-Control",
-                                           "no-store",
-                                           "X-Content-Type-Options",
-                                           "nosniff",
-                                           NULL};
-
 static void send_json(struct api_call *call)
 {
     if (!call->http || http_responded(call->http))
         return;
+    const char *const headers[] = {"Content-Type",
+                                   "application/json",
+                                   "Cache-Control",
+                                   "no-store",
+                                   "X-Content-Type-Options",
+                                   "nosniff",
+                                   call->cookie ? "Set-Cookie" : NULL,
+                                   call->cookie,
+                                   NULL};
     AUTO_FREE char *text = json_print(call->reply);
     AUTO_FREE char *line = mem_format("%s\n", text);
-    http_respond(call->http, call->status, json_headers, str_of(line));
+    http_respond(call->http, call->status, headers, str_of(line));
 }
 
 /* Nobody that we know: not signed in, or not even listened to. */
@@ -394,6 +396,22 @@ static int check_origin(const struct api_call *call, struct err *err)
     return 0;
 }
 
+/* A cookie that is good no more is as none: the open routes must work with it, to sign in anew. */
+static int identify_browser(struct api_call *call, struct err *err)
+{
+    struct str token;
+    struct err ignored = ERR_INIT;
+    person_anonymous(&call->who);
+    if (session_token(call, &token, err) < 0)
+        return -1;
+    if (!token.data || access_authenticate(call->core, token, &call->who, &ignored) < 0) {
+        person_anonymous(&call->who);
+        return 0;
+    }
+    call->by_cookie = true;
+    return session_check(call, err);
+}
+
 static int identify(struct api_call *call, struct err *err)
 {
     struct str header = http_header(call->http, "authorization");
@@ -403,11 +421,11 @@ static int identify(struct api_call *call, struct err *err)
         return access_authenticate(call->core, (struct str){header.data + 7, header.length - 7},
                                    &call->who, err);
     }
-    if (http_peer_uid(call->http) == 0)
+    if (http_peer_uid(call->http) == 0) {
         person_root(&call->who);
-    else
-        person_anonymous(&call->who);
-    return 0;
+        return 0;
+    }
+    return identify_browser(call, err);
 }
 
 /* ---- the gate ---- */
@@ -504,7 +522,11 @@ static int check_media_type(const struct api_call *call, struct err *err)
 
 static int begin(struct api_call *call, struct err *err)
 {
-    if (check_origin(call, err) < 0 || identify(call, err) < 0 || find_route(call, err) < 0)
+    if (check_origin(call, err) < 0)
+        return -1;
+    if (page_wants(http_path(call->http)))
+        return page_serve(call, err);
+    if (identify(call, err) < 0 || find_route(call, err) < 0)
         return -1;
     if (!call->route->fields) {
         dispatch(call);
@@ -632,12 +654,14 @@ int api_start(struct core *core, int unix_fd, int tcp_fd, struct err *err)
     if (tcp_fd >= 0)
         servers[1] = http_server_new(tcp_fd, &limits, &callbacks);
     refused_start();
+    page_start();
     return 0;
 }
 
 void api_stop(void)
 {
     refused_stop();
+    page_stop();
     for (size_t i = 0; i < ARRAY_SIZE(servers); i++) {
         if (servers[i])
             http_server_free(servers[i]);

@@ -56,6 +56,8 @@ struct api_call {
     json_t *reply; /* what a handler gives; owned */
     int status;
     int64_t retry_after_s; /* 0: nothing to say */
+    bool by_cookie;        /* a browser's session told who asks */
+    char *cookie;          /* to be set with the reply; NULL: none */
     void *stream;          /* of the handler that streams */
     void (*on_gone)(struct api_call *call);
     void (*on_room)(struct api_call *call); /* the asker takes more again */
@@ -112,5 +114,14 @@ json_t *refused_counts(void);        /* {"unauthenticated": 12}, since the start
 bool refused_news(struct buf *text); /* what came since the last call; false: nothing */
 void refused_start(void);
 void refused_stop(void);
+
+/* ---- session.c: the session of a browser ---- */
+/* The token in the request's cookie (a view; data NULL: none); E_UNAUTHENTICATED when there are
+ * two. */
+int session_token(const struct api_call *call, struct str *ret_token, struct err *err) MUST_CHECK;
+/* For who was told by that cookie: it asks for itself, and from a page of ours. */
+int session_check(const struct api_call *call, struct err *err) MUST_CHECK;
+void session_give(struct api_call *call); /* the "token" of the reply becomes the cookie */
+void session_take(struct api_call *call); /* the cookie ends */
 
 #define API_HANDLER(name) int name(struct api_call *call, struct err *err)

@@ -8,6 +8,7 @@ API_HANDLER(api_setup);
 API_HANDLER(api_login);
 API_HANDLER(api_logout);
 API_HANDLER(api_me);
+API_HANDLER(api_password);
 API_HANDLER(api_users);
 API_HANDLER(api_user_add);
 API_HANDLER(api_user_reset);

@@ -34,6 +34,13 @@ static void no_drop(void *context)
     (void)context; /* core itself */
 }
 
+/* To a browser that asked for it as a cookie; else the token stands in the reply. */
+static void give_session(struct api_call *call)
+{
+    if (json_bool(call->body, "cookie", false))
+        session_give(call);
+}
+
 /* Somebody is signed up: the first link has done its work, whichever was used now. */
 static int run_setup(struct api_call *call, void *context, struct err *err)
 {
@@ -41,6 +48,7 @@ static int run_setup(struct api_call *call, void *context, struct err *err)
                         context, &call->reply, err) < 0)
         return -1;
     tick_after(call->core->tick, forget_setup_link, no_drop, call->core);
+    give_session(call);
     return 0;
 }
 
@@ -68,7 +76,10 @@ API_HANDLER(api_setup)
 
 static int run_login(struct api_call *call, void *context, struct err *err)
 {
-    return access_session_new(call->core, *(int64_t *)context, &call->reply, err);
+    if (access_session_new(call->core, *(int64_t *)context, &call->reply, err) < 0)
+        return -1;
+    give_session(call);
+    return 0;
 }
 
 static void on_verified(void *context, int64_t person_id, const struct err *error)
@@ -86,25 +97,34 @@ static void on_verified(void *context, int64_t person_id, const struct err *erro
     api_fail(call, error ? error : &wrong);
 }
 
-API_HANDLER(api_login)
+/* A try of a password, of which nobody has many. */
+static int verify_password(struct api_call *call, const char *name, const char *text,
+                           void (*done)(void *context, int64_t person_id, const struct err *error),
+                           struct err *err)
 {
     AUTO_SECRET password = {0};
     AUTO_FREE char *address = api_address(call);
-    const char *text = json_text_or(call->body, "password", "");
-    const char *name = json_text_or(call->body, "name", "");
     int64_t wait_ms = 0;
     if (access_attempt(call->core, name, address, &wait_ms, err) < 0) {
         call->retry_after_s = (wait_ms + 999) / 1000;
         return -1;
     }
     secret_set(&password, text, strlen(text));
-    access_verify_password(call->core, name, &password, on_verified, api_ref(call));
+    access_verify_password(call->core, name, &password, done, api_ref(call));
     return API_LATER;
+}
+
+API_HANDLER(api_login)
+{
+    return verify_password(call, json_text_or(call->body, "name", ""),
+                           json_text_or(call->body, "password", ""), on_verified, err);
 }
 
 API_HANDLER(api_logout)
 {
     call->reply = json_object();
+    if (call->by_cookie)
+        session_take(call);
     return access_sign_out(call->core, &call->who, err);
 }
 
@@ -118,6 +138,56 @@ API_HANDLER(api_me)
     json_put_bool(call->reply, "admin", call->who.admin);
     json_put(call->reply, "rights", rights);
     return 0;
+}
+
+/* ---- a new password: the old one is proven first, then the new one hashed, both on the pool ----
+ */
+
+static int run_password(struct api_call *call, void *context, struct err *err)
+{
+    if (access_password_change(call->core, &call->who, context, &call->reply, err) < 0)
+        return -1;
+    if (call->by_cookie)
+        session_give(call);
+    return 0;
+}
+
+static void on_new_hashed(void *context, const char *hash, const struct err *error)
+{
+    struct api_call *call = context;
+    if (error)
+        api_fail(call, error);
+    else
+        api_finish_input(call, run_password, (void *)(uintptr_t)hash);
+}
+
+static void on_old_verified(void *context, int64_t person_id, const struct err *error)
+{
+    struct api_call *call = context;
+    AUTO_SECRET password = {0};
+    struct err wrong = ERR_INIT;
+    if (!person_id || person_id != call->who.id) {
+        (void)FAIL(&wrong, E_DENIED, "the old password is wrong");
+        api_fail(call, error ? error : &wrong);
+        return;
+    }
+    AUTO_FREE char *address = call->http ? api_address(call) : NULL;
+    if (address)
+        access_attempt_good(call->core, call->who.name, address);
+    const char *text = json_text_or(call->body, "new", "");
+    secret_set(&password, text, strlen(text));
+    access_hash_password(&password, on_new_hashed, call);
+}
+
+API_HANDLER(api_password)
+{
+    const char *new = json_text_or(call->body, "new", "");
+    if (call->who.id == 0)
+        return FAIL(err, E_STATE_CONFLICT, "root has no password: sign in as a person");
+    if (strlen(new) < 8)
+        return FAIL(err, E_FIELD_INVALID, "'new' must have at least 8 characters");
+    return verify_password(call, call->who.name, json_text_or(call->body, "old", ""),
+                           on_old_verified, err);
 }
 
 /* ---- people ---- */

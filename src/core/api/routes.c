@@ -8,9 +8,11 @@
 #define NO_BODY_FIELDS .fields = NULL, .field_count = 0
 
 static const struct json_field setup_fields[] = {
-    WIRE_TEXT("link", 200), WIRE_TEXT_OPTIONAL("name", 100), WIRE_TEXT("password", 1000)};
-static const struct json_field login_fields[] = {WIRE_TEXT("name", 100),
-                                                 WIRE_TEXT("password", 1000)};
+    WIRE_TEXT("link", 200), WIRE_TEXT_OPTIONAL("name", 100), WIRE_TEXT("password", 1000),
+    WIRE_BOOL_OPTIONAL("cookie")};
+static const struct json_field login_fields[] = {
+    WIRE_TEXT("name", 100), WIRE_TEXT("password", 1000), WIRE_BOOL_OPTIONAL("cookie")};
+static const struct json_field password_fields[] = {WIRE_TEXT("old", 1000), WIRE_TEXT("new", 1000)};
 static const struct json_field user_fields[] = {WIRE_TEXT("name", 300),
                                                 WIRE_TEXT_OPTIONAL("role", 40)};
 static const struct json_field grant_fields[] = {WIRE_TEXT("user", 100), WIRE_TEXT("role", 40),
@@ -61,6 +63,8 @@ const struct api_route api_routes[] = {
     {"POST", "/logout", PERMISSION_PERSON, API_WRITE, api_logout, BODY(empty_fields), 200,
      "end this session"},
     {"GET", "/me", PERMISSION_PERSON, API_READ, api_me, NO_BODY_FIELDS, 200, "who am I"},
+    {"PUT", "/me/password", PERMISSION_PERSON, API_NO_INPUT, api_password, BODY(password_fields),
+     200, "a new password; every other session ends"},
     {"GET", "/users", PERMISSION_ADMIN, API_READ, api_users, NO_BODY_FIELDS, 200, "people"},
     {"POST", "/users", PERMISSION_ADMIN, API_WRITE, api_user_add, BODY(user_fields), 201,
      "a new person and a one-time link"},

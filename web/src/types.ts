@@ -1,0 +1,153 @@
+// What the API replies, as far as pages use it.
+export interface ErrorText {
+    error: string;
+    class: string;
+    text: string;
+}
+export interface Page<T> {
+    items: T[];
+    next: any;
+}
+export interface Me {
+    name: string;
+    admin: boolean;
+    rights: string[];
+}
+export interface Step {
+    index: number;
+    kind: string;
+    text: string;
+    state: string;
+    started: number | null;
+    ended: number | null;
+    error: ErrorText | null;
+    args?: any;
+}
+export interface RolloutHead {
+    id: number;
+    kind: string;
+    state: string;
+    release: number;
+    at: number;
+    by: string;
+}
+export interface Rollout extends RolloutHead {
+    step: number;
+    from_release: number;
+    ended_at: number | null;
+    error: ErrorText | null;
+    steps: Step[];
+}
+export interface Cell {
+    release: number;
+    build: number | null;
+    at: number | null;
+    by: string | null;
+    bad: boolean;
+    branches: number;
+    instances: { serving: number; ready: number; total: number; unhealthy?: number };
+    rollout: (RolloutHead & { step: number; steps: number }) | null;
+    last: (RolloutHead & { ended_at: number; error: ErrorText | null }) | null;
+}
+export interface OverviewRow {
+    app: string;
+    trunk: string;
+    rights: string[];
+    envs: Record<string, Cell>;
+}
+export interface Overview {
+    envs: { name: string; position: number }[];
+    items: OverviewRow[];
+    next: string | null;
+}
+export interface App {
+    name: string;
+    trunk: string;
+    git: string;
+    envs: string[];
+    rights: string[];
+    created_at?: number | null;
+    created_by?: string | null;
+}
+export interface Release {
+    number: number;
+    artifact: string;
+    commit: string;
+    branches: { branch: string; tip: string }[];
+    by: string;
+    at: number;
+    bad: boolean;
+    build: number | null;
+    secrets: any;
+}
+export interface Instance {
+    name: string;
+    release: number;
+    slot: string;
+    state: string;
+    address: string;
+    port: number;
+    host: string;
+    since: number;
+    health: string | null;
+    restarts: number | null;
+    why: string | null;
+    memory?: number | null;
+    memory_limit?: number | null;
+    cpu_us?: number | null;
+    pids?: number | null;
+    up_since?: number | null;
+}
+export interface Tick {
+    branch: string;
+    tip: string | null;
+    by: string;
+    at: number;
+    now?: string | null;
+    new?: number | null;
+}
+export interface AppEnv {
+    app: string;
+    env: string;
+    live_release: number;
+    edge_http: number;
+    edge_https: number;
+    domains: string[];
+    ticks: Tick[];
+    instances: Instance[];
+    targets: number[];
+    rollout: Rollout | null;
+    release: Release | null;
+    rights: string[];
+}
+export interface Branch {
+    name: string;
+    tip: string;
+    author: string;
+    email: string;
+    at: number;
+    subject: string;
+    ahead: number;
+    behind: number;
+    envs: string[];
+}
+export interface Branches extends Page<Branch> {
+    trunk: string;
+    more: boolean;
+}
+export interface Build {
+    number: number;
+    state: string;
+    commit: string;
+    by: string;
+    at: number;
+    ended_at: number | null;
+    same_as: number | null;
+    error: ErrorText | null;
+    checks?: { name: string; passed: number; failed: number; skipped: number; ok: boolean }[];
+}
+export interface Plan {
+    steps: { index: number; kind: string; text: string; args?: any }[];
+    ticks?: { branch: string; tip: string }[];
+    commit?: string;
+}
