@@ -48,19 +48,27 @@ static void states(void)
     }
 }
 
+/* " name, kind?" */
+static void fields(struct buf *text, const struct json_field *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        (void)buf_add_format(text, "%s %s%s", i ? "," : "", list[i].name,
+                             list[i].required ? "" : "?");
+}
+
 static void routes(void)
 {
     AUTO_BUF text = BUF_INIT(0);
     (void)buf_add_text(&text, "# Routes of the API\n\nBelow `/api/v1`; generated from "
-                              "`src/core/api/routes.c`.\n\n| method | path | right | fields | what "
-                              "|\n|---|---|---|---|---|\n");
+                              "`src/core/api/routes.c`.\n\n| method | path | right | query | "
+                              "fields | what |\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < api_route_count; i++) {
         const struct api_route *r = &api_routes[i];
         (void)buf_add_format(&text, "| %s | `%s` | %s |", r->method, r->path,
                              permission_name(r->permission));
-        for (size_t k = 0; k < r->field_count; k++)
-            (void)buf_add_format(&text, "%s %s%s", k ? "," : "", r->fields[k].name,
-                                 r->fields[k].required ? "" : "?");
+        fields(&text, r->query, r->query_count);
+        (void)buf_add_text(&text, " |");
+        fields(&text, r->fields, r->field_count);
         (void)buf_add_format(&text, " | %s |\n", r->summary);
     }
     page_write("routes.md", &text);
