@@ -193,7 +193,7 @@ static int json_check_size(const struct json_field *field, const char *unit, siz
 static int json_check_int(const struct json_field *field, int64_t value, struct err *err)
 {
     bool defaults = !field->min && !field->max;
-    int64_t max = defaults ? (int64_t)1 << 53 : field->max;
+    int64_t max = defaults ? JSON_INT_LIMIT : field->max;
     if (value < field->min || value > max)
         return FAIL(err, E_OUT_OF_RANGE, "field '%s' is %lld, not %lld to %lld", field->name,
                     (long long)value, (long long)field->min, (long long)max);
@@ -210,9 +210,9 @@ static int json_check_field(const json_t *value, const struct json_field *field,
         return FAIL(err, E_FIELD_INVALID, "field '%s' is not %s", field->name,
                     json_kind_name(field->kind));
     if (field->kind == JSON_FIELD_STRING)
-        return json_check_size(field, "bytes", json_string_length(value), 4096, err);
+        return json_check_size(field, "bytes", json_string_length(value), JSON_STRING_LIMIT, err);
     if (field->kind == JSON_FIELD_ARRAY)
-        return json_check_size(field, "elements", json_array_size(value), 1000, err);
+        return json_check_size(field, "elements", json_array_size(value), JSON_ARRAY_LIMIT, err);
     if (field->kind == JSON_FIELD_INT)
         return json_check_int(field, json_integer_value(value), err);
     return 0;

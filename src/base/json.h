@@ -13,6 +13,10 @@
 
 #define JSON_DEPTH_LIMIT 64     /* json_parse refuses deeper nesting ... */
 #define JSON_VALUES_LIMIT 50000 /* ... and more values, counted over the whole text */
+/* What a field may hold when its shape says nothing: */
+#define JSON_STRING_LIMIT 4096            /* bytes */
+#define JSON_INT_LIMIT ((int64_t)1 << 53) /* from 0: what every reader of JSON keeps */
+#define JSON_ARRAY_LIMIT 1000             /* elements */
 
 #define AUTO_JSON __attribute__((cleanup(json_decrefp), unused)) json_t
 /* Take a new reference out of an AUTO_JSON variable: TAKE from base/mem.h works. */
@@ -37,7 +41,7 @@ struct json_field {
     bool required;
     int64_t
         min; /* strings: length in bytes; ints: value; arrays: count. min = max = 0: the default */
-    int64_t max; /* defaults: strings 0..4096 bytes, ints 0..2^53, arrays 0..1000 */
+    int64_t max; /* defaults: 0 to JSON_STRING_LIMIT, JSON_INT_LIMIT, JSON_ARRAY_LIMIT */
 };
 /* Refuses unknown fields, missing required ones, wrong kinds (E_FIELD_INVALID) and out-of-range
  * values (ints: E_OUT_OF_RANGE; a string too long: E_TOO_LARGE). */

@@ -1,6 +1,6 @@
-/* What the documents take from the tables of the program: pictures of the state machines, and the
- * lists of routes, verbs and errors. `generate FOLDER` writes them; tools/docs runs it, and CI
- * fails when docs/generated is not what comes out. */
+/* What the documents take from the tables of the program: pictures of the state machines, the
+ * lists of routes, verbs and errors, and the API for other programs (openapi.c). `generate FOLDER`
+ * writes them; tools/docs runs it, and CI fails when docs/generated is not what comes out. */
 #include <stdio.h>
 #include "base/file.h"
 #include "base/mem.h"
@@ -10,6 +10,7 @@
 #include "core/api/api_priv.h"
 #include "core/build/build.h"
 #include "core/release/release.h"
+#include "openapi.h"
 
 extern const struct sm build_sm, rollout_sm, step_sm, instance_sm; /* core's */
 extern const struct sm edge_sm, host_build_sm, host_instance_sm;
@@ -48,22 +49,38 @@ static void states(void)
     }
 }
 
+/* " name, kind?" */
+static void fields(struct buf *text, const struct json_field *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        (void)buf_add_format(text, "%s %s%s", i ? "," : "", list[i].name,
+                             list[i].required ? "" : "?");
+}
+
 static void routes(void)
 {
     AUTO_BUF text = BUF_INIT(0);
     (void)buf_add_text(&text, "# Routes of the API\n\nBelow `/api/v1`; generated from "
-                              "`src/core/api/routes.c`.\n\n| method | path | right | fields | what "
-                              "|\n|---|---|---|---|---|\n");
+                              "`src/core/api/routes.c`. The same for programs, with types and "
+                              "limits: [openapi.json](openapi.json).\n\n| method | path | right | "
+                              "query | fields | what |\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < api_route_count; i++) {
         const struct api_route *r = &api_routes[i];
         (void)buf_add_format(&text, "| %s | `%s` | %s |", r->method, r->path,
                              permission_name(r->permission));
-        for (size_t k = 0; k < r->field_count; k++)
-            (void)buf_add_format(&text, "%s %s%s", k ? "," : "", r->fields[k].name,
-                                 r->fields[k].required ? "" : "?");
+        fields(&text, r->query, r->query_count);
+        (void)buf_add_text(&text, " |");
+        fields(&text, r->fields, r->field_count);
         (void)buf_add_format(&text, " | %s |\n", r->summary);
     }
     page_write("routes.md", &text);
+}
+
+static void openapi(void)
+{
+    AUTO_BUF text = BUF_INIT(0);
+    openapi_print(&text);
+    page_write("openapi.json", &text);
 }
 
 static void verbs(void)
@@ -103,6 +120,7 @@ int main(int argc, char **argv)
     folder = argv[1];
     states();
     routes();
+    openapi();
     verbs();
     errors();
     return 0;

@@ -34,6 +34,9 @@ struct api_route {
     size_t field_count;
     int status; /* of success */
     const char *summary;
+    const struct json_field *query; /* what it reads of the query: said in docs/generated, and not
+                                       what refuses a request; NULL: nothing */
+    size_t query_count;
 };
 extern const struct api_route api_routes[];
 extern const size_t api_route_count;

@@ -6,6 +6,7 @@
 #include "core/api/api_priv.h"
 #include "core/core_fixture.h"
 #include "core/host_fixture.h"
+#include "wire/verb.h"
 
 static struct core *core;
 static struct fake_host host;
@@ -251,6 +252,7 @@ TEST(each_route_is_whole)
         good &= get || writes || is_one_of(r->path, harmless, ARRAY_SIZE(harmless));
         good &= !(r->flags & API_STREAM) || get;
         good &= !r->fields == (r->field_count == 0);
+        good &= !r->query == (r->query_count == 0);
         good &= r->status == 200 || r->status == 201;
         good &= !strstr(r->path, "{env}") || strstr(r->path, "/apps/{app}/envs/{env}") == r->path;
         if (!OK(good))
@@ -661,6 +663,62 @@ TEST(from_an_app_to_a_rollback)
     IS_INT(fixture_count(core, "SELECT count(DISTINCT artifact) FROM release"), 2);
     ANSWERS(call("DELETE", "/apps/shop", ""), 409, "state_conflict");
     IS_STR(host.violations.length ? host.violations.data : "", "");
+    close_api();
+}
+
+/* Asked with "?QUERY", at the app `shop`, its env `dev` and their first build. */
+static struct answer ask_shop(const struct api_route *r, const char *query)
+{
+    static const char *const names[][2] = {{"{app}", "shop"}, {"{env}", "dev"}, {"{build}", "1"}};
+    AUTO_BUF path = BUF_INIT(0);
+    for (const char *c = r->path; *c; c++) {
+        size_t i = 0;
+        while (i < ARRAY_SIZE(names) && !text_starts(c, names[i][0]))
+            i++;
+        if (i == ARRAY_SIZE(names)) {
+            (void)buf_add_char(&path, *c);
+            continue;
+        }
+        (void)buf_add_text(&path, names[i][1]);
+        c += strlen(names[i][0]) - 1;
+    }
+    (void)buf_add_format(&path, "?%s", query);
+    return call(r->method, path.data, "");
+}
+
+static bool is_out_of_range(const struct api_route *r, const char *name, int64_t value)
+{
+    AUTO_FREE char *query = mem_format("%s=%lld", name, (long long)value);
+    AUTO_ANSWER a = ask_shop(r, query);
+    return text_is(error_of(&a), "out_of_range");
+}
+
+/* What the table says of a query is what the handler asks for: a name given twice is refused only
+ * by who asks for it. (A stream would answer the last number for ever.) */
+static void check_query(const struct api_route *r, const struct json_field *f)
+{
+    AUTO_FREE char *twice = mem_format("%s=1&%s=2", f->name, f->name);
+    AUTO_ANSWER doubled = ask_shop(r, twice);
+    bool good = IS_STR(error_of(&doubled), "request_invalid");
+    if (f->kind == JSON_FIELD_INT) {
+        good &= OK(is_out_of_range(r, f->name, f->min - 1));
+        good &= OK(f->max == WIRE_ANY || is_out_of_range(r, f->name, f->max + 1));
+        good &= OK((r->flags & API_STREAM) || !is_out_of_range(r, f->name, f->max));
+    }
+    if (!good)
+        printf("# %s %s?%s\n", r->method, r->path, f->name);
+}
+
+TEST(queries_are_those_of_the_table)
+{
+    bool looked = false;
+    open_api();
+    new_shop();
+    ANSWERS(call("POST", "/apps/shop/envs/dev/rollouts", "{}"), 201, "-");
+    OK(until(ended, &looked));
+    for (size_t i = 0; i < api_route_count; i++)
+        for (size_t k = 0; k < api_routes[i].query_count; k++)
+            check_query(&api_routes[i], &api_routes[i].query[k]);
     close_api();
 }
 

@@ -6,6 +6,7 @@
 #define P "/apps/{app}/envs/{env}"
 #define BODY(shape) .fields = (shape), .field_count = ARRAY_SIZE(shape)
 #define NO_BODY_FIELDS .fields = NULL, .field_count = 0
+#define QUERY(shape) .query = (shape), .query_count = ARRAY_SIZE(shape)
 
 static const struct json_field setup_fields[] = {
     WIRE_TEXT("link", 200), WIRE_TEXT_OPTIONAL("name", 100), WIRE_TEXT("password", 1000),
@@ -53,6 +54,31 @@ static const struct json_field empty_fields[] = {{"wait", JSON_FIELD_BOOL, false
 static const struct json_field fault_fields[] = {WIRE_TEXT("role", 20), WIRE_TEXT("point", 100),
                                                  WIRE_INT_OPTIONAL("nth", 0, 1000000)};
 
+/* What the query may hold. The handlers read it by these names and limits: keep them equal. */
+static const struct json_field names_query[] = {WIRE_TEXT_OPTIONAL("after", 200),
+                                                WIRE_INT_OPTIONAL("limit", 1, 1000)};
+static const struct json_field page_query[] = {WIRE_INT_OPTIONAL("after", 0, WIRE_ANY),
+                                               WIRE_INT_OPTIONAL("limit", 1, 1000)};
+static const struct json_field branches_query[] = {WIRE_TEXT_OPTIONAL("match", 200),
+                                                   WIRE_TEXT_OPTIONAL("after", 250),
+                                                   WIRE_INT_OPTIONAL("limit", 1, 1000)};
+static const struct json_field branch_query[] = {WIRE_TEXT("name", 200)};
+static const struct json_field config_query[] = {WIRE_TEXT_OPTIONAL("env", 100),
+                                                 WIRE_TEXT_OPTIONAL("ref", 200)};
+static const struct json_field output_query[] = {WIRE_INT_OPTIONAL("offset", 0, WIRE_ANY)};
+static const struct json_field lines_query[] = {
+    WIRE_INT_OPTIONAL("limit", 1, 10000),    WIRE_INT_OPTIONAL("follow", 0, 1),
+    WIRE_INT_OPTIONAL("after", 0, WIRE_ANY), WIRE_INT_OPTIONAL("before", 0, WIRE_ANY),
+    WIRE_INT_OPTIONAL("since", 0, WIRE_ANY), WIRE_INT_OPTIONAL("release", 0, WIRE_ANY),
+    WIRE_TEXT_OPTIONAL("instance", 128),     WIRE_TEXT_OPTIONAL("grep", 200)};
+static const struct json_field top_query[] = {WIRE_INT_OPTIONAL("seconds", 1, 3600)};
+static const struct json_field events_query[] = {
+    WIRE_TEXT_OPTIONAL("app", 100), WIRE_TEXT_OPTIONAL("env", 100),
+    WIRE_INT_OPTIONAL("after", 0, WIRE_ANY), WIRE_INT_OPTIONAL("limit", 1, 1000)};
+static const struct json_field audit_query[] = {
+    WIRE_INT_OPTIONAL("after", 0, WIRE_ANY), WIRE_INT_OPTIONAL("limit", 1, 1000),
+    WIRE_INT_OPTIONAL("newest", 0, 1), WIRE_TEXT_OPTIONAL("subject", 200)};
+
 const struct api_route api_routes[] = {
     {"GET", "/version", PERMISSION_NONE, API_READ, api_version, NO_BODY_FIELDS, 200,
      "program and whether set-up is open"},
@@ -65,7 +91,8 @@ const struct api_route api_routes[] = {
     {"GET", "/me", PERMISSION_PERSON, API_READ, api_me, NO_BODY_FIELDS, 200, "who am I"},
     {"PUT", "/me/password", PERMISSION_PERSON, API_NO_INPUT, api_password, BODY(password_fields),
      200, "a new password; every other session ends"},
-    {"GET", "/users", PERMISSION_ADMIN, API_READ, api_users, NO_BODY_FIELDS, 200, "people"},
+    {"GET", "/users", PERMISSION_ADMIN, API_READ, api_users, NO_BODY_FIELDS, 200, "people",
+     QUERY(names_query)},
     {"POST", "/users", PERMISSION_ADMIN, API_WRITE, api_user_add, BODY(user_fields), 201,
      "a new person and a one-time link"},
     {"POST", "/users/{user}/reset", PERMISSION_ADMIN, API_WRITE, api_user_reset, BODY(empty_fields),
@@ -82,30 +109,31 @@ const struct api_route api_routes[] = {
      200, "a role may do this, in an env or in every one"},
     {"DELETE", "/roles/{role}/rights", PERMISSION_ADMIN, API_WRITE, api_role_deny,
      BODY(right_fields), 200, "it may no longer"},
-    {"GET", "/tokens", PERMISSION_PERSON, API_READ, api_tokens, NO_BODY_FIELDS, 200, "my tokens"},
+    {"GET", "/tokens", PERMISSION_PERSON, API_READ, api_tokens, NO_BODY_FIELDS, 200, "my tokens",
+     QUERY(names_query)},
     {"POST", "/tokens", PERMISSION_PERSON, API_WRITE, api_token_add, BODY(token_fields), 201,
      "a new token, shown once"},
     {"DELETE", "/tokens/{token}", PERMISSION_PERSON, API_WRITE, api_token_remove, NO_BODY_FIELDS,
      200, "revoke a token"},
     {"GET", "/envs", PERMISSION_PERSON, API_READ, api_envs, NO_BODY_FIELDS, 200,
-     "the environments in order"},
+     "the environments in order", QUERY(names_query)},
     {"POST", "/envs", PERMISSION_ADMIN, API_WRITE, api_env_add, BODY(env_fields), 201,
      "a new environment"},
     {"GET", "/apps", PERMISSION_PERSON, API_READ, api_apps, NO_BODY_FIELDS, 200,
-     "the apps I may see"},
+     "the apps I may see", QUERY(names_query)},
     {"POST", "/apps", PERMISSION_APP, API_NO_INPUT, api_app_add, BODY(app_fields), 201,
      "a new app and its repository"},
     {"GET", "/apps/{app}", PERMISSION_VIEW, API_READ, api_app_get, NO_BODY_FIELDS, 200, "one app"},
     {"DELETE", "/apps/{app}", PERMISSION_APP, API_WRITE, api_app_remove, NO_BODY_FIELDS, 200,
      "remove an app that runs nowhere"},
     {"GET", "/apps/{app}/branches", PERMISSION_VIEW, API_READ, api_branches, NO_BODY_FIELDS, 200,
-     "branches"},
+     "branches", QUERY(branches_query)},
     {"POST", "/apps/{app}/branches", PERMISSION_BRANCH, API_NO_INPUT, api_branch_add,
      BODY(branch_fields), 201, "a new branch"},
     {"DELETE", "/apps/{app}/branches", PERMISSION_TRUNK, API_NO_INPUT, api_branch_remove,
-     NO_BODY_FIELDS, 200, "delete a branch (?name=)"},
+     NO_BODY_FIELDS, 200, "delete a branch", QUERY(branch_query)},
     {"GET", "/apps/{app}/config", PERMISSION_VIEW, API_READ, api_config, NO_BODY_FIELDS, 200,
-     "effective configuration (?env=&ref=)"},
+     "effective configuration", QUERY(config_query)},
     {"POST", "/config/check", PERMISSION_PERSON, API_READ, api_config_check, BODY(check_fields),
      200, "check a slipway.yaml"},
     {"GET", P, PERMISSION_VIEW, API_READ, api_app_env, NO_BODY_FIELDS, 200, "state of an app-env"},
@@ -118,7 +146,7 @@ const struct api_route api_routes[] = {
     {"PUT", P "/certificate", PERMISSION_APP, API_NO_INPUT, api_certificate_put,
      BODY(certificate_fields), 200, "an own certificate for one of its domains"},
     {"GET", P "/secrets", PERMISSION_VIEW, API_READ, api_secrets, NO_BODY_FIELDS, 200,
-     "names and versions of secrets"},
+     "names and versions of secrets", QUERY(names_query)},
     {"PUT", P "/secrets/{secret}", PERMISSION_SECRET, API_WRITE, api_secret_put,
      BODY(secret_fields), 200, "write a secret"},
     {"DELETE", P "/secrets/{secret}", PERMISSION_SECRET, API_WRITE, api_secret_remove,
@@ -126,39 +154,41 @@ const struct api_route api_routes[] = {
     {"POST", P "/plan", PERMISSION_VIEW, API_READ, api_plan, BODY(rollout_fields), 200,
      "what a rollout would do"},
     {"GET", P "/builds", PERMISSION_VIEW, API_READ, api_builds, NO_BODY_FIELDS, 200,
-     "builds, newest first"},
+     "builds, newest first", QUERY(page_query)},
     {"POST", P "/builds", PERMISSION_DEPLOY, API_NO_INPUT, api_build_add, BODY(empty_fields), 201,
      "build without releasing"},
     {"GET", P "/builds/{build}", PERMISSION_VIEW, API_READ, api_build_get, NO_BODY_FIELDS, 200,
      "one build"},
     {"GET", P "/builds/{build}/output", PERMISSION_VIEW, API_READ, api_build_output, NO_BODY_FIELDS,
-     200, "its output (?offset=)"},
+     200, "its output", QUERY(output_query)},
     {"POST", P "/builds/{build}/cancel", PERMISSION_DEPLOY, API_WRITE, api_build_cancel,
      BODY(empty_fields), 200, "cancel a build"},
     {"GET", P "/releases", PERMISSION_VIEW, API_READ, api_releases, NO_BODY_FIELDS, 200,
-     "releases, newest first"},
+     "releases, newest first", QUERY(page_query)},
     {"GET", P "/releases/{release}", PERMISSION_VIEW, API_READ, api_release_get, NO_BODY_FIELDS,
      200, "one release"},
     {"GET", P "/releases/{release}/provenance", PERMISSION_VIEW, API_READ, api_release_provenance,
      NO_BODY_FIELDS, 200, "how its artifact was made"},
     {"GET", P "/rollouts", PERMISSION_VIEW, API_READ, api_rollouts, NO_BODY_FIELDS, 200,
-     "rollouts, newest first"},
+     "rollouts, newest first", QUERY(page_query)},
     {"POST", P "/rollouts", PERMISSION_VIEW, API_NO_INPUT, api_rollout_add, BODY(rollout_fields),
      201, "deploy, promote or roll back"},
     {"GET", P "/rollouts/{rollout}", PERMISSION_VIEW, API_READ, api_rollout_get, NO_BODY_FIELDS,
      200, "one rollout with its steps"},
     {"POST", P "/rollouts/{rollout}/cancel", PERMISSION_DEPLOY, API_WRITE, api_rollout_cancel,
      BODY(empty_fields), 200, "undo and end it"},
-    {"GET", P "/logs", PERMISSION_VIEW, API_STREAM, api_logs, NO_BODY_FIELDS, 200, "output lines"},
+    {"GET", P "/logs", PERMISSION_VIEW, API_STREAM, api_logs, NO_BODY_FIELDS, 200, "output lines",
+     QUERY(lines_query)},
     {"GET", P "/requests", PERMISSION_VIEW, API_STREAM, api_requests, NO_BODY_FIELDS, 200,
-     "request lines"},
+     "request lines", QUERY(lines_query)},
     {"GET", P "/top", PERMISSION_VIEW, API_READ, api_top, NO_BODY_FIELDS, 200,
-     "requests, errors and time per second"},
+     "requests, errors and time per second", QUERY(top_query)},
     {"GET", "/top", PERMISSION_PERSON, API_READ, api_top, NO_BODY_FIELDS, 200,
-     "the same for all that the person may see"},
+     "the same for all that the person may see", QUERY(top_query)},
     {"GET", "/events", PERMISSION_PERSON, API_STREAM, api_events, NO_BODY_FIELDS, 200,
-     "the event feed (?after=&app=&env=), or a page of it (&limit=)"},
-    {"GET", "/audit", PERMISSION_ADMIN, API_READ, api_audit, NO_BODY_FIELDS, 200, "the journal"},
+     "the event feed, or with a limit a page of it", QUERY(events_query)},
+    {"GET", "/audit", PERMISSION_ADMIN, API_READ, api_audit, NO_BODY_FIELDS, 200, "the journal",
+     QUERY(audit_query)},
     {"GET", "/audit/verify", PERMISSION_ADMIN, API_READ, api_audit_verify, NO_BODY_FIELDS, 200,
      "walk the journal's chain"},
     {"GET", "/df", PERMISSION_ADMIN, API_READ, api_df, NO_BODY_FIELDS, 200, "disk in use"},
