@@ -1,0 +1,87 @@
+// One rollout, live: its steps with their seconds, the output of its build, and at the end where it is to be seen.
+import { useEffect, useState } from 'preact/hooks';
+import { api, seg } from '../api';
+import { BuildOutput, Checks } from '../build';
+import type { FeedEvent } from '../feed';
+import { t, tName } from '../i18n';
+import { stepText } from '../plan';
+import { useResource } from '../resource';
+import { rollbackAsk } from '../rollback';
+import { may } from '../session';
+import { siteUrl } from '../site';
+import { duration } from '../time';
+import type { AppEnv, Build, Page, Rollout, Step } from '../types';
+import { Age, ask, envTone, ErrorBox, Loading, State } from '../ui';
+
+export function RolloutPage({ app, env, id }: { app: string; env: string; id: number }) {
+    const base = `/apps/${seg(app)}/envs/${seg(env)}`;
+    const concerns = (event: FeedEvent) => event.app === app && event.env === env && (event.topic === 'rollout' || (event.topic === 'build' && event.data.state));
+    const { data: rollout, error, reload } = useResource<Rollout>(`${base}/rollouts/${id}`, { concerns, soon: 30 });
+    const { data: ae } = useResource<AppEnv>(base, { concerns, soon: 400 });
+    const envs = useResource<Page<{ name: string }>>('/envs').data?.items.map((one) => one.name) ?? [];
+    if (!rollout)
+        return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
+    const active = rollout.state === 'running' || rollout.state === 'reverting';
+    const build = rollout.steps.find((step) => step.kind === 'build');
+    const number = build ? Number(build.args?.build ?? /\bb(\d+)\b/.exec(build.text)?.[1]) : null;
+    const cancel = () => ask({
+        title: t('rollout.cancel'), says: t('rollout.cancelSays', { id }), go: t('rollout.cancel'), danger: true,
+        act: async () => {
+            await api.post(`${base}/rollouts/${id}/cancel`);
+            reload();
+        },
+    });
+    const title = rollout.kind === 'stop' ? t('rollout.stopTitle', { app, env: tName('env', env) }) : t('rollout.title', { kind: tName('kind', rollout.kind), release: rollout.release, env: '' });
+    return (
+        <div class={envs.length ? envTone(envs.indexOf(env), envs.length) : ''}>
+            <div class="banner">
+                <h1>{title}{rollout.kind !== 'stop' && <b>{tName('env', env)}</b>}</h1>
+                <span role="status"><State name={rollout.state} text={tName('rollout', rollout.state)} /></span>
+                <span class="dim">{t('rollout.by', { who: rollout.by, age: '' })}<Age at={rollout.at} />{rollout.ended_at && <> · {t('rollout.took', { time: duration(rollout.ended_at - rollout.at) })}</>}{rollout.from_release > 0 && rollout.kind !== 'stop' && <> · {t('rollout.replaces', { n: rollout.from_release })}</>}</span>
+                <span class="grow" />
+                {active && rollout.state !== 'reverting' && may(ae?.rights, 'deploy') && <button type="button" class="danger" onClick={cancel}>{t('rollout.cancel')}</button>}
+                {!active && may(ae?.rights, 'deploy') && <a class="button" href={`/apps/${seg(app)}/${seg(env)}/submit`}>{t('rollout.again')}</a>}
+                {!active && ae && may(ae.rights, 'rollback') && ae.targets.length > 0 && ae.live_release === rollout.release && <button type="button" onClick={() => rollbackAsk(ae)}>{t('app.rollback')}</button>}
+            </div>
+            <ErrorBox error={rollout.error ?? undefined} />
+            <ol class="steps live">{rollout.steps.map((step) => <StepRow key={step.index} step={step} />)}</ol>
+            {rollout.state === 'done' && ae && rollout.kind !== 'stop' && <p class="box good">{t('rollout.doneAt', { release: rollout.release })} {ae.domains.map((domain) => <a key={domain} href={siteUrl(ae, domain)} target="_blank" rel="noopener noreferrer">{domain} </a>)} · <a href={`/apps/${seg(app)}/${seg(env)}/logs?release=${rollout.release}`}>{t('logs')}</a></p>}
+            {number && <BuildOf app={app} env={env} number={number} />}
+        </div>
+    );
+}
+
+const marks: Record<string, string> = { pending: '○', doing: '◐', done: '●', failed: '✕', skipped: '–' };
+
+function StepRow({ step }: { step: Step }) {
+    const running = step.state === 'doing';
+    const [, draw] = useState(0);
+    useEffect(() => {
+        if (!running)
+            return;
+        const timer = setInterval(() => draw((n) => n + 1), 200);
+        return () => clearInterval(timer);
+    }, [running]);
+    const seconds = step.started ? ((step.ended ?? Date.now()) - step.started) / 1000 : null;
+    return (
+        <li class={`step-${step.state}`} aria-current={running ? 'step' : undefined}>
+            <span class="mark" aria-hidden="true">{marks[step.state]}</span>
+            <span class="hidden">{tName('step', step.state)}: </span>
+            <span class="grow">{stepText(step)}</span>
+            <span class="number">{seconds === null ? '' : t('unit.s', { n: seconds.toFixed(2) })}</span>
+            {step.error && <ErrorBox error={step.error} />}
+        </li>
+    );
+}
+
+function BuildOf({ app, env, number }: { app: string; env: string; number: number }) {
+    const path = `/apps/${seg(app)}/envs/${seg(env)}/builds/${number}`;
+    const { data: build } = useResource<Build>(path, { concerns: (event) => event.app === app && event.env === env && event.topic === 'build' && event.data.number === number });
+    return (
+        <section aria-labelledby="build">
+            <h2 id="build">{t('build')} b{number} <small class="dim">{number > 1 && t('rollout.overwrites', { n: number - 1 })}{build?.same_as ? ` · ${t('rollout.sameAs', { n: build.same_as })}` : ''}</small></h2>
+            {build && <Checks build={build} />}
+            <BuildOutput app={app} env={env} number={number} ended={!!build?.ended_at} />
+        </section>
+    );
+}

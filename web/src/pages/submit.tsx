@@ -1,0 +1,173 @@
+// 提交发布: tick, see whether it merges and what will happen, then let it happen. Conflicts are said while ticking.
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import { api, ApiError, seg } from '../api';
+import { t, tName } from '../i18n';
+import { stepText } from '../plan';
+import { useResource } from '../resource';
+import { go } from '../route';
+import { may, me } from '../session';
+import { useSignal } from '../signal';
+import type { AppEnv, Branch, Branches, Page, Plan, Tick } from '../types';
+import { Age, ask, Empty, envTone, ErrorBox, Loading, State } from '../ui';
+import { TickState } from './env';
+
+const LIMIT = 500;
+const THINK_MS = 250; // after the last tick
+
+type Strategy = '' | 'rolling' | 'all-at-once';
+// "ticked", or how to take over from the env before
+type Source = 'ticked' | 'set' | 'same';
+
+export function SubmitPage({ app, env }: { app: string; env: string }) {
+    const base = `/apps/${seg(app)}/envs/${seg(env)}`;
+    const mine = (event: { app: string | null; env: string | null; topic: string }) => event.app === app && event.env === env && event.topic !== 'output';
+    const ae = useResource<AppEnv>(base, { concerns: (event) => mine(event) && event.topic !== 'repo' });
+    const ticks = useResource<{ ticks: Tick[] }>(`${base}/ticks`, { concerns: (event) => mine(event) && (event.topic === 'repo' || event.topic === 'journal') });
+    const branches = useResource<Branches>(`/apps/${seg(app)}/branches?limit=${LIMIT}`, { concerns: (event) => event.app === app && event.topic === 'repo' });
+    const envs = useResource<Page<{ name: string }>>('/envs');
+    const error = ae.error ?? ticks.error ?? branches.error ?? envs.error;
+    if (!ae.data || !ticks.data || !branches.data || !envs.data)
+        return error ? <ErrorBox error={error} retry={() => [ae, ticks, branches, envs].forEach((one) => one.reload())} /> : <Loading />;
+    return <Submit ae={ae.data} ticks={ticks.data.ticks} branches={branches.data} envs={envs.data.items.map((one) => one.name)} />;
+}
+
+function Submit({ ae, ticks, branches, envs }: { ae: AppEnv; ticks: Tick[]; branches: Branches; envs: string[] }) {
+    const { app, env } = ae;
+    const base = `/apps/${seg(app)}/envs/${seg(env)}`;
+    const stored = useMemo(() => ticks.map((tick) => tick.branch), [ticks]);
+    const [changed, setChanged] = useState<string[] | null>(null); // null: as stored
+    const [filter, setFilter] = useState('');
+    const [strategy, setStrategy] = useState<Strategy>('');
+    const [source, setSource] = useState<Source>('ticked');
+    const who = useSignal(me)!;
+    const wanted = changed ?? stored;
+    const position = envs.indexOf(env);
+    const before = position > 0 ? envs[position - 1]! : null;
+    const mayDeploy = may(ae.rights, 'deploy');
+    const mayTick = may(ae.rights, 'tick') && source === 'ticked';
+    const toggle = (name: string) => setChanged(wanted.includes(name) ? wanted.filter((one) => one !== name) : [...wanted, name]);
+    const body = source === 'ticked' ? { kind: 'deploy' } : { kind: 'promote', from: before, ...(source === 'same' ? { same_artifact: true } : {}) };
+    const how = strategy ? { strategy } : {};
+    const check = usePlan(base, { ...body, ...how, ...(source === 'ticked' && changed ? { branches: changed } : {}) }, ae.live_release, ticks);
+    const conflict = check.error?.detail?.conflict as Conflict | undefined;
+    const submit = async () => {
+        if (source === 'ticked' && changed)
+            await api.post(`${base}/ticks`, { set: changed });
+        const { rollout } = await api.post(`${base}/rollouts`, { ...body, ...how });
+        go(`/apps/${seg(app)}/${seg(env)}/rollouts/${rollout.id}`);
+    };
+    const confirm = () => ask({
+        title: t('submit.title', { app, env: tName('env', env) }),
+        says: <p>{t('submit.confirm', { app, env: tName('env', env), n: source === 'ticked' ? wanted.length : (check.plan?.ticks?.length ?? 0), strategy: strategy ? t(`submit.${strategy}`) : t('submit.asConfigured') })}</p>,
+        go: t('submit.go', { env: tName('env', env) }), danger: position === envs.length - 1, act: submit,
+    });
+    return (
+        <div class={`submit ${envTone(position, envs.length)}`}>
+            <div class="banner"><h1>{t('submit.title', { app, env: '' })}<b>{tName('env', env)}</b></h1><span class="dim">{ae.live_release ? t('rollout.replaces', { n: ae.live_release }) : t('rollout.first')}</span></div>
+            {ae.rollout && <p class="box"><a href={`/apps/${seg(app)}/${seg(env)}/rollouts/${ae.rollout.id}`}>{t('submit.held', { who: ae.rollout.by, id: ae.rollout.id })}</a></p>}
+            {!mayDeploy && <p class="box">{t('submit.mayNot', { who: who.admin ? '-' : 'admin' })}</p>}
+            <div class="two">
+                <section aria-labelledby="pick">
+                    <div class="bar"><h2 id="pick">{t('submit.pick')}</h2><input type="search" data-filter value={filter} placeholder={t('submit.filter')} aria-label={t('submit.filter')} onInput={(event) => setFilter(event.currentTarget.value)} /></div>
+                    {!may(ae.rights, 'tick') && <p class="dim">{t('submit.mayNotTick')}</p>}
+                    <Pick branches={branches} ticks={ticks} stored={stored} wanted={wanted} conflict={conflict} filter={filter} toggle={toggle} disabled={!mayTick} />
+                </section>
+                <section aria-labelledby="plan" class="plan-side">
+                    {before && (
+                        <fieldset><legend>{t('submit.what')}</legend>
+                            {(['ticked', 'set', 'same'] as Source[]).map((one) => <label key={one}><input type="radio" name="source" checked={source === one} onChange={() => setSource(one)} />{one === 'ticked' ? t('submit.ticked') : one === 'set' ? t('submit.promoteSet', { env: tName('env', before) }) : t('submit.promoteSame', { env: tName('env', before) })}</label>)}
+                        </fieldset>
+                    )}
+                    <fieldset><legend>{t('submit.strategy')}</legend>
+                        {(['', 'rolling', 'all-at-once'] as Strategy[]).map((one) => <label key={one}><input type="radio" name="strategy" checked={strategy === one} onChange={() => setStrategy(one)} />{one ? t(`submit.${one}`) : t('submit.asConfigured')}</label>)}
+                    </fieldset>
+                    <h2 id="plan">{t('submit.plan')}</h2>
+                    <div aria-live="polite">
+                        {check.busy ? <p class="dim">{t('submit.checking')}</p> : conflict ? <ConflictBox conflict={conflict} /> : check.error ? <ErrorBox error={check.error} /> : <p class="good-text">✓ {t('submit.clean')}</p>}
+                    </div>
+                    {check.plan && !check.error && <ol class={`steps${check.busy ? ' old' : ''}`}>{check.plan.steps.map((step) => <li key={step.index}>{stepText(step)}</li>)}</ol>}
+                    {mayDeploy && <div class="buttons"><button type="button" class={`primary big${position === envs.length - 1 ? ' danger' : ''}`} disabled={!!ae.rollout || !!check.error || check.busy} onClick={confirm}>{t('submit.go', { env: tName('env', env) })}</button></div>}
+                </section>
+            </div>
+        </div>
+    );
+}
+
+interface Conflict {
+    branch: string;
+    against: string[];
+    files: string[];
+    file_count: number;
+}
+
+function ConflictBox({ conflict }: { conflict: Conflict }) {
+    return (
+        <div class="box bad" role="alert">
+            <strong>{t('submit.conflict')}</strong>
+            <p>{t('submit.conflictSays', { branch: conflict.branch, against: conflict.against.join(', '), count: conflict.file_count ?? conflict.files.length })}</p>
+            <ul class="mono">{conflict.files.slice(0, 8).map((file) => <li key={file}>{file}</li>)}{conflict.files.length > 8 && <li>…</li>}</ul>
+        </div>
+    );
+}
+
+// The plan for this choice, asked for when the ticking rests.
+function usePlan(base: string, body: object, live: number, ticks: Tick[]): { plan?: Plan; error?: ApiError; busy: boolean } {
+    const [state, setState] = useState<{ plan?: Plan; error?: ApiError; busy: boolean }>({ busy: true });
+    const text = JSON.stringify(body);
+    useEffect(() => {
+        const own = new AbortController();
+        setState((before) => ({ ...before, busy: true }));
+        const timer = setTimeout(() => {
+            api.post<Plan>(`${base}/plan`, JSON.parse(text), own.signal).then((plan) => setState({ plan, busy: false }), (error) => {
+                if (!own.signal.aborted)
+                    setState({ error: error instanceof ApiError ? error : new ApiError(0, 'offline', String(error)), busy: false });
+            });
+        }, THINK_MS);
+        return () => {
+            clearTimeout(timer);
+            own.abort();
+        };
+    }, [base, text, live, ticks]);
+    return state;
+}
+
+function Pick({ branches, ticks, stored, wanted, conflict, filter, toggle, disabled }: {
+    branches: Branches; ticks: Tick[]; stored: string[]; wanted: string[]; conflict: Conflict | undefined; filter: string; toggle: (name: string) => void; disabled: boolean;
+}) {
+    const byName = new Map(ticks.map((tick) => [tick.branch, tick]));
+    const known = new Set(branches.items.map((one) => one.name));
+    // A ticked branch that was deleted must be seen to be unticked. Ticked ones first, then the newest.
+    const gone: Branch[] = ticks.filter((tick) => !known.has(tick.branch)).map((tick) => ({ name: tick.branch, tip: '', author: '', email: '', at: 0, subject: '', ahead: 0, behind: 0, envs: [] }));
+    const all = [...gone, ...branches.items.filter((one) => one.name !== branches.trunk)];
+    const q = filter.toLowerCase();
+    const shown = all.filter((one) => wanted.includes(one.name) || one.name.toLowerCase().includes(q) || one.author.toLowerCase().includes(q));
+    const sorted = [...shown].sort((a, b) => Number(stored.includes(b.name)) - Number(stored.includes(a.name)) || b.at - a.at);
+    const touched = new Set(conflict ? [conflict.branch, ...conflict.against] : []);
+    if (!all.length)
+        return <Empty title={t('submit.noBranches')} />;
+    return (
+        <ul class="pick">
+            {sorted.map((one) => {
+                const on = wanted.includes(one.name);
+                const was = stored.includes(one.name);
+                const tick = byName.get(one.name);
+                return (
+                    <li key={one.name} class={touched.has(one.name) && on ? 'conflicting' : ''}>
+                        <label>
+                            <input type="checkbox" checked={on} disabled={disabled} onChange={() => toggle(one.name)} />
+                            <span class="name">{one.name}</span>
+                            <span class="dim author">{one.author}</span>
+                            <span class="dim"><Age at={one.at || null} /></span>
+                            <span class="end">
+                                {touched.has(one.name) && on ? <State name="failed" text={t('submit.conflict')} />
+                                    : was && !on ? <State name="cancelled" text={t('submit.leaves')} />
+                                        : on && !was ? <State name="running" text={t('submit.comes')} />
+                                            : tick ? <TickState tick={tick} /> : null}
+                            </span>
+                        </label>
+                    </li>
+                );
+            })}
+        </ul>
+    );
+}
