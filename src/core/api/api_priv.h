@@ -113,4 +113,9 @@ bool refused_news(struct buf *text); /* what came since the last call; false: no
 void refused_start(void);
 void refused_stop(void);
 
+/* May the person view that app (env_id 0), or that app-env? */
+bool api_may_view(struct api_call *call, int64_t app_id, int64_t env_id);
+/* "envs": names of those where the branch is ticked, of those that the person may view. */
+void api_put_ticked_envs(struct api_call *call, int64_t app_id, const char *branch, json_t *target);
+
 #define API_HANDLER(name) int name(struct api_call *call, struct err *err)
