@@ -27,6 +27,11 @@ static json_t *envs_for_people(const json_t *rows)
     return envs;
 }
 
+static char *id_text(int64_t id)
+{
+    return mem_format("%lld", (long long)id);
+}
+
 /* Cells of the apps, {id of the app as text: [rows]}: one look each, however many there are. */
 static json_t *cells_by_app(const json_t *cells)
 {
@@ -35,7 +40,7 @@ static json_t *cells_by_app(const json_t *cells)
     json_t *cell;
     json_array_foreach(cells, i, cell)
     {
-        AUTO_FREE char *key = mem_format("%lld", (long long)json_int(cell, "app_id", 0));
+        AUTO_FREE char *key = id_text(json_int(cell, "app_id", 0));
         if (!json_object_get(apps, key))
             json_put(apps, key, json_array());
         json_push(json_object_get(apps, key), json_incref(cell));
@@ -53,51 +58,118 @@ static json_t *cell_for_people(const json_t *cell)
     return shown;
 }
 
-static int grid_row(struct api_call *call, const json_t *app, const json_t *by_app,
-                    json_t **ret_row, struct err *err)
+/* A role may have rights without that to view: it sees nothing. */
+static bool views(const json_t *rights)
 {
-    int64_t id = json_int(app, "id", 0);
-    AUTO_FREE char *key = mem_format("%lld", (long long)id);
-    json_t *rights = NULL, *row = json_object(), *envs = json_object(), *cell;
+    const char *first = json_string_value(json_array_get(rights, 0));
+    return text_is(first, permission_name(PERMISSION_VIEW));
+}
+
+/* What the person may do in an app: {"rights": [app-wide ones], "envs": {id of an env as text:
+ * true, of those he may view}}. */
+static int reach_of(struct api_call *call, int64_t app_id, const json_t *envs, json_t **ret_reach,
+                    struct err *err)
+{
+    json_t *rights = NULL, *seen = json_object(), *env;
     size_t i;
-    json_put_text(row, "app", json_text(app, "name"));
-    json_put_text(row, "trunk", json_text(app, "trunk"));
-    json_put(row, "envs", envs);
-    if (access_rights(call->core, &call->who, id, 0, &rights, err) < 0) {
-        json_decref(row);
+    if (access_rights(call->core, &call->who, app_id, 0, &rights, err) < 0) {
+        json_decref(seen);
         return -1;
     }
-    json_put(row, "rights", rights);
-    json_array_foreach(json_list(by_app, key), i, cell)
+    json_array_foreach(envs, i, env)
     {
-        if (api_may_view(call, id, json_int(cell, "env_id", 0)))
-            json_put(envs, json_text_or(cell, "env", ""), cell_for_people(cell));
+        int64_t id = json_int(env, "id", 0);
+        AUTO_FREE char *key = id_text(id);
+        if (views(rights) && api_may_view(call, app_id, id))
+            json_put_bool(seen, key, true);
     }
-    *ret_row = row;
+    *ret_reach = json_object();
+    json_put(*ret_reach, "rights", rights);
+    json_put(*ret_reach, "envs", seen);
     return 0;
 }
 
-static int grid_page(struct api_call *call, const json_t *apps, const json_t *by_app,
-                     const char *after, int64_t limit, struct err *err)
+struct grid {
+    struct api_call *call;
+    const json_t *envs;
+    json_t *by_app; /* cells */
+    json_t *apart;  /* apps that a grant or the token names, by id as text */
+    json_t *shared; /* the reach of all others, which is one and the same; NULL: not asked yet */
+};
+
+/* The gate is a statement for each question, a dozen an app: most people's grants name no app, or a
+ * few, and what holds for an app that none names holds for all of those. */
+static int read_apart(struct grid *g, struct err *err)
 {
-    json_t *items = json_array(), *app, *row = NULL;
+    AUTO_QUERY q = {0};
+    AUTO_FREE char *of_token = id_text(g->call->who.token_app_id);
+    int more;
+    g->apart = json_object();
+    json_put_bool(g->apart, of_token, true);
+    if (store_query(g->call->core->store, &q, err,
+                    "SELECT DISTINCT app_id FROM person_grant WHERE person_id=$1", "i",
+                    g->call->who.id) < 0)
+        return -1;
+    while ((more = query_next(&q, err)) > 0) {
+        AUTO_FREE char *key = id_text(query_int(&q, 0));
+        json_put_bool(g->apart, key, true);
+    }
+    return more;
+}
+
+/* A new reference. */
+static int grid_reach(struct grid *g, int64_t app_id, json_t **ret_reach, struct err *err)
+{
+    AUTO_FREE char *key = id_text(app_id);
+    if (json_object_get(g->apart, key))
+        return reach_of(g->call, app_id, g->envs, ret_reach, err);
+    if (!g->shared && reach_of(g->call, app_id, g->envs, &g->shared, err) < 0)
+        return -1;
+    *ret_reach = json_incref(g->shared);
+    return 0;
+}
+
+static json_t *grid_row(const struct grid *g, const json_t *app, const json_t *reach)
+{
+    AUTO_FREE char *key = id_text(json_int(app, "id", 0));
+    json_t *row = json_object(), *envs = json_object(), *cell;
+    size_t i;
+    json_put_text(row, "app", json_text(app, "name"));
+    json_put_text(row, "trunk", json_text(app, "trunk"));
+    json_put(row, "rights", json_incref(json_list(reach, "rights")));
+    json_put(row, "envs", envs);
+    json_array_foreach(json_list(g->by_app, key), i, cell)
+    {
+        AUTO_FREE char *env = id_text(json_int(cell, "env_id", 0));
+        if (json_object_get(json_dict(reach, "envs"), env))
+            json_put(envs, json_text_or(cell, "env", ""), cell_for_people(cell));
+    }
+    return row;
+}
+
+static int grid_page(struct grid *g, const json_t *apps, const char *after, int64_t limit,
+                     struct err *err)
+{
+    json_t *items = json_array(), *app;
     const char *next = NULL;
     size_t i;
-    json_put(call->reply, "items", items);
+    json_put(g->call->reply, "items", items);
     json_array_foreach(apps, i, app)
     {
-        if ((after && strcmp(json_text_or(app, "name", ""), after) <= 0) ||
-            !api_may_view(call, json_int(app, "id", 0), 0))
+        AUTO_JSON *reach = NULL;
+        if (after && strcmp(json_text_or(app, "name", ""), after) <= 0)
+            continue;
+        if (grid_reach(g, json_int(app, "id", 0), &reach, err) < 0)
+            return -1;
+        if (!views(json_list(reach, "rights")))
             continue;
         if (json_array_size(items) == (size_t)limit) {
             next = json_text(json_array_get(items, (size_t)limit - 1), "app");
             break;
         }
-        if (grid_row(call, app, by_app, &row, err) < 0)
-            return -1;
-        json_push(items, row);
+        json_push(items, grid_row(g, app, reach));
     }
-    json_put_text(call->reply, "next", next);
+    json_put_text(g->call->reply, "next", next);
     return 0;
 }
 
@@ -113,10 +185,16 @@ API_HANDLER(api_overview)
         env_list(call->core, &envs, err) < 0 || app_list(call->core, &apps, err) < 0 ||
         release_overview(call->core, &cells, err) < 0)
         return -1;
-    AUTO_JSON *by_app = cells_by_app(cells);
+    struct grid g = {.call = call, .envs = envs, .by_app = cells_by_app(cells)};
     call->reply = json_object();
     json_put(call->reply, "envs", envs_for_people(envs));
-    return grid_page(call, apps, by_app, after, limit, err);
+    int result = read_apart(&g, err);
+    if (result == 0)
+        result = grid_page(&g, apps, after, limit, err);
+    json_decref(g.by_app);
+    json_decref(g.apart);
+    json_decref(g.shared);
+    return result;
 }
 
 /* ---- the figures of the last env ---- */
