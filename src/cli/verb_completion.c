@@ -125,7 +125,7 @@ static const char script_tail[] =
     "  case \"$verb ${COMP_WORDS[2]}\" in\n"
     "    tick\\ * | untick\\ * | 'branch rm') _slipway_branches;;\n"
     "    promote\\ *) _slipway_offer_names env ls;;\n"
-    "    'app show' | 'app remove') _slipway_offer_names app ls;;\n"
+    "    compare\\ * | 'app show' | 'app remove') _slipway_offer_names app ls;;\n"
     "    'config check' | serve\\ *) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\");;\n"
     "  esac\n"
     "}\n"

@@ -31,9 +31,16 @@ static const char core_schema[] =
     "CREATE TABLE core_meta(id BIGINT PRIMARY KEY, epoch BIGINT NOT NULL);"
     "INSERT INTO core_meta(id, epoch) VALUES(1, 0);";
 static const struct store_migration migrations[] = {
-    {1, "core", core_schema},       {2, "journal", journal_schema}, {3, "env", env_schema},
-    {4, "access", access_schema},   {5, "secret", secret_schema},   {6, "build", build_schema},
+    {1, "core", core_schema},
+    {2, "journal", journal_schema},
+    {3, "env", env_schema},
+    {4, "access", access_schema},
+    {5, "secret", secret_schema},
+    {6, "build", build_schema},
     {7, "release", release_schema},
+    {8, "journal by actor", journal_actor_schema},
+    {9, "builds by commit", build_commit_schema},
+    {10, "rollouts by end", release_ended_schema},
 };
 
 /* ---- what other roles ask and tell ---- */

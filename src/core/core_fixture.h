@@ -90,9 +90,15 @@ static struct core fixture_core;
 static inline struct core *fixture_start(struct settings *settings)
 {
     static const struct clock clock = {fixture_wall, fixture_mono, fixture_random, NULL};
-    const struct store_migration migrations[] = {
-        {1, "journal", journal_schema}, {2, "env", env_schema},     {3, "access", access_schema},
-        {4, "secret", secret_schema},   {5, "build", build_schema}, {6, "release", release_schema}};
+    const struct store_migration migrations[] = {{1, "journal", journal_schema},
+                                                 {2, "env", env_schema},
+                                                 {3, "access", access_schema},
+                                                 {4, "secret", secret_schema},
+                                                 {5, "build", build_schema},
+                                                 {6, "release", release_schema},
+                                                 {7, "journal by actor", journal_actor_schema},
+                                                 {8, "builds by commit", build_commit_schema},
+                                                 {9, "rollouts by end", release_ended_schema}};
     struct core *core = &fixture_core;
     struct err err = ERR_INIT;
     AUTO_FREE char *path = settings_data(settings, "core/store.db");

@@ -59,6 +59,14 @@ static void branch_tips(void *context, struct message *m)
 {
     job_answer(context, m, JOB_QUICK, git_branch_tips);
 }
+static void branch_news(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_branch_news);
+}
+static void commit_log(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_commit_log);
+}
 static void branch_create(void *context, struct message *m)
 {
     job_answer(context, m, JOB_QUICK, git_branch_create);
@@ -98,6 +106,8 @@ const struct message_verb courier_verbs[] = {
     {WIRE("repo.delete", courier_repo_delete), 0, repo_delete},
     {WIRE("branch.list", courier_branch_list), 0, branch_list},
     {WIRE("branch.tips", courier_branch_tips), 0, branch_tips},
+    {WIRE("branch.news", courier_branch_news), 0, branch_news},
+    {WIRE("commit.log", courier_commit_log), 0, commit_log},
     {WIRE("branch.create", courier_branch_create), 0, branch_create},
     {WIRE("branch.delete", courier_branch_delete), 0, branch_delete},
     {WIRE("integrate", courier_integrate), 0, integrate},

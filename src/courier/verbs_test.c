@@ -60,6 +60,34 @@ TEST(refs_of_builds_that_nothing_needs_go)
            E_REF_INVALID);
 }
 
+TEST(news_of_a_branch_are_counted_and_listed)
+{
+    make_app("news");
+    free(GIT_TEXT("news", "push", "-q", "dev", "main"));
+    AUTO_FREE char *old = tip("news", "main");
+    commit_file("news", "one", "1\n");
+    commit_file("news", "two", "2\n");
+    free(GIT_TEXT("news", "push", "-q", "dev", "main"));
+    AUTO_FREE char *head = tip("news", "main");
+    AUTO_JSON *done = ask("branch.news", json_pack("{s:s, s:[{s:s, s:s}, {s:s, s:s}]}", "app",
+                                                   "news", "pairs", "branch", "main", "since", old,
+                                                   "branch", "gone", "since", old));
+    AUTO_FREE char *text = json_print(done);
+    IS_STR(text, "{\"news\":{\"main\":2,\"gone\":null}}");
+    IS_INT(ask_kind("branch.news", json_pack("{s:s, s:[{s:s, s:s}]}", "app", "news", "pairs",
+                                             "branch", "main", "since", "--all")),
+           E_REF_INVALID);
+    AUTO_JSON *log = ask("commit.log", json_pack("{s:s, s:s, s:s, s:i}", "app", "news", "from", old,
+                                                 "to", head, "limit", 1));
+    IS_INT(json_array_size(json_list(log, "commits")), 1);
+    IS_STR(json_text(json_array_get(json_list(log, "commits"), 0), "id"), head);
+    OK(json_bool(log, "more", false));
+    AUTO_JSON *none =
+        ask("commit.log", json_pack("{s:s, s:s, s:s}", "app", "news", "from", head, "to", old));
+    IS_INT(json_array_size(json_list(none, "commits")), 0);
+    OK(!json_bool(none, "more", true));
+}
+
 static json_t *file_args(const char *app, const char *commit, const char *path)
 {
     return json_pack("{s:s, s:s, s:s}", "app", app, "commit", commit, "path", path);

@@ -98,11 +98,15 @@ WIRE_TABLE host_instance_start[] = {WIRE_TEXT("instance", 128),
 /* instance.stop: stop signal, grace, kill, remove all traces; reply {"exit_code", "ms", "killed":
  * bool} when gone. */
 WIRE_TABLE host_instance_stop[] = {WIRE_TEXT("instance", 128)};
-/* instance.list: reply {"instances":
+/* instance.list: of all, or of one app_env ("shop.dev"); reply {"instances":
  * [{"instance","app_env","app_env_id","release","rollout","state":
  * "starting"|"ready"|"unready"|"backoff"|"crash_loop"|"stopping","address","port","pid","restarts","since"}],
- * "foreign": [names of things in our cgroup that we do not know]} */
-WIRE_TABLE host_instance_list[] = {WIRE_BOOL_OPTIONAL("all")};
+ * "foreign": [names of things in our cgroup that we do not know; none with app_env]}
+ * figures: each one also has what its cgroup says now, read for this call: "memory" and
+ * "memory_limit" (bytes), "cpu_us" (since its cgroup was made), "pids", and "up_since" (wall ms);
+ * null is unknown, or without a limit, or not running. */
+WIRE_TABLE host_instance_list[] = {WIRE_BOOL_OPTIONAL("all"), WIRE_TEXT_OPTIONAL("app_env", 96),
+                                   WIRE_BOOL_OPTIONAL("figures")};
 /* Notices of host: "instance.changed" {one element of the list above, plus "exit_code", "text"}. */
 WIRE_TABLE host_instance_changed[] = {{"instance", JSON_FIELD_OBJECT, true, 0, 0}};
 

@@ -38,6 +38,7 @@ test('each verb answers a program with one JSON document', async () => {
         [['deploy', ...at]], [['deploy', '1', ...at]], [['untick', 'feature/a', ...at]], [['deploy', '--no-wait', ...at]], [['cancel', ...at], true],
         [['status']], [['status', ...at]], [['history', ...at]], [['history', 'releases', ...at]], [['history', 'builds', ...at]],
         [['promote', 'dev', 'test', '-a', 'web']], [['plan', 'promote', 'dev', 'test', '-a', 'web']], [['rollback', 'r1', ...at], true], [['plan', 'stop', ...at]], [['stop', ...at], true],
+        [['compare', 'web', 'dev/1', 'test/1']], [['figures', '--days', '7']],
         [['logs', ...at]], [['requests', ...at]], [['top']], [['top', ...at, '--since', '5m']],
         [['config', 'show', ...at]], [['secret', 'set', 'NAME', ...at, { input: 'value' }]], [['secret', 'ls', ...at]], [['secret', 'rm', 'NAME', ...at]],
         [['user', 'add', 'somebody']], [['user', 'ls']], [['user', 'reset', 'somebody']], [['user', 'grant', 'somebody', '--role', 'viewer']],

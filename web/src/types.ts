@@ -100,7 +100,7 @@ export interface Instance {
 }
 export interface Tick {
     branch: string;
-    tip: string | null;
+    deployed_tip: string | null;
     by: string;
     at: number;
     now?: string | null;

@@ -1,5 +1,5 @@
 // Small pieces that all pages use.
-import type { ComponentChildren, JSX } from 'preact';
+import type { ComponentChildren, TargetedSubmitEvent } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError } from './api';
 import { t } from './i18n';
@@ -187,7 +187,7 @@ export function Dialog({ title, onClose, children, wide }: { title: string; onCl
 export function Form({ go, act, children, danger }: { go: string; act: (values: Record<string, string>) => Promise<unknown>; children: ComponentChildren; danger?: boolean }) {
     const [busy, setBusy] = useState(false);
     const [error, setError] = useState<ApiError>();
-    const submit = async (event: JSX.TargetedSubmitEvent<HTMLFormElement>) => {
+    const submit = async (event: TargetedSubmitEvent<HTMLFormElement>) => {
         event.preventDefault();
         const values: Record<string, string> = {};
         new FormData(event.currentTarget).forEach((value, key) => (values[key] = String(value)));

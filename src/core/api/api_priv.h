@@ -126,5 +126,9 @@ int session_token(const struct api_call *call, struct str *ret_token, struct err
 int session_check(const struct api_call *call, struct err *err) MUST_CHECK;
 void session_give(struct api_call *call); /* the "token" of the reply becomes the cookie */
 void session_take(struct api_call *call); /* the cookie ends */
+/* May the person view that app (env_id 0), or that app-env? */
+bool api_may_view(struct api_call *call, int64_t app_id, int64_t env_id);
+/* "envs": names of those where the branch is ticked, of those that the person may view. */
+void api_put_ticked_envs(struct api_call *call, int64_t app_id, const char *branch, json_t *target);
 
 #define API_HANDLER(name) int name(struct api_call *call, struct err *err)

@@ -34,8 +34,6 @@ API_HANDLER(api_branch_remove);
 API_HANDLER(api_config);
 API_HANDLER(api_config_check);
 API_HANDLER(api_app_env);
-API_HANDLER(api_ticks);
-API_HANDLER(api_ticks_change);
 API_HANDLER(api_domains_set);
 API_HANDLER(api_certificate_put);
 API_HANDLER(api_secrets);
@@ -68,3 +66,14 @@ API_HANDLER(api_doctor);
 API_HANDLER(api_dump);
 API_HANDLER(api_fault);
 API_HANDLER(api_faults);
+/* handlers_ticks.c */
+API_HANDLER(api_ticks);
+API_HANDLER(api_ticks_change);
+/* handlers_overview.c */
+API_HANDLER(api_overview);
+API_HANDLER(api_figures);
+API_HANDLER(api_mine);
+/* handlers_compare.c */
+API_HANDLER(api_compare);
+/* handlers_instances.c */
+API_HANDLER(api_instances);

@@ -28,7 +28,7 @@ API_HANDLER(api_env_add)
                       json_int(call->body, "position", 50), json_text(call->body, "like"), err);
 }
 
-static bool may_view(struct api_call *call, int64_t app_id, int64_t env_id)
+bool api_may_view(struct api_call *call, int64_t app_id, int64_t env_id)
 {
     struct err ignored = ERR_INIT;
     return access_check(call->core, &call->who, PERMISSION_VIEW, app_id, env_id, false, &ignored) ==
@@ -46,7 +46,7 @@ API_HANDLER(api_apps)
     json_t *row;
     json_array_foreach(rows, i, row)
     {
-        if (may_view(call, json_int(row, "id", 0), 0))
+        if (api_may_view(call, json_int(row, "id", 0), 0))
             json_push(visible, json_incref(row));
     }
     return api_page_by_name(call, visible, NULL, err);
@@ -111,7 +111,39 @@ API_HANDLER(api_app_add)
     return API_LATER;
 }
 
-/* With the envs that the person may view. */
+/* "token:wang/ci" and "user:wang" are wang. */
+static void put_name(json_t *target, const char *key, const char *actor)
+{
+    const char *colon = strchr(actor, ':');
+    struct str rest = str_of(colon ? colon + 1 : actor);
+    json_put_str(target, key, str_cut(&rest, '/'));
+}
+
+static int put_origin(struct api_call *call, json_t *reply, struct err *err)
+{
+    AUTO_JSON *made = NULL;
+    int64_t at = 0;
+    if (store_one_int(call->core->store, &at, err, "SELECT created_at FROM app WHERE id=$1", "i",
+                      call->app.id) < 0)
+        return -1;
+    int found = journal_app_created(call->core, call->app.name, at, &made, err);
+    json_put_int(reply, "created_at", at);
+    json_put(reply, "created_by", json_null());
+    if (found == 0)
+        put_name(reply, "created_by", json_text_or(made, "actor", ""));
+    return found < 0 ? -1 : 0;
+}
+
+static int put_rights(struct api_call *call, int64_t env_id, json_t *reply, struct err *err)
+{
+    json_t *rights = NULL;
+    if (access_rights(call->core, &call->who, call->app.id, env_id, &rights, err) < 0)
+        return -1;
+    json_put(reply, "rights", rights);
+    return 0;
+}
+
+/* With the envs that the person may view, and what he may do app-wide. */
 API_HANDLER(api_app_get)
 {
     AUTO_JSON *rows = NULL;
@@ -119,11 +151,12 @@ API_HANDLER(api_app_get)
     size_t i;
     call->reply = app_json(call, &call->app);
     json_put(call->reply, "envs", envs);
-    if (env_list(call->core, &rows, err) < 0)
+    if (put_origin(call, call->reply, err) < 0 || put_rights(call, 0, call->reply, err) < 0 ||
+        env_list(call->core, &rows, err) < 0)
         return -1;
     json_array_foreach(rows, i, row)
     {
-        if (may_view(call, call->app.id, json_int(row, "id", 0)))
+        if (api_may_view(call, call->app.id, json_int(row, "id", 0)))
             json_push(envs, json_incref(json_object_get(row, "name")));
     }
     return 0;
@@ -137,8 +170,7 @@ API_HANDLER(api_app_remove)
 
 /* ---- branches ---- */
 
-/* In which envs it is ticked, of those that the person may view. */
-static void add_envs(struct api_call *call, json_t *branch)
+void api_put_ticked_envs(struct api_call *call, int64_t app_id, const char *branch, json_t *target)
 {
     struct err err = ERR_INIT;
     AUTO_JSON *rows = NULL;
@@ -147,16 +179,16 @@ static void add_envs(struct api_call *call, json_t *branch)
                    "SELECT e.id, e.name FROM ticked t JOIN app_env ae ON ae.id=t.app_env_id"
                    " JOIN env e ON e.id=ae.env_id"
                    " WHERE ae.app_id=$1 AND t.branch=$2 ORDER BY e.position",
-                   "it", call->app.id, json_text_or(branch, "name", "")) == 0) {
+                   "it", app_id, branch) == 0) {
         size_t i;
         json_t *row;
         json_array_foreach(rows, i, row)
         {
-            if (may_view(call, call->app.id, json_int(row, "id", 0)))
+            if (api_may_view(call, app_id, json_int(row, "id", 0)))
                 json_push(envs, json_incref(json_object_get(row, "name")));
         }
     }
-    json_put(branch, "envs", envs);
+    json_put(target, "envs", envs);
 }
 
 static void on_branches(void *context, json_t *ok, const struct err *error)
@@ -170,7 +202,8 @@ static void on_branches(void *context, json_t *ok, const struct err *error)
     json_t *items = json_deep_copy(json_list(ok, "branches"));
     size_t i;
     json_t *branch;
-    json_array_foreach(items, i, branch) add_envs(call, branch);
+    json_array_foreach(items, i, branch)
+        api_put_ticked_envs(call, call->app.id, json_text_or(branch, "name", ""), branch);
     json_put_text(reply, "trunk", call->app.trunk);
     json_put(reply, "items", items);
     json_put_bool(reply, "more", json_bool(ok, "more", false));
@@ -363,78 +396,9 @@ API_HANDLER(api_app_env)
     json_put_int(call->reply, "share", call->ae.share);
     json_put_int(call->reply, "edge_http", call->core->settings->edge_http);
     json_put_int(call->reply, "edge_https", call->core->settings->edge_https);
+    if (put_rights(call, call->ae.env_id, call->reply, err) < 0)
+        return -1;
     return put_lists(call, call->reply, err);
-}
-
-API_HANDLER(api_ticks)
-{
-    json_t *rows = NULL;
-    if (ticks_list(call->core, call->ae.id, &rows, err) < 0)
-        return -1;
-    call->reply = json_object();
-    json_put(call->reply, "ticks", rows);
-    return 0;
-}
-
-/* NULL when absent; a null is no empty set. */
-static const json_t *wanted_set(const struct api_call *call)
-{
-    const json_t *set = json_object_get(call->body, "set");
-    return json_is_array(set) ? set : NULL;
-}
-
-static int run_ticks(struct api_call *call, void *context, struct err *err)
-{
-    (void)context;
-    if (ticks_change(call->core, &call->who, &call->ae, json_list(call->body, "add"),
-                     json_list(call->body, "remove"), wanted_set(call), err) < 0)
-        return -1;
-    return api_ticks(call, err);
-}
-
-static void on_tips(void *context, json_t *ok, const struct err *error)
-{
-    struct api_call *call = context;
-    const char *name;
-    json_t *tip;
-    if (error) {
-        api_fail(call, error);
-        return;
-    }
-    json_object_foreach(json_dict(ok, "tips"), name, tip)
-    {
-        if (json_is_string(tip))
-            continue;
-        struct err err = ERR_INIT;
-        (void)FAIL(&err, E_BRANCH_UNKNOWN,
-                   "the repository of '%s' has no branch '%s': push it first", call->app.name,
-                   name);
-        api_fail(call, &err);
-        return;
-    }
-    api_finish_input(call, run_ticks, NULL);
-}
-
-API_HANDLER(api_ticks_change)
-{
-    const json_t *set = wanted_set(call);
-    const json_t *names = set ? set : json_list(call->body, "add");
-    size_t i;
-    json_t *name;
-    json_array_foreach(names, i, name)
-    {
-        if (!json_is_string(name) || !str_is_branch(str_of(json_string_value(name))))
-            return FAIL(err, E_REF_INVALID, "a branch name in the list is not valid");
-    }
-    if (json_array_size(names) == 0) {
-        api_finish_input(api_ref(call), run_ticks, NULL);
-        return API_LATER;
-    }
-    json_t *args = json_object();
-    json_put_text(args, "app", call->app.name);
-    json_put(args, "names", json_deep_copy(names));
-    link_call(call->core->courier, "branch.tips", args, COURIER_MS, on_tips, api_ref(call));
-    return API_LATER;
 }
 
 static void on_edge(void *context, json_t *ok, const struct err *error)

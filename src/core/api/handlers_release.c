@@ -37,10 +37,37 @@ static int read_kind(const json_t *body, struct wanted *w, struct err *err)
     return 0;
 }
 
+/* Of a plan alone: the set to plan with, in place of the ticked one; NULL: that. */
+static const json_t *asked_branches(const struct api_call *call)
+{
+    const json_t *names = json_object_get(call->body, "branches");
+    return json_is_array(names) ? names : NULL;
+}
+
+/* As when they are ticked. */
+static int check_branches(const struct api_call *call, const struct wanted *w, struct err *err)
+{
+    const json_t *names = asked_branches(call);
+    size_t i;
+    json_t *name;
+    if (names && (w->request.kind != ROLLOUT_DEPLOY || w->request.release))
+        return FAIL(err, E_FIELD_INVALID, "'branches' goes with a deploy of the ticked set only");
+    json_array_foreach(names, i, name)
+    {
+        if (!json_is_string(name) || !str_is_branch(str_of(json_string_value(name))))
+            return FAIL(err, E_REF_INVALID, "a branch name in the list is not valid");
+        if (text_is(json_string_value(name), call->app.trunk))
+            return FAIL(err, E_FIELD_INVALID,
+                        "'%s' is the trunk: it is always in, tick feature branches",
+                        call->app.trunk);
+    }
+    return 0;
+}
+
 static int read_wanted(struct api_call *call, struct wanted *w, struct err *err)
 {
     memset(w, 0, sizeof(*w));
-    if (read_kind(call->body, w, err) < 0)
+    if (read_kind(call->body, w, err) < 0 || check_branches(call, w, err) < 0)
         return -1;
     const char *from = json_text(call->body, "from");
     if (w->request.kind != ROLLOUT_PROMOTE)
@@ -58,6 +85,22 @@ static int read_wanted(struct api_call *call, struct wanted *w, struct err *err)
     return 0;
 }
 
+/* The list without repetitions, in its order. */
+static json_t *names_once(const json_t *list)
+{
+    AUTO_JSON *seen = json_object();
+    json_t *names = json_array(), *name;
+    size_t i;
+    json_array_foreach(list, i, name)
+    {
+        if (json_object_get(seen, json_string_value(name)))
+            continue;
+        json_put_bool(seen, json_string_value(name), true);
+        json_push(names, json_incref(name));
+    }
+    return names;
+}
+
 /* The branches that go in: this env's ticked set; promoting, the set that is live in the env
  * before, at the commits that run there unless the latest are asked for. Trunk is taken as it is
  * now: the env may run a newer one than the env before. */
@@ -69,6 +112,11 @@ static int wanted_branches(struct api_call *call, const struct wanted *w, json_t
     AUTO_JSON *rows = NULL;
     AUTO_JSON *release = NULL;
     bool pinned = w->request.kind == ROLLOUT_PROMOTE && !json_bool(call->body, "latest", false);
+    if (asked_branches(call)) {
+        *ret_names = names_once(asked_branches(call));
+        *ret_pins = TAKE(pins);
+        return 0;
+    }
     if (w->request.kind != ROLLOUT_PROMOTE) {
         if (ticks_list(call->core, call->ae.id, &rows, err) < 0)
             return -1;

@@ -43,13 +43,15 @@ static const struct json_field secret_fields[] = {
     {"value", JSON_FIELD_STRING, false, 0, 131072},
     {"value_b64", JSON_FIELD_STRING, false, 0, 200000},
     WIRE_TEXT_OPTIONAL("kind", 20)};
-static const struct json_field rollout_fields[] = {WIRE_TEXT_OPTIONAL("kind", 20),
-                                                   WIRE_TEXT_OPTIONAL("from", 100),
-                                                   WIRE_INT_OPTIONAL("release", 1, 1000000000),
-                                                   WIRE_BOOL_OPTIONAL("same_artifact"),
-                                                   WIRE_BOOL_OPTIONAL("latest"),
-                                                   WIRE_TEXT_OPTIONAL("strategy", 20),
-                                                   WIRE_INT_OPTIONAL("batches", 1, 100)};
+/* A plan may be asked for other branches than those that are ticked; a rollout may not. */
+#define ROLLOUT_FIELDS                                                                             \
+    WIRE_TEXT_OPTIONAL("kind", 20), WIRE_TEXT_OPTIONAL("from", 100),                               \
+        WIRE_INT_OPTIONAL("release", 1, 1000000000), WIRE_BOOL_OPTIONAL("same_artifact"),          \
+        WIRE_BOOL_OPTIONAL("latest"), WIRE_TEXT_OPTIONAL("strategy", 20),                          \
+        WIRE_INT_OPTIONAL("batches", 1, 100)
+static const struct json_field rollout_fields[] = {ROLLOUT_FIELDS};
+static const struct json_field plan_fields[] = {ROLLOUT_FIELDS,
+                                                WIRE_LIST_OPTIONAL("branches", TICKS_MAX)};
 static const struct json_field empty_fields[] = {{"wait", JSON_FIELD_BOOL, false, 0, 0}};
 static const struct json_field fault_fields[] = {WIRE_TEXT("role", 20), WIRE_TEXT("point", 100),
                                                  WIRE_INT_OPTIONAL("nth", 0, 1000000)};
@@ -119,6 +121,12 @@ const struct api_route api_routes[] = {
      "the environments in order", QUERY(names_query)},
     {"POST", "/envs", PERMISSION_ADMIN, API_WRITE, api_env_add, BODY(env_fields), 201,
      "a new environment"},
+    {"GET", "/overview", PERMISSION_PERSON, API_READ, api_overview, NO_BODY_FIELDS, 200,
+     "what runs where, of all that I may see (?after=&limit=)"},
+    {"GET", "/figures", PERMISSION_PERSON, API_READ, api_figures, NO_BODY_FIELDS, 200,
+     "deploys, lead time, failures and time to restore of the last env (?days=)"},
+    {"GET", "/mine", PERMISSION_PERSON, API_READ, api_mine, NO_BODY_FIELDS, 200,
+     "the branches I made or pushed"},
     {"GET", "/apps", PERMISSION_PERSON, API_READ, api_apps, NO_BODY_FIELDS, 200,
      "the apps I may see", QUERY(names_query)},
     {"POST", "/apps", PERMISSION_APP, API_NO_INPUT, api_app_add, BODY(app_fields), 201,
@@ -136,11 +144,15 @@ const struct api_route api_routes[] = {
      "effective configuration", QUERY(config_query)},
     {"POST", "/config/check", PERMISSION_PERSON, API_READ, api_config_check, BODY(check_fields),
      200, "check a slipway.yaml"},
+    {"GET", "/apps/{app}/compare", PERMISSION_VIEW, API_READ, api_compare, NO_BODY_FIELDS, 200,
+     "what differs between two releases (?from=ENV/N&to=ENV/N)"},
     {"GET", P, PERMISSION_VIEW, API_READ, api_app_env, NO_BODY_FIELDS, 200, "state of an app-env"},
     {"GET", P "/ticks", PERMISSION_VIEW, API_READ, api_ticks, NO_BODY_FIELDS, 200,
      "the ticked set"},
     {"POST", P "/ticks", PERMISSION_TICK, API_NO_INPUT, api_ticks_change, BODY(ticks_fields), 200,
      "tick and untick"},
+    {"GET", P "/instances", PERMISSION_VIEW, API_READ, api_instances, NO_BODY_FIELDS, 200,
+     "its instances, with what they use now"},
     {"PUT", P "/domains", PERMISSION_APP, API_WRITE, api_domains_set, BODY(domains_fields), 200,
      "own domains"},
     {"PUT", P "/certificate", PERMISSION_APP, API_NO_INPUT, api_certificate_put,
@@ -151,7 +163,7 @@ const struct api_route api_routes[] = {
      BODY(secret_fields), 200, "write a secret"},
     {"DELETE", P "/secrets/{secret}", PERMISSION_SECRET, API_WRITE, api_secret_remove,
      NO_BODY_FIELDS, 200, "delete a secret"},
-    {"POST", P "/plan", PERMISSION_VIEW, API_READ, api_plan, BODY(rollout_fields), 200,
+    {"POST", P "/plan", PERMISSION_VIEW, API_READ, api_plan, BODY(plan_fields), 200,
      "what a rollout would do"},
     {"GET", P "/builds", PERMISSION_VIEW, API_READ, api_builds, NO_BODY_FIELDS, 200,
      "builds, newest first", QUERY(page_query)},

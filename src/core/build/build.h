@@ -10,6 +10,7 @@
 #include "core/env/env.h"
 
 extern const char build_schema[];
+extern const char build_commit_schema[]; /* an index by commit */
 
 enum build_state {
     BUILD_QUEUED,

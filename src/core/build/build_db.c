@@ -12,6 +12,8 @@ const char build_schema[] =
     " UNIQUE(app_env_id, number));"
     "CREATE INDEX build_open ON build(state) WHERE state IN ('queued','running');";
 
+const char build_commit_schema[] = "CREATE INDEX build_commit ON build(commit_id);";
+
 #define COLUMNS "SELECT id, app_env_id, number, state, commit_id, artifact FROM build "
 
 static int read_build(struct query *q, struct build *ret, struct err *err)

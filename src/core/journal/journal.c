@@ -18,6 +18,8 @@ const char journal_schema[] =
     " subject TEXT, app_env_id BIGINT NOT NULL, data TEXT NOT NULL, hash TEXT NOT NULL);"
     "CREATE INDEX journal_subject ON journal(subject, seq);";
 
+const char journal_actor_schema[] = "CREATE INDEX journal_actor ON journal(actor, seq);";
+
 #define GENESIS "0000000000000000000000000000000000000000000000000000000000000000"
 
 struct entry { /* the stored bytes */
@@ -207,6 +209,34 @@ int journal_list(struct core *core, int64_t after, int64_t limit, bool newest, c
                       limit, wanted, low, high);
 #undef OF_SUBJECT
 #undef COLUMNS
+}
+
+/* A branch that goes is pushed as 40 zeros; so is the past of one that comes. */
+int journal_of_branches(struct core *core, const char *actor, const char *app, int64_t after,
+                        int64_t limit, json_t **ret_rows, struct err *err)
+{
+#define COLUMNS "SELECT seq, at, kind, subject, data AS data_json FROM journal "
+    if (actor)
+        return store_rows(core->store, ret_rows, err,
+                          COLUMNS "WHERE actor=$1 AND seq>$2 AND kind IN "
+                                  "('branch.created','repo.pushed') ORDER BY seq DESC LIMIT $3",
+                          "tii", actor, after, limit);
+    return store_rows(core->store, ret_rows, err,
+                      COLUMNS
+                      "WHERE subject=$1 AND seq>$2 AND (kind='branch.deleted' OR "
+                      "(kind='repo.pushed' AND data LIKE "
+                      "'%0000000000000000000000000000000000000000%')) ORDER BY seq DESC LIMIT $3",
+                      "tii", app, after, limit);
+#undef COLUMNS
+}
+
+int journal_app_created(struct core *core, const char *app, int64_t since, json_t **ret_row,
+                        struct err *err)
+{
+    return store_row(core->store, ret_row, err,
+                     "SELECT at, actor FROM journal WHERE subject=$1 AND kind='app.created' AND "
+                     "at>=$2 ORDER BY seq LIMIT 1",
+                     "ti", app, since);
 }
 
 /* ---- verify ---- */

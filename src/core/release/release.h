@@ -16,7 +16,8 @@
 #include "core/core.h"
 #include "core/env/env.h"
 
-extern const char release_schema[]; /* release, rollout, rollout_step, instance */
+extern const char release_schema[];       /* release, rollout, rollout_step, instance */
+extern const char release_ended_schema[]; /* an index of rollouts by their end */
 
 enum rollout_state {
     ROLLOUT_RUNNING,
@@ -90,6 +91,50 @@ int release_targets(struct core *core, const struct app_env *ae, json_t **ret_nu
                     struct err *err) MUST_CHECK;
 int instance_list(struct core *core, int64_t app_env_id, json_t **ret_rows,
                   struct err *err) MUST_CHECK;
+
+/* What runs where, of every app-env, by its id: [{"id","app_id","env_id","env","release" (number;
+ * 0: none), of that "build" (number),"at","by","bad","branches" (how many), "instances":
+ * {"serving","ready","total","unhealthy"} (how many are in that state; total is all but the warm
+ * ones, unhealthy those of which host says that they are not ready), "rollout": the active one or
+ * null {"id","kind","state","release","step","steps" (how many),"at","by"}, "last": the one that
+ * ended last or null {"id","kind","state","release","at","ended_at","by","error"}}] */
+int release_overview(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
+
+/* What `to` has that `from` has not, of two releases of whatever app-envs: {"branches": {"added":
+ * [{"branch","tip"}],"removed": [the same],"changed": [{"branch","from","to"}]}, "config":
+ * [{"path": "a.b.0","from","to"}] (leaf by leaf, null: absent; 500 at most), "secrets":
+ * [{"name","from","to"}] (versions; null: absent), "same_artifact"}. E_NOT_FOUND. */
+struct release_at {
+    int64_t app_env_id;
+    int64_t number;
+};
+int release_compare(struct core *core, const struct release_at *from, const struct release_at *to,
+                    json_t **ret_reply, struct err *err) MUST_CHECK;
+
+/* figures.c: the four figures of delivery of one env, over the rollouts of kind deploy and promote
+ * that ended in the last `days` days (the newest 20,000 at most). Cancelled ones do not count.
+ *   deploys          those that were done
+ *   deploys_per_day  deploys / days
+ *   lead_time_ms     median over deploys of: end of the rollout - the first build, in any env of
+ *                    the app, of the commit that it brought; null without any
+ *   failed_share     of all that ended, those that were reverted or failed, and those that were
+ *                    done and left again: the next rollout that was done there is a rollback from
+ *                    that release; null when none ended
+ *   restore_ms       median of the time from the begin of the first routing step (the release gets
+ *                    traffic) to the end of what restored the env: of the rollout itself when it
+ *                    was reverted, of the rollback when it was left, of the next rollout that was
+ *                    done when it failed. What failed before it got traffic harmed nobody and does
+ *                    not count; null without any
+ * Reply {"days", these five, "apps": [{"app", these five}]}: of apps with such rollouts, in the
+ * order of their names. */
+struct figures_ask {
+    int64_t env_id;
+    int64_t days; /* 1..365 */
+    bool (*may_view)(void *context, int64_t app_id);
+    void *context;
+};
+int figures_read(struct core *core, const struct figures_ask *ask, json_t **ret_reply,
+                 struct err *err) MUST_CHECK;
 
 /* Hook into build, start timers. */
 int release_init(struct core *core, struct err *err) MUST_CHECK;

@@ -34,6 +34,8 @@ const char release_schema[] =
     " created_at BIGINT NOT NULL);"
     "CREATE INDEX instance_app_env ON instance(app_env_id);";
 
+const char release_ended_schema[] = "CREATE INDEX rollout_ended ON rollout(ended_at);";
+
 /* ---- rollouts ---- */
 
 int rollout_load(struct core *core, int64_t id, struct rollout *ret, struct err *err)

@@ -160,3 +160,31 @@ void health_put(json_t *rows);
 int retention_after(struct core *core, int64_t app_env_id, struct err *err) MUST_CHECK;
 /* After a build: the courier lets go of the refs of builds that nothing needs; within an input. */
 int retention_refs(struct core *core, int64_t app_env_id, struct err *err) MUST_CHECK;
+
+/* figures.c: pure. Rollouts of one app-env, by id. */
+struct figures_rollout {
+    int64_t app_id;
+    char *app; /* owned */
+    int64_t id;
+    enum rollout_kind kind;
+    bool done, reverted, failed;
+    int64_t release, from_release;
+    int64_t ended_at;
+    int64_t routed_at; /* it got traffic; 0: never */
+    int64_t known_at;  /* its commit was built first; 0: unknown */
+};
+struct figures {
+    int64_t deploys, ended, failed;
+    int64_t *lead, *restore;
+    size_t lead_count, restore_count;
+};
+void figures_init(struct figures *f, size_t rollouts); /* room for so many */
+void figures_done(struct figures *f);
+void figures_add(struct figures *f, const struct figures_rollout *rows, size_t count);
+void figures_put(struct figures *f, int64_t days, json_t *target);
+int64_t figures_median(int64_t *values, size_t count); /* sorts them; -1: there are none */
+
+/* compare.c: pure */
+json_t *compare_branches(const json_t *from, const json_t *to);
+json_t *compare_config(json_t *from, json_t *to, size_t max); /* at most `max` rows */
+json_t *compare_secrets(const json_t *from, const json_t *to);

@@ -276,9 +276,8 @@ int store_one_int(struct store *s, int64_t *ret_value, struct err *err, const ch
 
 /* ---- rows as JSON ---- */
 
-static void put_json_column(json_t *row, const char *name, size_t length, struct str text)
+static void put_json_column(json_t *row, const char *key, struct str text)
 {
-    AUTO_FREE char *key = mem_strndup(name, length);
     struct err ignored = ERR_INIT;
     json_t *value = NULL;
     if (json_parse(text, &value, &ignored) < 0)
@@ -288,22 +287,21 @@ static void put_json_column(json_t *row, const char *name, size_t length, struct
 
 static void put_column(json_t *row, sqlite3_stmt *statement, int column)
 {
-    const char *name = sqlite3_column_name(statement, column);
-    struct str key = str_of(name);
+    struct str name = str_of(sqlite3_column_name(statement, column));
+    bool is_json = str_ends(name, "_json"), is_bool = str_ends(name, "_bool");
+    AUTO_FREE char *key = mem_strndup(name.data, name.length - (is_json || is_bool ? 5 : 0));
     struct str text = {(const char *)sqlite3_column_text(statement, column), 0};
     text.length = (size_t)sqlite3_column_bytes(statement, column);
-    if (sqlite3_column_type(statement, column) == SQLITE_NULL) {
-        json_put(row, name, json_null());
-    } else if (str_ends(key, "_json")) {
-        put_json_column(row, name, key.length - 5, text);
-    } else if (str_ends(key, "_bool")) {
-        AUTO_FREE char *short_name = mem_strndup(name, key.length - 5);
-        json_put_bool(row, short_name, sqlite3_column_int64(statement, column) != 0);
-    } else if (sqlite3_column_type(statement, column) == SQLITE_INTEGER) {
-        json_put_int(row, name, sqlite3_column_int64(statement, column));
-    } else {
-        json_put_str(row, name, text);
-    }
+    if (sqlite3_column_type(statement, column) == SQLITE_NULL)
+        json_put(row, key, json_null());
+    else if (is_json)
+        put_json_column(row, key, text);
+    else if (is_bool)
+        json_put_bool(row, key, sqlite3_column_int64(statement, column) != 0);
+    else if (sqlite3_column_type(statement, column) == SQLITE_INTEGER)
+        json_put_int(row, key, sqlite3_column_int64(statement, column));
+    else
+        json_put_str(row, key, text);
 }
 
 static json_t *row_object(sqlite3_stmt *statement)

@@ -69,6 +69,19 @@ static void run(struct store *s, const char *sql)
         IS_STR(err.text, "");
 }
 
+TEST(a_null_loses_the_ending_of_its_name_too)
+{
+    struct err err = ERR_INIT;
+    struct store *s = OPEN();
+    AUTO_JSON *row = NULL;
+    IS_INT(
+        store_row(s, &row, &err, "SELECT NULL AS data_json, NULL AS flag_bool, NULL AS name", ""),
+        0);
+    AUTO_FREE char *text = json_print(row);
+    IS_STR(text, "{\"data\":null,\"flag\":null,\"name\":null}");
+    store_free(s);
+}
+
 TEST(values_come_back_as_they_went)
 {
     struct err err = ERR_INIT;

@@ -410,16 +410,50 @@ static json_t *foreign_groups(void)
     return foreign;
 }
 
+static void put_known(json_t *target, const char *name, int64_t value)
+{
+    json_put(target, name, value >= 0 ? json_integer(value) : json_null());
+}
+
+/* Its monitor wrote the pid when it was made, whichever process of ours asked for it. */
+static int64_t made_at(const struct instance *i)
+{
+    struct stat info;
+    AUTO_FREE char *path = mem_format("%s/pid", i->folder);
+    if (i->pid <= 0 || stat(path, &info) < 0)
+        return -1;
+    return (int64_t)info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000;
+}
+
+static void put_figures(json_t *j, const struct instance *i)
+{
+    struct sandbox_usage usage;
+    sandbox_usage(i->cgroup, &usage);
+    put_known(j, "memory", usage.memory);
+    put_known(j, "memory_limit", usage.memory_limit);
+    put_known(j, "cpu_us", usage.cpu_us);
+    put_known(j, "pids", usage.pids);
+    put_known(j, "up_since", made_at(i));
+}
+
 void instance_verb_list(void *context, struct message *m)
 {
+    const char *app_env = json_text(m->args, "app_env");
     json_t *list = json_array();
     json_t *ok = json_object();
     (void)context;
     CHECK_LOOP();
-    for (size_t n = 0; n < instances.by_name.count; n++)
-        json_push(list, instance_json(instances.by_name.entries[n].value));
+    for (size_t n = 0; n < instances.by_name.count; n++) {
+        const struct instance *i = instances.by_name.entries[n].value;
+        if (app_env && !text_is(i->app_env, app_env))
+            continue;
+        json_t *item = instance_json(i);
+        if (json_bool(m->args, "figures", false))
+            put_figures(item, i);
+        json_push(list, item);
+    }
     json_put(ok, "instances", list);
-    json_put(ok, "foreign", foreign_groups());
+    json_put(ok, "foreign", app_env ? json_array() : foreign_groups());
     message_ok(m, ok);
 }
 

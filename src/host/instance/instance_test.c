@@ -689,6 +689,26 @@ TEST(limits_bite)
     OK(stop_well("shop.dev.r4.1"));
 }
 
+TEST(what_an_instance_uses_is_told_when_asked_for)
+{
+    if (!ready())
+        return;
+    OK(start_well("shop.dev.r5.1", UP ",\"memory\":33554432,\"pids\":16"));
+    OK(!json_object_get(listed("shop.dev.r5.1"), "memory")); /* not read unasked */
+    struct answer *a =
+        ask("instance.list", json_pack("{s:s, s:b}", "app_env", "shop.dev", "figures", 1));
+    OK(wait_for(a) && a->ok);
+    const json_t *one = json_array_get(json_list(a->ok, "instances"), 0);
+    IS_INT(json_int(one, "memory_limit", 0), 33554432);
+    OK(json_int(one, "memory", 0) > 0 && json_int(one, "memory", 0) <= 33554432);
+    OK(json_int(one, "cpu_us", 0) > 0);
+    OK(json_int(one, "pids", 0) > 0 && json_int(one, "pids", 0) <= 16);
+    OK(clock_wall_ms(clock_system()) - json_int(one, "up_since", 0) < 60000);
+    struct answer *other = ask("instance.list", json_pack("{s:s}", "app_env", "shop.test"));
+    OK(wait_for(other) && json_array_size(json_list(other->ok, "instances")) == 0);
+    OK(stop_well("shop.dev.r5.1"));
+}
+
 TEST(a_crash_is_followed_by_a_start)
 {
     if (!ready())

@@ -32,7 +32,8 @@ static struct {
     char *memory; /* the one with that controller; NULL: none */
     char *pids;
     char *cpu;
-    bool v2; /* pure v2 */
+    char *cpuacct; /* v1 counts there */
+    bool v2;       /* pure v2 */
 } layout;
 
 /* One line of mountinfo: "... MOUNTPOINT OPTIONS ... - TYPE SOURCE SUPER". */
@@ -61,6 +62,8 @@ static void layout_line(struct str line, char **v2)
             layout.pids = path;
         if (str_is(option, "cpu"))
             layout.cpu = path;
+        if (str_is(option, "cpuacct"))
+            layout.cpuacct = path;
     }
 }
 
@@ -216,6 +219,25 @@ int64_t sandbox_memory_used(const char *cgroup)
     int64_t used = group_value(layout.memory, cgroup,
                                layout.v2 ? "memory.current" : "memory.usage_in_bytes", "");
     return used > 0 ? used : 0;
+}
+
+/* v1 writes its largest number for "no limit"; v2 says "max", which is no number. */
+#define UNLIMITED (INT64_MAX / 2)
+
+void sandbox_usage(const char *cgroup, struct sandbox_usage *ret_usage)
+{
+    int64_t ns = layout.v2 ? -1 : group_value(layout.cpuacct, cgroup, "cpuacct.usage", "");
+    *ret_usage = (struct sandbox_usage){
+        .memory = group_value(layout.memory, cgroup,
+                              layout.v2 ? "memory.current" : "memory.usage_in_bytes", ""),
+        .memory_limit = group_value(layout.memory, cgroup,
+                                    layout.v2 ? "memory.max" : "memory.limit_in_bytes", ""),
+        .cpu_us = layout.v2 ? group_value(layout.cpu, cgroup, "cpu.stat", "usage_usec")
+                            : (ns < 0 ? -1 : ns / 1000),
+        .pids = group_value(layout.pids, cgroup, "pids.current", ""),
+    };
+    if (ret_usage->memory_limit > UNLIMITED)
+        ret_usage->memory_limit = -1;
 }
 
 static bool process_ended(pid_t pid)

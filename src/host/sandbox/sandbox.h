@@ -126,6 +126,14 @@ struct sandbox_hits {
 void sandbox_hits(const char *cgroup, struct sandbox_hits *ret_hits);
 /* Memory in use now, bytes; 0 when unknown. */
 int64_t sandbox_memory_used(const char *cgroup);
+/* What a group uses now; -1 is unknown, or no limit. cpu_us: all it used since it was made. */
+struct sandbox_usage {
+    int64_t memory;
+    int64_t memory_limit;
+    int64_t cpu_us;
+    int64_t pids;
+};
+void sandbox_usage(const char *cgroup, struct sandbox_usage *ret_usage);
 /* KILL to every process of the group, without waiting. */
 void sandbox_cgroup_kill(const char *cgroup);
 /* Kill what is left of a container and make crun forget it, in a child of ours; done runs later on

@@ -72,7 +72,7 @@ function useConflicts(app: string, envs: string[] | undefined, ticks: Ticks): Ma
     useEffect(() => {
         const own = new AbortController();
         void Promise.all((envs ?? []).map(async (env): Promise<[string, Set<string>]> => {
-            const stale = [...(ticks.get(env)?.values() ?? [])].some((tick) => tick.now !== tick.tip);
+            const stale = [...(ticks.get(env)?.values() ?? [])].some((tick) => tick.now !== tick.deployed_tip);
             if (!stale)
                 return [env, new Set()];
             try {
@@ -120,9 +120,9 @@ function Where({ tick, conflict }: { tick: Tick | undefined; conflict: boolean }
         return <span class="dim">–</span>;
     if (conflict)
         return <State name="failed" text={t('branches.conflict')} />;
-    if (!tick.tip)
+    if (!tick.deployed_tip)
         return <State name="pending" text={t('branches.ticked')} />;
-    return tick.now === tick.tip || tick.now === undefined ? <State name="done" text={t('branches.in')} /> : <State name="running" text={t('branches.outOfDate')} />;
+    return tick.now === tick.deployed_tip || tick.now === undefined ? <State name="done" text={t('branches.in')} /> : <State name="running" text={t('branches.outOfDate')} />;
 }
 
 function Create({ app, who, branches, onClose, onDone }: { app: App; who: string; branches: Branch[]; onClose: () => void; onDone: () => void }) {

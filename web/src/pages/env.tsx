@@ -132,7 +132,7 @@ function Branches({ app, env, release }: Place & { release: Release | null }) {
                     <thead><tr><th scope="col">{t('branch')}</th><th scope="col">{t('submit.deployed')}</th><th scope="col">{t('tip')}</th><th scope="col">{t('state')}</th><th scope="col">{t('who')}</th><th scope="col">{t('when')}</th></tr></thead>
                     <tbody>{data.ticks.map((tick) => (
                         <tr key={tick.branch}>
-                            <td>{tick.branch}</td><td><Commit id={tick.tip} /></td><td><Commit id={tick.now} /></td>
+                            <td>{tick.branch}</td><td><Commit id={tick.deployed_tip} /></td><td><Commit id={tick.now} /></td>
                             <td><TickState tick={tick} /></td><td>{tick.by}</td><td><Age at={tick.at} /></td>
                         </tr>
                     ))}</tbody>
@@ -143,11 +143,11 @@ function Branches({ app, env, release }: Place & { release: Release | null }) {
 }
 
 export function TickState({ tick }: { tick: Tick }) {
-    if (!tick.tip)
+    if (!tick.deployed_tip)
         return <State name="pending" text={t('submit.notYet')} />;
     if (tick.now === null)
         return <State name="failed" text={t('submit.gone')} />;
-    if (tick.now && tick.now !== tick.tip)
+    if (tick.now && tick.now !== tick.deployed_tip)
         return <State name="running" text={tick.new ? t('submit.new', { n: tick.new }) : t('submit.newSome')} />;
     return <State name="done" text={t('submit.deployed')} />;
 }
