@@ -143,7 +143,7 @@ export class Machine {
             '-kernel', `${IMAGES}/vmlinuz`, '-initrd', `${IMAGES}/initrd.img`, '-append', `root=/dev/vda rw console=ttyS0 quiet${this.init ? ` init=/sbin/vm-init vm=${this.init}` : ''}`, ...drives,
             '-device', 'virtio-rng-pci', '-netdev', `user,id=net,hostfwd=tcp:127.0.0.1:${this.port}-:22`, '-device', 'virtio-net-pci,netdev=net',
             '-chardev', `file,id=console,path=${LOGS}/${this.name}.console.log,append=on`, '-serial', 'chardev:console',
-            '-chardev', `socket,id=said,path=${this.dir}/said,server=on,wait=off,logfile=${this.said},logappend=on`, '-device', 'virtio-serial-pci', '-device', 'virtserialport,chardev=said,name=said',
+            '-chardev', `socket,id=said,path=${this.dir}/said,server=on,wait=off,logfile=${this.said},logappend=on`, '-device', 'virtio-serial-pci', '-device', 'virtconsole,chardev=said',
             '-qmp', `unix:${this.dir}/qmp,server=on,wait=off`, ...(existsSync(`${this.dir}/memory`) ? ['-incoming', `exec:cat ${this.dir}/memory`] : [])];
         this.#qemu = spawn('/usr/bin/setpriv', ['--pdeathsig', 'KILL', '/usr/bin/qemu-system-x86_64', ...args], { stdio: ['ignore', log, log], cwd: '/' });
         closeSync(log);

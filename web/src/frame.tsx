@@ -20,7 +20,7 @@ import { me, signOut } from './session';
 import { useSignal } from './signal';
 import { setTheme, theme, type Theme } from './theme';
 import { clock } from './time';
-import { Asked, Empty } from './ui';
+import { Asked, Empty, Loading } from './ui';
 
 export function Root() {
     const who = useSignal(me);
@@ -29,7 +29,7 @@ export function Root() {
     if (at[0] === 'setup')
         return <SetupPage link={at[1] ?? ''} />;
     if (who === undefined)
-        return null;
+        return <main><Loading /></main>;
     if (who === null)
         return <LoginPage />;
     return <Frame />;

@@ -8,13 +8,10 @@
 #define COMMITS_MAX 200
 
 /* "dev/5" of the query. The route's gate knows the app alone: the env is checked here. */
-static int read_side(struct api_call *call, const char *name, struct release_at *ret_at,
-                     json_t **ret_row, struct err *err)
+static int read_side(struct api_call *call, const char *name, const char *text,
+                     struct release_at *ret_at, json_t **ret_row, struct err *err)
 {
-    AUTO_FREE char *text = NULL;
     struct app_env ae;
-    if (api_query_text(call, name, &text, err) < 0)
-        return -1;
     struct str rest = str_of(text ? text : "");
     AUTO_FREE char *env = str_dup(str_cut(&rest, '/'));
     if (!rest.data || !*env)
@@ -59,8 +56,12 @@ API_HANDLER(api_compare)
     struct release_at from = {0}, to = {0};
     AUTO_JSON *before = NULL;
     AUTO_JSON *after = NULL;
-    if (read_side(call, "from", &from, &before, err) < 0 ||
-        read_side(call, "to", &to, &after, err) < 0 ||
+    AUTO_FREE char *from_text = NULL;
+    AUTO_FREE char *to_text = NULL;
+    if (api_query_text(call, "from", &from_text, err) < 0 ||
+        api_query_text(call, "to", &to_text, err) < 0 ||
+        read_side(call, "from", from_text, &from, &before, err) < 0 ||
+        read_side(call, "to", to_text, &to, &after, err) < 0 ||
         release_compare(call->core, &from, &to, &call->reply, err) < 0)
         return -1;
     json_put(call->reply, "from", TAKE(before));

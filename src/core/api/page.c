@@ -94,10 +94,12 @@ static bool is_first_word(struct str word)
 
 bool page_is_address(struct str path)
 {
-    struct str rest = {path.data + 1, path.length - 1};
     struct err ignored = ERR_INIT;
     bool first = true;
-    if (path.length == 1)
+    if (!path.length || path.data[0] != '/')
+        return false;
+    struct str rest = {path.data + 1, path.length - 1};
+    if (!rest.length)
         return true;
     while (rest.data) {
         struct str segment = str_cut(&rest, '/');
@@ -216,7 +218,7 @@ static int serve_file(struct api_call *call, const struct page_file *file, struc
 int page_serve(struct api_call *call, struct err *err)
 {
     struct str path = http_path(call->http);
-    const struct page_file *file = path.length && path.data[0] == '/' ? file_for(path) : NULL;
+    const struct page_file *file = str_starts(path, "/") ? file_for(path) : NULL;
     if (!file && file_count == 0 && page_is_address(path))
         return FAIL(err, E_NOT_FOUND,
                     "this program was built without its console: run tools/pack-console in its "

@@ -77,6 +77,8 @@ static const struct json_field top_query[] = {WIRE_INT_OPTIONAL("seconds", 1, 36
 static const struct json_field events_query[] = {
     WIRE_TEXT_OPTIONAL("app", 100), WIRE_TEXT_OPTIONAL("env", 100),
     WIRE_INT_OPTIONAL("after", 0, WIRE_ANY), WIRE_INT_OPTIONAL("limit", 1, 1000)};
+static const struct json_field figures_query[] = {WIRE_INT_OPTIONAL("days", 1, 365)};
+static const struct json_field compare_query[] = {WIRE_TEXT("from", 100), WIRE_TEXT("to", 100)};
 static const struct json_field audit_query[] = {
     WIRE_INT_OPTIONAL("after", 0, WIRE_ANY), WIRE_INT_OPTIONAL("limit", 1, 1000),
     WIRE_INT_OPTIONAL("newest", 0, 1), WIRE_TEXT_OPTIONAL("subject", 200)};
@@ -122,9 +124,9 @@ const struct api_route api_routes[] = {
     {"POST", "/envs", PERMISSION_ADMIN, API_WRITE, api_env_add, BODY(env_fields), 201,
      "a new environment"},
     {"GET", "/overview", PERMISSION_PERSON, API_READ, api_overview, NO_BODY_FIELDS, 200,
-     "what runs where, of all that I may see (?after=&limit=)"},
+     "what runs where, of all that I may see", QUERY(names_query)},
     {"GET", "/figures", PERMISSION_PERSON, API_READ, api_figures, NO_BODY_FIELDS, 200,
-     "deploys, lead time, failures and time to restore of the last env (?days=)"},
+     "deploys, lead time, failures and time to restore of the last env", QUERY(figures_query)},
     {"GET", "/mine", PERMISSION_PERSON, API_READ, api_mine, NO_BODY_FIELDS, 200,
      "the branches I made or pushed"},
     {"GET", "/apps", PERMISSION_PERSON, API_READ, api_apps, NO_BODY_FIELDS, 200,
@@ -145,7 +147,7 @@ const struct api_route api_routes[] = {
     {"POST", "/config/check", PERMISSION_PERSON, API_READ, api_config_check, BODY(check_fields),
      200, "check a slipway.yaml"},
     {"GET", "/apps/{app}/compare", PERMISSION_VIEW, API_READ, api_compare, NO_BODY_FIELDS, 200,
-     "what differs between two releases (?from=ENV/N&to=ENV/N)"},
+     "what differs between two releases, each as ENV/N", QUERY(compare_query)},
     {"GET", P, PERMISSION_VIEW, API_READ, api_app_env, NO_BODY_FIELDS, 200, "state of an app-env"},
     {"GET", P "/ticks", PERMISSION_VIEW, API_READ, api_ticks, NO_BODY_FIELDS, 200,
      "the ticked set"},

@@ -81,7 +81,7 @@ function EnvCard({ app, env, position, count, traffic }: { app: string; env: str
                 {may(data.rights, 'deploy') && <a class="button primary" href={`${to}/submit`}>{t('app.submit')}</a>}
                 {may(data.rights, 'rollback') && data.targets.length > 0 && <button type="button" onClick={() => rollbackAsk(data)}>{t('app.rollback')}</button>}
                 <a class="button" href={`${to}/logs`}>{t('logs')}</a>
-                <a class="button" href={`${to}#config`}>{t('config')}</a>
+                <a class="button" href={to}>{t('config')}</a>
             </div>
         </section>
     );
