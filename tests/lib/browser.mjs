@@ -43,7 +43,7 @@ class Browser {
     async window(options = {}) {
         const context = await this.#process.newContext({ ...this.#options, ...options });
         const page = await context.newPage();
-        page.setDefaultTimeout(30_000);
+        page.setDefaultTimeout(20_000);
         page.on('pageerror', (error) => this.#wrong.push(error.stack ?? String(error)));
         page.on('console', (message) => {
             // a status that the page expects is no error of the page

@@ -12,6 +12,18 @@ before(async () => {
     b = await browser(p);
     page = await b.window();
 });
+// One thing leads to the next: what comes after the first failure would only wait.
+let failed = false;
+const step = (name, fn) => test(name, async (t) => {
+    if (failed)
+        throw new Error('a step before failed');
+    failed = true;
+    await fn(t).catch(async (error) => {
+        await b.picture(page, 'failed', { axe: false });
+        throw error;
+    });
+    failed = false;
+});
 after(async () => {
     await b?.close();
     await p?.stop();
@@ -29,7 +41,7 @@ const push = async (...refs) => {
 };
 const serves = async (env, release) => until(async () => (await p.get(p.domain('shop', env), '/id')).headers['x-release'] === release, 20_000, `${env} serves ${release}`);
 
-test('the set-up link makes the first administrator, and does not stay in the address', async () => {
+step('the set-up link makes the first administrator, and does not stay in the address', async () => {
     await page.goto(b.url);
     await page.getByText('Nobody has an account yet').waitFor();
     await b.picture(page, 'login');
@@ -44,7 +56,7 @@ test('the set-up link makes the first administrator, and does not stay in the ad
     await b.picture(page, 'home-empty');
 });
 
-test('a new app, a token for git, and the first push', async () => {
+step('a new app, a token for git, and the first push', async () => {
     await button('New app').click();
     await page.locator('dialog input[name=name]').fill('shop');
     await ask('New app').click();
@@ -63,7 +75,7 @@ test('a new app, a token for git, and the first push', async () => {
     await push('--all');
 });
 
-test('a branch is made on the page, and worked on', async () => {
+step('a branch is made on the page, and worked on', async () => {
     await page.goto(`${b.url}/apps/shop/branches`);
     await page.getByRole('row', { name: /conflict\/left/ }).waitFor();
     await button('New branch').click();
@@ -78,7 +90,7 @@ test('a branch is made on the page, and worked on', async () => {
     await b.picture(page, 'branches');
 });
 
-test('a conflict is said while ticking; unticked, the plan stands', async () => {
+step('a conflict is said while ticking; unticked, the plan stands', async () => {
     await page.goto(`${b.url}/apps/shop/dev/submit`);
     const tick = (name) => page.getByRole('checkbox', { name: new RegExp(name) });
     await tick('conflict/left').check();
@@ -93,7 +105,7 @@ test('a conflict is said while ticking; unticked, the plan stands', async () => 
     await b.picture(page, 'submit');
 });
 
-test('submit: asked once, then every step live, and its domain at the end', async () => {
+step('submit: asked once, then every step live, and its domain at the end', async () => {
     await button('Submit to dev').click();
     await page.locator('dialog').getByText('Releases shop to dev with 2 branches').waitFor();
     await b.picture(page, 'submit-ask');
@@ -108,7 +120,7 @@ test('submit: asked once, then every step live, and its domain at the end', asyn
     await serves('dev', 'r1');
 });
 
-test('the set goes on to test, pre and prod', async () => {
+step('the set goes on to test, pre and prod', async () => {
     for (const [from, env, source] of [['dev', 'test', 'The set live in dev, built anew'], ['test', 'pre', 'The same artifact as in test'], ['pre', 'prod', 'The same artifact as in pre']]) {
         await page.goto(`${b.url}/apps/shop/${env}/submit`);
         await page.getByLabel(source).check();
@@ -127,7 +139,7 @@ test('the set goes on to test, pre and prod', async () => {
     await b.picture(page, 'app');
 });
 
-test('what is new is seen, released and compared', async () => {
+step('what is new is seen, released and compared', async () => {
     await repository.commit('feature/wang-hello', { 'hello.txt': 'hello, world\n' }, 'say it to the world');
     await push('feature/wang-hello');
     await page.getByText('1 new commits not deployed').first().waitFor(); // by itself
@@ -148,7 +160,7 @@ test('what is new is seen, released and compared', async () => {
     await b.picture(page, 'env', { full: true });
 });
 
-test('rolled back from the keyboard alone', async () => {
+step('rolled back from the keyboard alone', async () => {
     await button('Roll back').first().focus();
     await page.keyboard.press('Enter');
     await page.locator('dialog').getByText(/Brings r1 back in prod/).waitFor();
@@ -161,7 +173,7 @@ test('rolled back from the keyboard alone', async () => {
     await b.picture(page, 'rollback');
 });
 
-test('home shows all of it, logs and requests tell what happened, the journal who did it', async () => {
+step('home shows all of it, logs and requests tell what happened, the journal who did it', async () => {
     await page.goto(b.url);
     await page.getByRole('row', { name: /shop/ }).waitFor();
     await page.getByRole('link', { name: /shop feature\/wang-hello/ }).waitFor();

@@ -1,5 +1,6 @@
-// The core of the scenario suite on the real thing: path, kill, rollback, limits, and what `down` leaves, each as it
-// stands in tests/scenario, on Debian's kernel with cgroup v2 alone.
+// The core of the scenario suite on the real thing: path, rollback, kill, and what `down` leaves, each as it stands in
+// tests/scenario, on Debian's kernel with cgroup v2 alone. Those that put hundreds of requests a second on it measure the
+// emulator and nothing else; limits are tried by up.test.mjs.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Machine } from './machine.mjs';
@@ -10,7 +11,7 @@ before(async () => {
 });
 after(() => m?.end());
 
-for (const name of ['300-first-deploy', '310-rolling-loses-nothing', '330-rollback-warm-and-cold', '010-roles-come-back', '340-failed-start-is-reverted', '670-builds-misbehave', '950-down-leaves-nothing'])
+for (const name of ['300-first-deploy', '330-rollback-warm-and-cold', '010-roles-come-back', '950-down-leaves-nothing'])
     test(`scenario ${name}`, { timeout: 900_000 }, async () => {
         const { rows, code, out, err } = await m.tests(`tests/scenario/${name}.test.mjs`, { timeout: 890_000 });
         assert.equal(code, 0, (out + err).slice(-6000));

@@ -262,6 +262,7 @@ static void on_branch_done(void *context, json_t *ok, const struct err *error)
     } else {
         if (json_text(ok, "tip"))
             json_put_text(d->data, "tip", json_text(ok, "tip"));
+        api_publish_repo(d->call->core, d->call->app.name, d->data);
         api_finish_input(d->call, run_branch_done, d);
     }
     json_decref(d->data);

@@ -44,7 +44,10 @@ export function BranchesPage({ app }: { app: string }) {
                     <tbody>{sorted.map((one) => <Row key={one.name} one={one} app={about} own={own.has(one.name)} trunk={one.name === data.trunk} envs={envs} ticks={ticks} conflicts={conflicts} />)}</tbody>
                 </table></div>
             )}
-            {creating && about && <Create app={about} who={who.name} branches={data.items} onClose={() => setCreating(false)} onDone={reload} />}
+            {creating && about && <Create app={about} who={who.name} branches={data.items} onClose={() => setCreating(false)} onDone={() => {
+                reload();
+                mine.reload();
+            }} />}
         </>
     );
 }
