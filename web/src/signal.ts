@@ -1,5 +1,5 @@
 // A value that many show: whoever uses it in a component is drawn again when it changes.
-import { useEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useState } from 'preact/hooks';
 
 export interface Signal<T> {
     value: T;
@@ -29,6 +29,12 @@ export function signal<T>(first: T): Signal<T> {
 
 export function useSignal<T>(s: Signal<T>): T {
     const [, draw] = useState(0);
-    useEffect(() => s.watch(() => draw((n) => n + 1)), [s]);
-    return s.value;
+    const drawn = s.value;
+    useLayoutEffect(() => {
+        const again = () => draw((n) => n + 1);
+        if (!Object.is(s.value, drawn))
+            again(); // it changed between drawing and watching
+        return s.watch(again);
+    }, [s]);
+    return drawn;
 }

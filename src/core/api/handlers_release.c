@@ -171,14 +171,19 @@ static int make_plan(struct api_call *call, const struct wanted *w, struct err *
     return 0;
 }
 
-/* Promoting a ticked set ticks it here, so that both envs say what they hold. */
+/* What is promoted, built anew or not, is ticked here, so that both envs say what they hold. */
 static int take_over_ticks(struct api_call *call, const struct wanted *w, struct err *err)
 {
     AUTO_JSON *set = json_array();
+    AUTO_JSON *release = NULL;
     size_t i;
     json_t *tick;
-    json_array_foreach(json_list(w->request.source, "ticks"), i, tick)
-        json_push(set, json_incref(json_object_get(tick, "branch")));
+    if (!w->request.source &&
+        release_row(call->core, w->from.id, w->from.live_release, &release, err) < 0)
+        return -1;
+    const json_t *ticks =
+        release ? json_list(release, "branches") : json_list(w->request.source, "ticks");
+    json_array_foreach(ticks, i, tick) json_push(set, json_incref(json_object_get(tick, "branch")));
     return ticks_change(call->core, &call->who, &call->ae, NULL, NULL, set, err);
 }
 
@@ -186,8 +191,7 @@ static int make_rollout(struct api_call *call, const struct wanted *w, struct er
 {
     int64_t id = 0;
     json_t *row = NULL;
-    if (w->request.kind == ROLLOUT_PROMOTE && w->request.source &&
-        take_over_ticks(call, w, err) < 0)
+    if (w->request.kind == ROLLOUT_PROMOTE && take_over_ticks(call, w, err) < 0)
         return -1;
     if (rollout_create(call->core, &call->who, &call->ae, &w->request, &id, err) < 0 ||
         rollout_row(call->core, call->ae.id, id, &row, err) < 0)

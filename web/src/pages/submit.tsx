@@ -38,11 +38,12 @@ function Submit({ ae, ticks, branches, envs }: { ae: AppEnv; ticks: Tick[]; bran
     const [changed, setChanged] = useState<string[] | null>(null); // null: as stored
     const [filter, setFilter] = useState('');
     const [strategy, setStrategy] = useState<Strategy>('');
-    const [source, setSource] = useState<Source>('ticked');
-    const who = useSignal(me)!;
-    const wanted = changed ?? stored;
     const position = envs.indexOf(env);
     const before = position > 0 ? envs[position - 1]! : null;
+    const [source, setSource] = useState<Source>(before && !stored.length ? 'set' : 'ticked');
+    const who = useSignal(me)!;
+    const { data: from } = useResource<AppEnv>(before ? `/apps/${seg(app)}/envs/${seg(before)}` : null, { concerns: (event) => event.app === app && event.env === before && event.topic === 'rollout' });
+    const wanted = source === 'ticked' ? (changed ?? stored) : (from?.release?.branches.map((one) => one.branch) ?? []);
     const mayDeploy = may(ae.rights, 'deploy');
     const mayTick = may(ae.rights, 'tick') && source === 'ticked';
     const toggle = (name: string) => setChanged(wanted.includes(name) ? wanted.filter((one) => one !== name) : [...wanted, name]);
@@ -58,7 +59,7 @@ function Submit({ ae, ticks, branches, envs }: { ae: AppEnv; ticks: Tick[]; bran
     };
     const confirm = () => ask({
         title: t('submit.title', { app, env: tName('env', env) }),
-        says: <p>{t('submit.confirm', { app, env: tName('env', env), n: source === 'ticked' ? wanted.length : (check.plan?.ticks?.length ?? 0), strategy: strategy ? t(`submit.${strategy}`) : t('submit.asConfigured') })}</p>,
+        says: <p>{t('submit.confirm', { app, env: tName('env', env), n: wanted.length, strategy: strategy ? t(`submit.${strategy}`) : t('submit.asConfigured') })}</p>,
         go: t('submit.go', { env: tName('env', env) }), danger: position === envs.length - 1, act: submit,
     });
     return (
