@@ -121,10 +121,10 @@ step('submit: asked once, then every step live, and its domain at the end', asyn
 });
 
 step('the set goes on to test, pre and prod', async () => {
-    for (const [from, env, source] of [['dev', 'test', 'The set live in dev, built anew'], ['test', 'pre', 'The same artifact as in test'], ['pre', 'prod', 'The same artifact as in pre']]) {
+    for (const [env, source] of [['test', 'The set live in dev, built anew'], ['pre', 'The same artifact as in test'], ['prod', 'The same artifact as in pre']]) {
         await page.goto(`${b.url}/apps/shop/${env}/submit`);
         await page.getByLabel(source).check();
-        assert.ok(await page.getByRole('checkbox', { name: /feature\/wang-hello/ }).isChecked(), from);
+        await page.getByRole('checkbox', { name: /feature\/wang-hello/, checked: true }).waitFor(); // what is live in the env before
         await page.getByText('Merges cleanly').waitFor();
         if (env === 'prod')
             await b.picture(page, 'submit-prod');
@@ -142,9 +142,9 @@ step('the set goes on to test, pre and prod', async () => {
 step('what is new is seen, released and compared', async () => {
     await repository.commit('feature/wang-hello', { 'hello.txt': 'hello, world\n' }, 'say it to the world');
     await push('feature/wang-hello');
-    await page.getByText('1 new commits not deployed').first().waitFor(); // by itself
+    await page.getByText('1 new commit not deployed').first().waitFor(); // by itself
     await page.goto(`${b.url}/apps/shop/prod/submit`);
-    await page.getByText('1 new commits').waitFor();
+    await page.getByText('1 new commit').waitFor();
     await button('Submit to prod').click();
     await ask('Submit to prod').click();
     await page.waitForURL(/rollouts/);

@@ -1,4 +1,5 @@
-// Two languages. Each word or sentence stands once, in both, in words.ts; {name} is filled in.
+// Two languages. Each word or sentence stands once, in both, in words.ts; {name} is filled in, {n|commit|commits} is the
+// first for one and the second for more.
 import { signal } from './signal';
 import { words, type Word } from './words';
 
@@ -23,7 +24,8 @@ export function setLang(next: Lang): void {
 
 export function t(word: Word, values: Record<string, string | number> = {}): string {
     const text = words[word][lang.value === 'en' ? 0 : 1];
-    return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
+    return text.replace(/\{(\w+)\|([^|}]*)\|([^}]*)\}/g, (_, name, one, more) => (Number(values[name]) === 1 ? one : more))
+        .replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
 }
 
 // The word for a name that comes from the server ("state.running"), or the name as it is.

@@ -6,7 +6,7 @@ import { go } from '../route';
 import { may } from '../session';
 import { useTraffic, type Traffic } from '../traffic';
 import { Spark } from '../spark';
-import type { App, AppEnv, Tick } from '../types';
+import type { App, AppEnv, Page, Rollout, Tick } from '../types';
 import { rollbackAsk } from '../rollback';
 import { Age, ask, Copy, Empty, envTone, ErrorBox, Loading, State } from '../ui';
 import { siteUrl } from '../site';
@@ -54,6 +54,8 @@ function EnvCard({ app, env, position, count, traffic }: { app: string; env: str
     const mine = (event: { app: string | null; env: string | null }) => event.app === app && event.env === env;
     const { data, error, reload } = useResource<AppEnv>(base, { concerns: (event) => mine(event) && event.topic !== 'output' && event.topic !== 'repo' });
     const ticks = useResource<{ ticks: Tick[] }>(`${base}/ticks`, { concerns: (event) => mine(event) && (event.topic === 'repo' || event.topic === 'journal') });
+    const rollouts = useResource<Page<Rollout>>(`${base}/rollouts?limit=1`, { concerns: (event) => mine(event) && event.topic === 'rollout' });
+    const last = rollouts.data?.items[0];
     const to = `/apps/${seg(app)}/${seg(env)}`;
     const tone = envTone(position, count);
     if (!data)
@@ -70,9 +72,10 @@ function EnvCard({ app, env, position, count, traffic }: { app: string; env: str
                 <dl class="facts column">
                     <div><dt>{t('release')}</dt><dd><b>r{data.release.number}</b>{data.release.build && <> · <a href={`${to}/builds/${data.release.build}`}>b{data.release.build}</a></>}{data.release.bad && <State name="failed" text={t('env.bad')} />}</dd></div>
                     <div><dt>{t('who')}</dt><dd>{data.release.by}, <Age at={data.release.at} /></dd></div>
+                    {last && <div><dt>{t('app.last')}</dt><dd><a href={`${to}/rollouts/${last.id}`}>{tName('kind', last.kind)} r{last.release}</a> <State name={last.state} text={tName('rollout', last.state)} /></dd></div>}
                     <div><dt>{t('instances')}</dt><dd><span class={`dot ${sick ? 'bad' : 'good'}`} />{serving.length - sick}/{serving.length}</dd></div>
                     <div><dt>{t('host')}</dt><dd>{[...new Set(data.instances.map((one) => one.host))].join(', ') || '–'}</dd></div>
-                    <div><dt>{t('branch')}</dt><dd>{data.release.branches.length ? t('app.branchesIn', { n: data.release.branches.length }) : t('app.onlyTrunk')}{pending > 0 && <State name="running" text={t('app.newCommits', { n: pending })} />}</dd></div>
+                    <div><dt>{t('branch')}</dt><dd><span title={data.release.branches.map((one) => one.branch).join('\n')}>{data.release.branches.length ? t('app.branchesIn', { n: data.release.branches.length }) : t('app.onlyTrunk')}</span>{' '}{pending > 0 && <State name="running" text={t('app.newCommits', { n: pending })} />}</dd></div>
                     {traffic && <div><dt>{t('requests')}</dt><dd><Spark points={traffic.points} label={t('requests')} /> {t('perSecond', { n: traffic.perSecond.toFixed(1) })}</dd></div>}
                     <div><dt>{t('domain')}</dt><dd><a href={url} target="_blank" rel="noopener noreferrer">{data.domains[0]}</a></dd></div>
                 </dl>

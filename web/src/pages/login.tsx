@@ -57,7 +57,7 @@ export function SetupPage({ link }: { link: string }) {
             {gone ? <p class="box bad" role="alert">{t('setup.gone')} <a href="/">{t('login.go')}</a></p> : <p>{t('setup.intro')}</p>}
             {!gone && (
                 <Form go={t('setup.go')} act={begin}>
-                    <Field label={t('login.name')} hint={t('setup.nameHint')}><input name="name" autocomplete="username" autocapitalize="none" spellcheck={false} pattern="[a-z][a-z0-9-]*" maxLength={40} autofocus /></Field>
+                    <Field label={t('login.name')} hint={t('setup.nameHint')}><input name="name" autocomplete="username" autocapitalize="none" spellcheck={false} pattern="[a-z][a-z0-9\-]*" maxLength={40} autofocus /></Field>
                     <Field label={t('login.password')} hint={t('setup.passwordHint')}><input name="password" type="password" autocomplete="new-password" minLength={8} required /></Field>
                 </Form>
             )}

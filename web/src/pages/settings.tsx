@@ -90,7 +90,7 @@ function People() {
                 <Dialog title={t('people.invite')} onClose={() => setForm(undefined)}>
                     <p>{t('people.inviteSays')}</p>
                     <Form go={t('people.invite')} act={async ({ name, role }) => show(await api.post('/users', { name, ...(role ? { role } : {}) }))}>
-                        <Field label={t('name')} hint={t('newApp.nameHint')}><input name="name" required pattern="[a-z][a-z0-9-]*" maxLength={40} spellcheck={false} autofocus /></Field>
+                        <Field label={t('name')} hint={t('newApp.nameHint')}><input name="name" required pattern="[a-z][a-z0-9\-]*" maxLength={40} spellcheck={false} autofocus /></Field>
                         <Field label={t('role')}><select name="role"><option value="">{t('none')}</option>{roles.map((role) => <option key={role}>{role}</option>)}</select></Field>
                     </Form>
                 </Dialog>
