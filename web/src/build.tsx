@@ -8,7 +8,7 @@ import type { Build } from './types';
 import { Lines, type LinesHandle } from './virtual';
 import { State } from './ui';
 
-const LINES_MAX = 200_000;
+const LINES_MAX = 2_000_000; // host keeps 8 MiB of a build's output
 const ERROR = /\b(error|failed|failure|fatal|exception|not ok)\b|错误|失败/i;
 
 export function Checks({ build }: { build: Build }) {
