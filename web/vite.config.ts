@@ -12,5 +12,5 @@ export default defineConfig({
         rollupOptions: { output: { entryFileNames: 'assets/[name]-[hash].js', chunkFileNames: 'assets/[name]-[hash].js', assetFileNames: 'assets/[name]-[hash][extname]' } },
     },
     esbuild: { jsx: 'automatic', jsxImportSource: 'preact', legalComments: 'none' },
-    server: { proxy: { '/api': { target: 'http://127.0.0.1:7000', changeOrigin: true } } },
+    server: { proxy: { '/api': 'http://127.0.0.1:7000' } }, // the Host stays: it must be the page's own
 });

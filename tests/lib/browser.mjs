@@ -16,6 +16,14 @@ const PASSWORD = 'correct horse battery staple';
 const programs = ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium'];
 const packages = createRequire(`${root}/web/package.json`);
 
+// For app(): a build that says something, so that pictures show what a build looks like.
+const SAYS = ['> shop@1.4.0 build', '> compile && check', '', '\x1b[36mcompiling\x1b[0m 42 files', '\x1b[33mwarning\x1b[0m lib/price.js:17: the parameter "rate" is never used', '\x1b[32m✓\x1b[0m lib/cart', '\x1b[32m✓\x1b[0m lib/price',
+    '\x1b[32m✓\x1b[0m lib/coupon', '', '\x1b[1m3 of 3 modules are good\x1b[0m'];
+export const talkative = {
+    files: { 'says.txt': `${SAYS.join('\n')}\n` },
+    yaml: (text) => text.replace('  steps:\n', '  steps:\n    - {name: install, run: [cat, says.txt]}\n'),
+};
+
 // options: locale ('en-US'), width and height (a laptop's)
 export async function browser(p, { locale = 'en-US', width = 1440, height = 900 } = {}) {
     const { chromium } = packages('playwright-core');

@@ -13,4 +13,4 @@ export { roles, rss, pss, fds, cpuMs, limit, limitHard } from './roles.mjs';
 export { BUILD, FIXTURES, ROOT, program } from './paths.mjs';
 export { atRest, environment, instancePids } from './instances.mjs';
 export { foreignDay, notHere } from './foreign.mjs';
-export { browser } from './browser.mjs';
+export { browser, talkative } from './browser.mjs';

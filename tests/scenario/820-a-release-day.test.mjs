@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { readFileSync } from 'node:fs';
-import { browser, git, platform, Repository, until } from '../lib/index.mjs';
+import { browser, git, platform, Repository, talkative, until } from '../lib/index.mjs';
 
 let p, b, page, repository, token;
 before(async () => {
@@ -72,6 +72,7 @@ step('a new app, a token for git, and the first push', async () => {
     await ask('Close').click();
     await b.picture(page, 'me');
     repository = await Repository.fromFixture('server', `${p.dir}/repos/shop`);
+    await repository.commit('main', { ...talkative.files, 'slipway.yaml': talkative.yaml(readFileSync(`${repository.dir}/slipway.yaml`, 'utf8')) }, 'say more');
     await push('--all');
 });
 
@@ -116,6 +117,7 @@ step('submit: asked once, then every step live, and its domain at the end', asyn
     await rolled('done');
     await link('shop.dev.localhost').waitFor();
     await page.getByText(/smoke: 2 passed/).waitFor();
+    await page.getByText('3 of 3 modules are good').waitFor();
     await b.picture(page, 'rollout-done');
     await serves('dev', 'r1');
 });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { readFileSync } from 'node:fs';
-import { browser, platform, ROOT, until } from '../lib/index.mjs';
+import { browser, platform, ROOT, talkative, until } from '../lib/index.mjs';
 
 const BRANCHES = 20;
 const names = Array.from({ length: BRANCHES - 1 }, (_, i) => `feature/需求-${String(i + 1).padStart(2, '0')}`);
@@ -11,7 +11,7 @@ let p, b, app, li, ops;
 before(async () => {
     p = await platform();
     b = await browser(p, { locale: 'zh-CN', width: 1366, height: 768 });
-    app = await p.app('shop');
+    app = await p.app('shop', 'server', talkative);
     for (const [i, name] of names.entries())
         await app.repository.branch(name, { [`需求/${i + 1}.txt`]: `第 ${i + 1} 个需求\n` }, { message: `完成需求 ${i + 1}` });
     await app.push(...names);
@@ -84,6 +84,7 @@ step('勾选 20 个分支，一屏显示，提交到开发环境', async () => {
     await li.waitForURL(/rollouts/);
     await rolled(li);
     await li.getByText('r1 已上线').first().waitFor();
+    await li.getByText('3 of 3 modules are good').waitFor();
     await b.picture(li, 'rollout.zh');
     await serves('dev', 'r1');
 });
@@ -108,7 +109,7 @@ step('再次发布，然后回滚', async () => {
     await ops.locator('dialog').getByText('将 生产 prod 回滚到 r1').waitFor();
     await ask(ops, '回滚').click();
     await ops.waitForURL(/rollouts\/\d+$/);
-    await ops.getByRole('heading', { name: /回滚 r1/ }).waitFor();
+    await ops.getByRole('heading', { name: /回滚到 r1/ }).waitFor();
     await rolled(ops);
     await serves('prod', 'r1');
     await b.picture(ops, 'rollback.zh');
@@ -117,13 +118,17 @@ step('再次发布，然后回滚', async () => {
 step('语言可以切换', async () => {
     await ops.getByRole('button', { name: /账户与外观/ }).click();
     await button(ops, 'English').click();
-    await ops.getByRole('heading', { name: /rollback of r1/ }).waitFor();
+    await ops.getByRole('heading', { name: /rollback to r1/ }).waitFor();
     assert.equal(await ops.evaluate(() => document.documentElement.lang), 'en');
     b.assertClean();
 });
 
+// Each 【…】 of the document is a word of the console, with anything where the word has a {name}; or made of two words.
 test('文档里的按钮和页面一致', () => {
-    const text = readFileSync(`${ROOT}/docs/zh/发布日.md`, 'utf8');
-    for (const word of ['新建分支', '提交发布', '回滚', '可以干净合并', '分支管理', '操作日志'])
-        assert.ok(text.includes(word), word);
+    const made = ['中文', 'English', '回滚到 r1：生产 prod', '对比 r1 → r2'];
+    const shapes = [...readFileSync(`${ROOT}/web/src/words.ts`, 'utf8').matchAll(/^ {4}'[^']+': \['(?:[^'\\]|\\.)*', '((?:[^'\\]|\\.)*)'\]/gm)]
+        .map(([, word]) => new RegExp(`^${word.replace(/[.*+?^$()[\]\\|]/g, '\\$&').replace(/\{\w+[^}]*\}/g, '.*')}$`));
+    const said = [...readFileSync(`${ROOT}/docs/zh/发布日.md`, 'utf8').matchAll(/【([^】]+)】/g)].map((match) => match[1]);
+    assert.ok(said.length > 50);
+    assert.deepEqual(said.filter((word) => !made.includes(word) && !shapes.some((shape) => shape.test(word))), []);
 });

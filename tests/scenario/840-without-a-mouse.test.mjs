@@ -83,3 +83,24 @@ test('roll back', async () => {
     assert.equal((await web.status('dev')).live_release, 1);
     b.assertClean();
 });
+
+test('in the dark, and on a narrow window, nothing serious keeps people out', async () => {
+    await page.getByRole('button', { name: /Account and appearance/ }).click();
+    await button('Dark').click();
+    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'dark');
+    for (const path of ['/', '/apps/web', '/apps/web/branches', '/apps/web/dev', '/apps/web/dev/submit', '/apps/web/dev/rollouts/1', '/apps/web/dev/logs', '/me']) {
+        await b.go(page, path);
+        await page.getByRole('heading', { level: 1 }).waitFor();
+        await until(async () => (await page.locator('.loading').count()) === 0, 10_000, `${path} is loaded`);
+        await b.picture(page, `dark${path.replaceAll('/', '-')}`);
+    }
+    await page.setViewportSize({ width: 420, height: 800 });
+    for (const path of ['/', '/apps/web', '/apps/web/dev/submit']) {
+        await b.go(page, path);
+        await page.getByRole('heading', { level: 1 }).waitFor();
+        await until(async () => (await page.locator('.loading').count()) === 0, 10_000, `${path} is loaded`);
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth + 1), `${path} is wider than the window`);
+        await b.picture(page, `narrow${path.replaceAll('/', '-')}`);
+    }
+    b.assertClean();
+});

@@ -4,6 +4,7 @@ import { pieces, plain } from './ansi';
 import { api, seg } from './api';
 import { onFeed, onMissed } from './feed';
 import { t } from './i18n';
+import { duration } from './time';
 import type { Build } from './types';
 import { Lines, type LinesHandle } from './virtual';
 import { State } from './ui';
@@ -16,6 +17,26 @@ export function Checks({ build }: { build: Build }) {
     if (!checks.length)
         return null;
     return <ul class="chips">{checks.map((one: any) => <li key={one.name}><State name={one.ok ? 'done' : 'failed'} text={`${one.name}: ${t('rollout.check', { passed: one.passed, failed: one.failed, skipped: one.skipped })}`} /></li>)}</ul>;
+}
+
+interface BuildStep {
+    name: string;
+    state: string;
+    ms: number | null;
+}
+
+// What the build does now, step by step, while one looks on.
+export function BuildSteps({ app, env, number }: { app: string; env: string; number: number }) {
+    const [steps, setSteps] = useState<BuildStep[]>([]);
+    useEffect(() => onFeed((event) => {
+        if (event.topic !== 'build' || event.app !== app || event.env !== env || event.data.number !== number || event.data.event !== 'step')
+            return;
+        const { step: name, state, ms } = event.data;
+        setSteps((before) => [...before.filter((one) => one.name !== name), { name, state, ms: ms ?? null }]);
+    }), [app, env, number]);
+    if (!steps.length)
+        return null;
+    return <ul class="chips">{steps.map((one) => <li key={one.name}><State name={one.state} text={one.ms === null ? one.name : `${one.name} ${duration(one.ms)}`} /></li>)}</ul>;
 }
 
 // Read from the beginning by offsets; an event says that there is more.

@@ -95,17 +95,22 @@ export function feedStop(): void {
     running = null;
 }
 
+// Is the page looked at? Who has a stream of their own gives it back, too.
+export const looked = signal(true);
 let hiding: ReturnType<typeof setTimeout> | undefined;
 let paused = false;
 document.addEventListener('visibilitychange', () => {
     clearTimeout(hiding);
-    if (document.hidden && running)
+    if (document.hidden)
         hiding = setTimeout(() => {
+            looked.value = false;
+            paused = running !== null;
             feedStop();
-            paused = true;
         }, HIDDEN_MS);
-    else if (!document.hidden && paused) {
+    else {
+        looked.value = true;
+        if (paused)
+            feedStart();
         paused = false;
-        feedStart();
     }
 });

@@ -22,8 +22,11 @@ export function stepText(step: Pick<Step, 'kind' | 'text' | 'args'>): string {
             return release === '?' ? t('plan.routeNobody') : share ? t('plan.routeShare', { share: Number(share), release }) : t('plan.routeAll', { release });
         }
         case 'drain': return t('plan.drain', { count, release });
-        case 'stop': return t('plan.stop', { count });
-        case 'finish': return release === '?' ? step.text : t('plan.finish', { release });
+        case 'stop': return count ? t('plan.stop', { count }) : t('plan.stopAll');
+        case 'finish': {
+            const warm = /keep r(\d+) warm for (\d+) s/.exec(step.text);
+            return release === '?' ? t('plan.nothing') : warm ? t('plan.finishWarm', { release, from: warm[1]!, n: warm[2]! }) : t('plan.finish', { release });
+        }
         default: return step.text;
     }
 }

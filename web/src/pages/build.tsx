@@ -13,14 +13,14 @@ export function BuildPage({ app, env, number }: { app: string; env: string; numb
     const { data: ae } = useResource<AppEnv>(base);
     if (!build)
         return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
-    const cancel = () => ask({ title: t('cancel'), says: `${t('build')} b${number}`, go: t('cancel'), danger: true, act: () => api.post(`${base}/builds/${number}/cancel`) });
+    const cancel = () => ask({ title: t('build.abort'), says: `${app}, ${tName('env', env)}: ${t('build')} b${number}`, go: t('build.abort'), danger: true, act: () => api.post(`${base}/builds/${number}/cancel`) });
     return (
         <>
             <div class="bar">
                 <h1>{t('build')} b{number}</h1><State name={build.state} text={tName('build', build.state)} />
                 <span class="dim">{build.by}, <Age at={build.at} />{build.ended_at && <> · {t('rollout.took', { time: duration(build.ended_at - build.at) })}</>} · <Commit id={build.commit} />{build.same_as ? ` · ${t('rollout.sameAs', { n: build.same_as })}` : ''}</span>
                 <span class="grow" />
-                {!build.ended_at && may(ae?.rights, 'deploy') && <button type="button" class="danger" onClick={cancel}>{t('cancel')}</button>}
+                {!build.ended_at && may(ae?.rights, 'deploy') && <button type="button" class="danger" onClick={cancel}>{t('build.abort')}</button>}
             </div>
             <ErrorBox error={build.error ?? undefined} />
             <Checks build={build} />

@@ -172,7 +172,7 @@ function History({ app, env, live, targets, ae }: Place & { live: number; target
             {releases.data?.items.length === 0 && <Empty title={t('env.noReleases')} />}
             {releases.data && releases.data.items.length > 0 && (
                 <div class="scroll"><table>
-                    <thead><tr><th scope="col" class="narrow"><span class="hidden">{t('env.compare')}</span></th><th scope="col">{t('release')}</th><th scope="col">{t('build')}</th><th scope="col">{t('commit')}</th><th scope="col">{t('branches')}</th><th scope="col">{t('artifact')}</th><th scope="col">{t('who')}</th><th scope="col">{t('when')}</th><th scope="col" /></tr></thead>
+                    <thead><tr><th scope="col" class="narrow"><span class="hidden">{t('env.compare')}</span></th><th scope="col">{t('release')}</th><th scope="col">{t('build')}</th><th scope="col">{t('commit')}</th><th scope="col">{t('branch')}</th><th scope="col">{t('artifact')}</th><th scope="col">{t('who')}</th><th scope="col">{t('when')}</th><th scope="col" /></tr></thead>
                     <tbody>{releases.data.items.map((one) => (
                         <tr key={one.number}>
                             <td class="narrow"><input type="checkbox" checked={picked.includes(one.number)} onChange={() => pick(one.number)} aria-label={`${t('env.compare')} r${one.number}`} /></td>

@@ -1,7 +1,8 @@
 // Output lines and request lines of an app-env: filtered by the server, followed live, scrolled back as far as is kept.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { pieces } from '../ansi';
-import { api, ApiError, query, seg, stream } from '../api';
+import { api, ApiError, query, seg, stream, type StreamEvent } from '../api';
+import { looked } from '../feed';
 import { t, tName } from '../i18n';
 import { useResource } from '../resource';
 import { address, param, setParam } from '../route';
@@ -13,6 +14,7 @@ import { Lines } from '../virtual';
 
 const FIRST = 1000;
 const OLDER = 5000;
+const AGAIN_MS = 2_000;
 
 interface Line {
     seq: number;
@@ -36,45 +38,49 @@ interface State {
     lost: string;
 }
 
-// Newest lines, then what is written; older ones when asked for.
-function useLines(base: string, filter: Record<string, string>, follow: boolean): [State, () => Promise<void>] {
+// Newest lines, then what is written while the page is looked at; older ones when asked for.
+function useLines(base: string, filter: Record<string, string>): [State, () => Promise<void>] {
     const [state, setState] = useState<State>({ lines: [], more: false, lost: '' });
+    const [begun, setBegun] = useState(0); // how often a first page came
+    const live = useSignal(looked);
     const key = JSON.stringify(filter);
     const lines = useRef<Line[]>([]);
     useEffect(() => {
         const own = new AbortController();
         lines.current = [];
         setState({ lines: [], more: false, lost: '' });
-        const begin = async () => {
-            try {
-                const page = await api.get(`${base}${query({ ...filter, limit: FIRST })}`, own.signal);
-                lines.current = page.lines;
-                setState({ lines: page.lines, more: page.more, lost: '' });
-            } catch (error) {
-                if (!own.signal.aborted && error instanceof ApiError)
-                    setState((before) => ({ ...before, error }));
+        setBegun(0);
+        api.get(`${base}${query({ ...filter, limit: FIRST })}`, own.signal).then((page) => {
+            lines.current = page.lines;
+            setState({ lines: page.lines, more: page.more, lost: '' });
+            setBegun((n) => n + 1);
+        }, (error) => {
+            if (!own.signal.aborted && error instanceof ApiError)
+                setState((before) => ({ ...before, error }));
+        });
+        return () => own.abort();
+    }, [base, key]);
+    useEffect(() => {
+        const own = new AbortController();
+        const take = (events: StreamEvent[]) => {
+            const fresh = events.filter((one) => one.event === 'line').map((one) => one.data as Line);
+            const gap = events.find((one) => one.event === 'gap');
+            if (!fresh.length && !gap)
                 return;
-            }
-            while (follow && !own.signal.aborted) {
-                const after = lines.current.at(-1)?.seq ?? 0;
-                try {
-                    await stream(`${base}${query({ ...filter, follow: 1, ...(after ? { after } : { limit: 100 }) })}`, own.signal, () => {}, (events) => {
-                        const fresh = events.filter((one) => one.event === 'line').map((one) => one.data as Line);
-                        const gap = events.find((one) => one.event === 'gap');
-                        if (!fresh.length && !gap)
-                            return;
-                        lines.current = lines.current.concat(fresh);
-                        setState((before) => ({ ...before, lines: lines.current, error: undefined, lost: gap ? (gap.data.lost ? t('lines.lost', { n: gap.data.lost }) : t('lines.lostSome')) : before.lost }));
-                    });
-                } catch {
-                    // cut: taken up again below
-                }
-                await new Promise((done) => setTimeout(done, 2_000));
+            lines.current = lines.current.concat(fresh);
+            setState((before) => ({ ...before, lines: lines.current, error: undefined, lost: gap ? (gap.data.lost ? t('lines.lost', { n: gap.data.lost }) : t('lines.lostSome')) : before.lost }));
+        };
+        const follow = async () => {
+            while (begun && live && !own.signal.aborted) {
+                const after = lines.current.at(-1)?.seq;
+                // cut or refused: taken up again from the last line
+                await stream(`${base}${query({ ...filter, follow: 1, ...(after ? { after } : { limit: 100 }) })}`, own.signal, () => {}, take).catch(() => {});
+                await new Promise((done) => setTimeout(done, AGAIN_MS));
             }
         };
-        void begin();
+        void follow();
         return () => own.abort();
-    }, [base, key, follow]);
+    }, [base, key, begun, live]);
     const older = async () => {
         const before = lines.current[0]?.seq;
         if (!before)
@@ -93,7 +99,7 @@ export function LinesPage({ app, env, kind }: { app: string; env: string; kind: 
     const [follow, setFollow] = useState(true);
     const [busy, setBusy] = useState(false);
     const filter = Object.fromEntries(['grep', 'instance', 'release'].map((name) => [name, param(at, name) ?? '']).filter(([, value]) => value));
-    const [{ lines, more, error, lost }, older] = useLines(`${base}/${kind}`, filter, follow);
+    const [{ lines, more, error, lost }, older] = useLines(`${base}/${kind}`, filter);
     const releases = [...new Set([...(ae?.instances.map((one) => one.release) ?? []), ...(ae?.targets ?? [])])].sort((a, b) => b - a);
     const loadOlder = async () => {
         setBusy(true);

@@ -1,7 +1,7 @@
 // One rollout, live: its steps with their seconds, the output of its build, and at the end where it is to be seen.
 import { useEffect, useState } from 'preact/hooks';
 import { api, seg } from '../api';
-import { BuildOutput, Checks } from '../build';
+import { BuildOutput, BuildSteps, Checks } from '../build';
 import type { FeedEvent } from '../feed';
 import { t, tName } from '../i18n';
 import { stepText } from '../plan';
@@ -31,7 +31,7 @@ export function RolloutPage({ app, env, id }: { app: string; env: string; id: nu
             reload();
         },
     });
-    const title = rollout.kind === 'stop' ? t('rollout.stopTitle', { app, env: tName('env', env) }) : t('rollout.title', { kind: tName('kind', rollout.kind), release: rollout.release, env: '' });
+    const title = rollout.kind === 'stop' ? t('rollout.stopTitle', { app, env: tName('env', env) }) : rollout.kind === 'rollback' ? t('rollout.backTitle', { release: rollout.release }) : t('rollout.title', { kind: tName('kind', rollout.kind), release: rollout.release, env: '' });
     return (
         <div class={envs.length ? envTone(envs.indexOf(env), envs.length) : ''}>
             <div class="banner">
@@ -80,6 +80,7 @@ function BuildOf({ app, env, number }: { app: string; env: string; number: numbe
     return (
         <section aria-labelledby="build">
             <h2 id="build">{t('build')} b{number} <small class="dim">{number > 1 && t('rollout.overwrites', { n: number - 1 })}{build?.same_as ? ` · ${t('rollout.sameAs', { n: build.same_as })}` : ''}</small></h2>
+            <BuildSteps app={app} env={env} number={number} />
             {build && <Checks build={build} />}
             <BuildOutput app={app} env={env} number={number} ended={!!build?.ended_at} />
         </section>

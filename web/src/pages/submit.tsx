@@ -66,7 +66,7 @@ function Submit({ ae, ticks, branches, envs }: { ae: AppEnv; ticks: Tick[]; bran
         <div class={`submit ${envTone(position, envs.length)}`}>
             <div class="banner"><h1>{t('submit.title', { app, env: '' })}<b>{tName('env', env)}</b></h1><span class="dim">{ae.live_release ? t('rollout.replaces', { n: ae.live_release }) : t('rollout.first')}</span></div>
             {ae.rollout && <p class="box"><a href={`/apps/${seg(app)}/${seg(env)}/rollouts/${ae.rollout.id}`}>{t('submit.held', { who: ae.rollout.by, id: ae.rollout.id })}</a></p>}
-            {!mayDeploy && <p class="box">{t('submit.mayNot', { who: who.admin ? '-' : 'admin' })}</p>}
+            {!mayDeploy && <p class="box">{t('submit.mayNot', { who: who.admin ? '' : t('submit.askAdmin') })}</p>}
             <div class="two">
                 <section aria-labelledby="pick">
                     <div class="bar"><h2 id="pick">{t('submit.pick')}</h2><input type="search" data-filter value={filter} placeholder={t('submit.filter')} aria-label={t('submit.filter')} onInput={(event) => setFilter(event.currentTarget.value)} /></div>
