@@ -22,9 +22,8 @@ WIRE_TABLE courier_branch_tips[] = {WIRE_TEXT("app", 40), WIRE_LIST("names", 100
 /* branch.news: how many commits each branch has that a commit has not. pairs: [{"branch","since"}];
  * reply {"news": {"name": n, 1000 for more, or null: either does not exist}} */
 WIRE_TABLE courier_branch_news[] = {WIRE_TEXT("app", 40), WIRE_LIST("pairs", 100)};
-/* commit.log: commits that `to` reaches and `from` does not, newest first, without the merges of
- * integrations. reply {"commits": [{"id","author","at" (ms),"subject" (300 bytes at most)}],
- * "more": bool} */
+/* commit.log: commits that `to` reaches and `from` does not, newest first. reply {"commits":
+ * [{"id","author","at" (ms),"subject" (300 bytes at most),"merge": bool}], "more": bool} */
 WIRE_TABLE courier_commit_log[] = {WIRE_TEXT("app", 40), WIRE_TEXT("from", 40), WIRE_TEXT("to", 40),
                                    WIRE_INT_OPTIONAL("limit", 1, 1000)};
 /* branch.create: from a branch or a commit. reply {"tip"}; exists, branch_unknown, ref_invalid */

@@ -117,8 +117,9 @@ test('two releases beside each other: branches, commits, configuration, secrets'
     assert.deepEqual(compared.branches.added.map((row) => row.branch), ['feature/功能']);
     assert.deepEqual(compared.branches.removed.map((row) => row.branch), ['feature/b']);
     assert.deepEqual(compared.branches.changed.map((row) => [row.branch, row.to]), [['feature/a', await tip('feature/a')]]);
-    assert.deepEqual(compared.commits.map((row) => row.subject).sort(), ['and another', 'feature/功能', 'one more']);
-    assert.ok(compared.commits.every((row) => row.author === 'Tester' && row.at > 0), JSON.stringify(compared.commits));
+    assert.deepEqual(compared.commits.filter((row) => !row.merge).map((row) => row.subject).sort(), ['and another', 'feature/功能', 'one more']);
+    assert.ok(compared.commits.every((row) => (row.merge || row.author === 'Tester') && row.at > 0), JSON.stringify(compared.commits));
+    assert.ok(compared.commits.some((row) => row.merge), 'nothing is left out, whoever says that he made it');
     assert.equal(compared.commits_more, false);
     assert.deepEqual(compared.config, [{ path: 'instances', from: 2, to: 1 }]);
     assert.deepEqual(compared.secrets, [{ name: 'KEY', from: null, to: 1 }]);
@@ -147,8 +148,21 @@ test('a plan of branches that nobody has ticked tells of a conflict, and stores 
     for (const [wanted, error] of [[{ kind: 'rollback', branches: [] }, 'field_invalid'], [{ release: 1, branches: [] }, 'field_invalid'], [{ branches: ['main'] }, 'field_invalid'],
         [{ branches: ['-x'] }, 'ref_invalid'], [{ branches: [1] }, 'ref_invalid'], [{ branches: ['feature/nowhere'] }, 'branch_unknown']])
         await assert.rejects(web.plan('dev', wanted), { error }, JSON.stringify(wanted));
-    await assert.rejects(web.rolloutStart('dev', { branches: ['feature/b'] }), { error: 'field_unknown' });
     assert.deepEqual((await web.status('dev')).ticks, before);
+    assert.equal((await looker.api.call('POST', `${DEV}/plan`, { branches: ['feature/b'] })).status, 403, 'integrating any set is for who may tick');
+});
+
+test('a rollout is the one that was planned, or none; its branches are ticked with it', async () => {
+    const planned = await web.plan('dev', { branches: ['feature/a'] });
+    const yes = { branches: ['feature/a'], expect_commit: planned.commit, expect_live: planned.live_release };
+    const before = (await web.status('dev')).ticks;
+    await web.change('feature/a', { 'late.txt': 'pushed meanwhile\n' }, 'pushed meanwhile');
+    await assert.rejects(web.rolloutStart('dev', yes), { error: 'state_conflict' });
+    await assert.rejects(web.rolloutStart('dev', { ...yes, expect_commit: undefined, expect_live: planned.live_release + 1 }), { error: 'state_conflict' });
+    assert.deepEqual((await web.status('dev')).ticks, before, 'nothing is half done');
+    const again = await web.plan('dev', { branches: ['feature/a'] });
+    await web.deploy('dev', { branches: ['feature/a'], expect_commit: again.commit, expect_live: again.live_release });
+    assert.deepEqual((await web.status('dev')).ticks.map((row) => row.branch), ['feature/a']);
 });
 
 test('the figures: what went to the last env, and what was left again', async () => {
@@ -181,8 +195,9 @@ test('while the courier stands still the rest is said, and what he knows is null
     const { courier } = roles(p.settingsFile);
     process.kill(courier, 'SIGSTOP');
     try {
-        const [{ ticks }, compared] = await Promise.all([p.api.get(`${DEV}/ticks`), p.api.get('/apps/web/compare?from=dev/1&to=dev/2')]);
-        assert.ok(ticks.length === 3 && ticks.every((row) => row.now === null && row.new === null), JSON.stringify(ticks));
+        const [{ ticks, known }, compared] = await Promise.all([p.api.get(`${DEV}/ticks`), p.api.get('/apps/web/compare?from=dev/1&to=dev/2')]);
+        assert.ok(ticks.length > 0 && ticks.every((row) => row.now === null && row.new === null), JSON.stringify(ticks));
+        assert.equal(known, false);
         assert.deepEqual([compared.commits, compared.secrets.length], [null, 1]);
     } finally {
         process.kill(courier, 'SIGCONT');

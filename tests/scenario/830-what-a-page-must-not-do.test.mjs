@@ -136,6 +136,19 @@ test('a page that is not live says since when, and catches up', async () => {
     b.assertClean();
 });
 
+test('what cannot be known now is not called gone', async () => {
+    const { courier } = p.roles();
+    process.kill(courier, 'SIGSTOP');
+    try {
+        await b.go(admin, '/apps/web/dev');
+        await admin.getByText('whether there is more is not known now').first().waitFor();
+        assert.equal(await admin.getByText('deleted', { exact: true }).count(), 0);
+    } finally {
+        process.kill(courier, 'SIGCONT');
+    }
+    await until(() => p.linked(), 30_000, 'the courier is back');
+});
+
 test('somebody who signed out elsewhere is asked again, on the page where they were', async () => {
     const li = await b.person('li', 'developer');
     await b.go(li, '/apps/web/dev/submit');

@@ -32,6 +32,18 @@ const button = (name) => page.getByRole('button', { name, exact: true });
 const ask = (name) => page.locator('dialog').getByRole('button', { name, exact: true });
 const rolled = (state) => page.getByRole('status').filter({ hasText: state }).waitFor({ timeout: 60_000 });
 
+test('the first stop skips to the content, and each page has its title', async () => {
+    await b.go(page, '/apps/web/dev');
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    assert.equal(await page.title(), 'apps / web / dev · Slipway');
+    await key('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
+    await key('Enter');
+    await key('Tab');
+    assert.ok(await page.evaluate(() => document.activeElement.closest('main') !== null));
+    await b.go(page, '/');
+});
+
 test('the palette goes anywhere', async () => {
     await key('Control+k');
     await page.getByRole('combobox').waitFor();

@@ -110,7 +110,7 @@ function parseBlock(block: string): StreamEvent | null {
             data += line.slice(6);
     }
     if (!data)
-        return null;
+        return event.id ? event : null; // an id alone: where the stream stands
     event.data = JSON.parse(data);
     return event;
 }

@@ -1,15 +1,16 @@
 // The output of a build, as it is written; and what its checks say.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { pieces, plain } from './ansi';
-import { api, seg } from './api';
+import { api, ApiError, seg } from './api';
 import { onFeed, onMissed } from './feed';
 import { t } from './i18n';
+import { mayPass } from './resource';
 import { duration } from './time';
 import type { Build } from './types';
 import { Lines, type LinesHandle } from './virtual';
-import { State } from './ui';
+import { ErrorBox, State } from './ui';
 
-const LINES_MAX = 2_000_000; // host keeps 8 MiB of a build's output
+const RETRY_MS = 3_000;
 const ERROR = /\b(error|failed|failure|fatal|exception|not ok)\b|错误|失败/i;
 
 export function Checks({ build }: { build: Build }) {
@@ -39,65 +40,84 @@ export function BuildSteps({ app, env, number }: { app: string; env: string; num
     return <ul class="chips">{steps.map((one) => <li key={one.name}><State name={one.state} text={one.ms === null ? one.name : `${one.name} ${duration(one.ms)}`} /></li>)}</ul>;
 }
 
-// Read from the beginning by offsets; an event says that there is more.
+// Read from the beginning by offsets; an event says that there is more. `ended`: no event will come any more.
 export function BuildOutput({ app, env, number, ended }: { app: string; env: string; number: number; ended: boolean }) {
     const path = `/apps/${seg(app)}/envs/${seg(env)}/builds/${number}/output`;
-    const [lines, setLines] = useState<string[]>([]);
+    const kept = useRef<string[]>([]); // grows in place; what is shown counts it
+    const [, draw] = useState(0);
+    const [error, setError] = useState<ApiError>();
     const [search, setSearch] = useState('');
     const [follow, setFollow] = useState(true);
     const view = useRef<LinesHandle>(null);
+    const again = useRef(() => {});
     useEffect(() => {
         const own = new AbortController();
+        const all: string[] = [];
         let offset = 0;
-        let rest = '';
-        let all: string[] = [];
+        let whole = true; // the last line of `all` is complete
         let busy = false;
         let wanted = false;
+        let timer: ReturnType<typeof setTimeout> | undefined;
+        kept.current = all;
+        const soon = (ms: number) => {
+            timer ??= setTimeout(() => {
+                timer = undefined;
+                void read();
+            }, ms);
+        };
+        const add = (text: string) => {
+            const split = text.split('\n');
+            if (!whole)
+                all[all.length - 1] += split.shift()!;
+            whole = split.length > 0 ? split.at(-1) === '' : whole;
+            if (whole)
+                split.pop();
+            for (const line of split)
+                all.push(line);
+        };
         const read = async () => {
-            if (busy) {
-                wanted = true;
+            wanted = true;
+            if (busy)
                 return;
-            }
             busy = true;
             try {
-                do {
+                while (wanted && !own.signal.aborted) {
                     wanted = false;
                     const reply = await api.get(`${path}?offset=${offset}`, own.signal);
-                    if (reply.text) {
-                        const split = (rest + reply.text).split('\n');
-                        rest = split.pop()!;
-                        all = all.concat(split).slice(-LINES_MAX);
-                        setLines(rest ? [...all, rest] : all);
-                    }
-                    const more = reply.next > offset && !reply.end && reply.next < reply.size;
+                    if (reply.text)
+                        add(reply.text);
+                    wanted ||= reply.next > offset && reply.next < reply.size;
                     offset = reply.next;
-                    wanted ||= more;
-                } while (wanted && !own.signal.aborted);
-            } catch {
-                // not there yet, or host is away: the next event asks again
+                    setError(undefined);
+                    draw((n) => n + 1);
+                }
+            } catch (failed) {
+                if (failed instanceof ApiError && !own.signal.aborted) {
+                    // before its first line there is no output to be found
+                    if (failed.status !== 404 || all.length || ended)
+                        setError(failed);
+                    if (mayPass(failed))
+                        soon(RETRY_MS);
+                }
             } finally {
                 busy = false;
             }
         };
+        again.current = () => void read();
         void read();
-        let timer: ReturnType<typeof setTimeout> | undefined;
-        const soon = () => {
-            timer ??= setTimeout(() => {
-                timer = undefined;
-                void read();
-            }, 100);
-        };
         const ends = [onFeed((event) => {
             if (event.app === app && event.env === env && (event.topic === 'output' || event.topic === 'build') && event.data.number === number)
-                soon();
-        }), onMissed(soon)];
+                soon(100);
+        }), onMissed(() => soon(0))];
         return () => {
             own.abort();
             clearTimeout(timer);
             for (const end of ends)
                 end();
         };
-    }, [path, ended]);
+    }, [path]);
+    useEffect(() => again.current(), [ended]);
+    const lines = kept.current;
     const find = (from: number, matches: (line: string) => boolean) => {
         for (let i = 0; i < lines.length; i++) {
             const at = (from + i) % lines.length;
@@ -119,7 +139,8 @@ export function BuildOutput({ app, env, number, ended }: { app: string; env: str
                 <label class="inline"><input type="checkbox" checked={follow} onChange={(event) => setFollow(event.currentTarget.checked)} />{t('lines.follow')}</label>
                 <span class="dim">{t('lines.count', { n: lines.length })}</span>
             </div>
-            {lines.length ? <Lines ref={view} count={lines.length} follow={follow} label={t('rollout.output')} onScrollUp={() => setFollow(false)}
+            <ErrorBox error={error} retry={() => again.current()} />
+            {lines.length ? <Lines handle={view} count={lines.length} follow={follow} label={t('rollout.output')} onScrollUp={() => setFollow(false)}
                 line={(i) => pieces(lines[i]!).map((piece, k) => <span key={k} class={piece.class}>{piece.text}</span>)} marked={(i) => !!search && plain(lines[i]!).toLowerCase().includes(search.toLowerCase())} /> : <p class="dim">{t('rollout.noOutput')}</p>}
         </>
     );

@@ -1,4 +1,5 @@
 // What lies between two releases, wherever they ran: branches, commits, configuration, secrets, artifact.
+import { visible } from './ansi';
 import { query, seg } from './api';
 import { t } from './i18n';
 import { useResource } from './resource';
@@ -8,16 +9,27 @@ interface Change {
     from: any;
     to: any;
 }
+interface LogCommit {
+    id: string;
+    author: string;
+    at: number;
+    subject: string;
+    merge: boolean;
+}
 interface Comparison {
     branches: { added: { branch: string; tip: string }[]; removed: { branch: string; tip: string }[]; changed: ({ branch: string } & Change)[] };
-    commits: { id: string; author: string; at: number; subject: string }[] | null;
+    commits: LogCommit[] | null;
     commits_more?: boolean;
     config: ({ path: string } & Change)[];
     secrets: ({ name: string } & Change)[];
     same_artifact: boolean;
 }
 
-const shown = (value: any): string => (value === null || value === undefined ? '–' : typeof value === 'string' ? value : JSON.stringify(value));
+const shown = (value: any): string => (value === null || value === undefined ? '–' : visible(typeof value === 'string' ? value : JSON.stringify(value)));
+
+function Commits({ commits }: { commits: LogCommit[] }) {
+    return <ul class="commits">{commits.map((one) => <li key={one.id}><Commit id={one.id} /> {visible(one.subject)} <span class="dim">{visible(one.author)}, <Age at={one.at} /></span></li>)}</ul>;
+}
 
 export function Compare({ app, from, to }: { app: string; from: string; to: string }) {
     const { data, error, reload } = useResource<Comparison>(`/apps/${seg(app)}/compare${query({ from, to })}`);
@@ -38,7 +50,11 @@ export function Compare({ app, from, to }: { app: string; from: string; to: stri
             </ul>
             <h3>{t('compare.commits')}</h3>
             {data.commits === null ? <p class="dim">{t('compare.unknown')}</p> : data.commits.length === 0 ? <p class="dim">{t('compare.noCommits')}</p> : (
-                <ul class="commits">{data.commits.map((one) => <li key={one.id}><Commit id={one.id} /> {one.subject} <span class="dim">{one.author}, <Age at={one.at} /></span></li>)}{data.commits_more && <li>…</li>}</ul>
+                <>
+                    <Commits commits={data.commits.filter((one) => !one.merge)} />
+                    {data.commits_more && <p>…</p>}
+                    {data.commits.some((one) => one.merge) && <details><summary>{t('compare.merges', { n: data.commits.filter((one) => one.merge).length })}</summary><Commits commits={data.commits.filter((one) => one.merge)} /></details>}
+                </>
             )}
             {data.config.length > 0 && (
                 <>

@@ -17,11 +17,11 @@ type Listener = (event: FeedEvent) => void;
 // null: live. Else since when (ms) nothing was heard.
 export const staleSince = signal<number | null>(null);
 
-const HIDDEN_MS = 30_000; // a hidden page keeps its stream that long
+const HIDDEN_MS = 30_000; // a hidden page keeps its streams that long
 const SILENCE_MS = 40_000; // the server pings every 15 s
 const listeners = new Set<Listener>();
 const missed = new Set<() => void>();
-let last = 0;
+let last = 0; // the cursor: the server says it when the stream opens, and with each event
 let heard = Date.now();
 let running: AbortController | null = null;
 
@@ -43,42 +43,47 @@ function tellMissed(): void {
 
 function take(events: StreamEvent[]): void {
     heard = Date.now();
-    if (staleSince.value !== null)
-        staleSince.value = null;
+    staleSince.value = null;
     for (const { id, event, data } of events) {
         last = Math.max(last, id);
         if (event === 'gap')
             tellMissed();
-        else
+        else if (event)
             for (const listener of [...listeners])
                 listener(data as FeedEvent);
     }
 }
 
-async function run(own: AbortController): Promise<void> {
-    let wait = 500;
-    let first = last === 0;
-    while (!own.signal.aborted) {
-        const attempt = new AbortController();
-        own.signal.addEventListener('abort', () => attempt.abort(), { once: true });
-        const watch = setInterval(() => Date.now() - heard > SILENCE_MS && attempt.abort(), 5_000);
-        try {
-            await stream(`/events${last ? `?after=${last}` : ''}`, attempt.signal, () => {
-                wait = 500;
-                take([]);
-                if (!first && last === 0)
-                    tellMissed(); // no cursor to go on from
-                first = false;
-            }, take);
-        } catch {
-            // refused or cut: tried again below
-        }
+// One connection, to its end.
+async function follow(own: AbortController): Promise<void> {
+    const attempt = new AbortController();
+    const abort = () => attempt.abort();
+    own.signal.addEventListener('abort', abort, { once: true });
+    const began = Date.now();
+    const watch = setInterval(() => Date.now() - Math.max(heard, began) > SILENCE_MS && abort(), 5_000);
+    const resumes = last > 0;
+    try {
+        await stream(`/events${resumes ? `?after=${last}` : ''}`, attempt.signal, () => {
+            take([]);
+            if (!resumes)
+                tellMissed(); // whatever was asked for before this may be older than the stream
+        }, take);
+    } finally {
         clearInterval(watch);
+        own.signal.removeEventListener('abort', abort);
+    }
+}
+
+async function run(own: AbortController): Promise<void> {
+    for (let wait = 500; !own.signal.aborted; wait = Math.min(wait * 2, 5_000)) {
+        const before = heard;
+        await follow(own).catch(() => {}); // refused or cut: tried again
         if (own.signal.aborted)
             return;
         staleSince.value ??= heard;
+        if (heard !== before)
+            wait = 500;
         await new Promise((done) => setTimeout(done, wait));
-        wait = Math.min(wait * 2, 5_000);
     }
 }
 
@@ -86,13 +91,20 @@ export function feedStart(): void {
     if (running)
         return;
     running = new AbortController();
-    heard = Date.now();
     void run(running);
 }
 
 export function feedStop(): void {
     running?.abort();
     running = null;
+}
+
+// Somebody else may sign in after this: nothing of the one before is gone on with.
+export function feedForget(): void {
+    feedStop();
+    last = 0;
+    heard = Date.now();
+    staleSince.value = null;
 }
 
 // Is the page looked at? Who has a stream of their own gives it back, too.
@@ -106,6 +118,8 @@ document.addEventListener('visibilitychange', () => {
             looked.value = false;
             paused = running !== null;
             feedStop();
+            if (paused)
+                staleSince.value ??= heard; // until it is live again
         }, HIDDEN_MS);
     else {
         looked.value = true;

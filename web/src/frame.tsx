@@ -1,5 +1,5 @@
 // Around every page: where one is, who one is, whether what one sees is live.
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { staleSince } from './feed';
 import { lang, setLang, t } from './i18n';
 import { Palette, paletteOpen } from './palette';
@@ -15,21 +15,23 @@ import { MePage } from './pages/me';
 import { RolloutPage } from './pages/rollout';
 import { SettingsPage } from './pages/settings';
 import { SubmitPage } from './pages/submit';
+import { failing } from './resource';
 import { address, parts } from './route';
-import { me, signOut } from './session';
+import { me, signOut, unknown } from './session';
 import { useSignal } from './signal';
 import { setTheme, theme, type Theme } from './theme';
 import { clock } from './time';
-import { Asked, Empty, Loading } from './ui';
+import { Act, Asked, askForget, Empty, ErrorBox, Loading } from './ui';
 
 export function Root() {
     const who = useSignal(me);
     const at = parts(useSignal(address));
     useSignal(lang); // all words change with it
+    const why = useSignal(unknown);
     if (at[0] === 'setup')
         return <SetupPage link={at[1] ?? ''} />;
     if (who === undefined)
-        return <main><Loading /></main>;
+        return <main>{why ? <ErrorBox error={why} /> : <Loading />}</main>;
     if (who === null)
         return <LoginPage />;
     return <Frame />;
@@ -91,6 +93,16 @@ function Frame() {
     const at = parts(useSignal(address));
     const who = useSignal(me)!;
     const palette = useSignal(paletteOpen);
+    const path = at.join(' / ');
+    const first = useRef(true);
+    useEffect(() => {
+        document.title = path ? `${path} · Slipway` : 'Slipway';
+        askForget();
+        if (!first.current)
+            document.getElementById('main')?.focus({ preventScroll: true });
+        first.current = false;
+    }, [path]);
+    useEffect(() => askForget, []);
     useEffect(() => {
         const onKey = (event: KeyboardEvent) => {
             if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
@@ -129,9 +141,12 @@ function Frame() {
     );
 }
 
+// Away from the feed, or from something on the page that cannot be asked for again right now.
 function Stale() {
-    const since = useSignal(staleSince);
-    return <div aria-live="polite">{since !== null && <div class="stale">{t('frame.stale', { at: clock(since) })}</div>}</div>;
+    const stream = useSignal(staleSince);
+    const asked = useSignal(failing);
+    const since = Math.min(stream ?? Infinity, ...asked.values());
+    return <div aria-live="polite">{since !== Infinity && <div class="stale">{t('frame.stale', { at: clock(since) })}</div>}</div>;
 }
 
 function Account({ name }: { name: string }) {
@@ -159,7 +174,7 @@ function Account({ name }: { name: string }) {
                     <div class="choice" role="group" aria-label={t('nav.menu')}>
                         {(['auto', 'light', 'dark'] as Theme[]).map((one) => <button type="button" key={one} aria-pressed={chosen === one} onClick={() => setTheme(one)}>{t(`theme.${one}`)}</button>)}
                     </div>
-                    <button type="button" onClick={() => void signOut()}>{t('login.out')}</button>
+                    <Act act={signOut}>{t('login.out')}</Act>
                 </div>
             )}
         </div>

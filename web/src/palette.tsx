@@ -4,7 +4,7 @@ import { seg } from './api';
 import { t, tName } from './i18n';
 import { useResource } from './resource';
 import { go } from './route';
-import { me } from './session';
+import { may, me } from './session';
 import { signal } from './signal';
 import type { Overview } from './types';
 import { Dialog } from './ui';
@@ -25,8 +25,9 @@ function places(overview: Overview | undefined): Place[] {
         list.push({ text: row.app, to: base }, { text: `${row.app} ${t('branches')}`, to: `${base}/branches` });
         for (const env of Object.keys(row.envs)) {
             const name = tName('env', env);
-            list.push({ text: `${row.app} ${name}`, to: `${base}/${seg(env)}` }, { text: `${row.app} ${name} ${t('app.submit')}`, to: `${base}/${seg(env)}/submit` },
-                { text: `${row.app} ${name} ${t('logs')}`, to: `${base}/${seg(env)}/logs` }, { text: `${row.app} ${name} ${t('requests')}`, to: `${base}/${seg(env)}/requests` });
+            if (may(row.rights, 'deploy'))
+                list.push({ text: `${row.app} ${name} ${t('app.submit')}`, to: `${base}/${seg(env)}/submit` });
+            list.push({ text: `${row.app} ${name}`, to: `${base}/${seg(env)}` }, { text: `${row.app} ${name} ${t('logs')}`, to: `${base}/${seg(env)}/logs` }, { text: `${row.app} ${name} ${t('requests')}`, to: `${base}/${seg(env)}/requests` });
         }
     }
     return list;

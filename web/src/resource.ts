@@ -3,6 +3,21 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { api, ApiError } from './api';
 import { onFeed, onMissed, type FeedEvent } from './feed';
+import { signal } from './signal';
+
+// What is shown and could not be asked for again: since when it may be old.
+export const failing = signal<ReadonlyMap<object, number>>(new Map());
+
+function failed(who: object, since: number | null): void {
+    if (since === null && !failing.value.has(who))
+        return;
+    const next = new Map(failing.value);
+    if (since === null)
+        next.delete(who);
+    else if (!next.has(who))
+        next.set(who, since);
+    failing.value = next;
+}
 
 export interface Resource<T> {
     data: T | undefined;
@@ -18,6 +33,11 @@ interface Options {
 
 const RETRY_MS = 3_000;
 
+// Does it help to ask again?
+export function mayPass(error: ApiError): boolean {
+    return error.status === 0 || error.status === 429 || error.status >= 500;
+}
+
 export function useResource<T>(path: string | null, { concerns, soon = 150, every = 0 }: Options = {}): Resource<T> {
     const [state, setState] = useState<{ path: string | null; data?: T; error?: ApiError }>({ path });
     const concernsNow = useRef(concerns);
@@ -31,6 +51,7 @@ export function useResource<T>(path: string | null, { concerns, soon = 150, ever
         let timer: ReturnType<typeof setTimeout> | undefined;
         let asking = false;
         let wanted = false;
+        let good = 0; // when the last good answer came
         const plan = (ms: number) => {
             timer ??= setTimeout(() => {
                 timer = undefined;
@@ -46,14 +67,20 @@ export function useResource<T>(path: string | null, { concerns, soon = 150, ever
             wanted = false;
             try {
                 const data = await api.get<T>(path, own.signal);
-                if (!own.signal.aborted)
-                    setState({ path, data });
+                if (own.signal.aborted)
+                    return;
+                good = Date.now();
+                failed(own, null);
+                setState({ path, data });
             } catch (error) {
                 if (own.signal.aborted || !(error instanceof ApiError))
                     return;
-                setState((before) => ({ path, data: before.path === path ? before.data : undefined, error }));
-                if (error.status === 0 || error.status >= 500)
-                    plan(RETRY_MS);
+                if (good)
+                    failed(own, good);
+                const gone = error.status === 403 || error.status === 404;
+                setState((before) => ({ path, data: before.path === path && !gone ? before.data : undefined, error }));
+                if (mayPass(error))
+                    plan(error.retryAfter * 1000 || RETRY_MS);
             } finally {
                 asking = false;
             }
@@ -72,6 +99,7 @@ export function useResource<T>(path: string | null, { concerns, soon = 150, ever
         const clock = every ? setInterval(() => !document.hidden && void ask(), every) : undefined;
         return () => {
             own.abort();
+            failed(own, null);
             clearTimeout(timer);
             clearInterval(clock);
             for (const end of ends)

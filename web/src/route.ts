@@ -21,6 +21,8 @@ document.addEventListener('click', (event) => {
     if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || link.target ||
         link.origin !== location.origin || link.hasAttribute('download') || link.pathname.startsWith('/api/'))
         return;
+    if (link.hash && link.pathname === location.pathname)
+        return; // to a place on this page
     event.preventDefault();
     go(link.pathname + link.search);
 });

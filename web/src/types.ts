@@ -34,6 +34,7 @@ export interface RolloutHead {
 export interface Rollout extends RolloutHead {
     step: number;
     from_release: number;
+    from_build: number | null;
     ended_at: number | null;
     error: ErrorText | null;
     steps: Step[];
@@ -106,6 +107,10 @@ export interface Tick {
     now?: string | null;
     new?: number | null;
 }
+export interface Ticks {
+    ticks: Tick[];
+    known: boolean; // the repository could be asked for what is new
+}
 export interface AppEnv {
     app: string;
     env: string;
@@ -147,6 +152,7 @@ export interface Build {
     checks?: { name: string; passed: number; failed: number; skipped: number; ok: boolean }[];
 }
 export interface Plan {
+    live_release: number;
     steps: { index: number; kind: string; text: string; args?: any }[];
     ticks?: { branch: string; tip: string }[];
     commit?: string;

@@ -128,6 +128,13 @@ interface Question {
     act: () => Promise<unknown>;
 }
 const asked = signal<Question | null>(null);
+const acting = signal(false); // what was asked is being done: it is not closed away
+
+// A question belongs to the page and the person that it was asked on.
+export function askForget(): void {
+    asked.value = null;
+    acting.value = false;
+}
 
 export function ask(question: Question): void {
     asked.value = question;
@@ -135,13 +142,19 @@ export function ask(question: Question): void {
 
 export function Asked() {
     const question = useSignal(asked);
-    return question && <Dialog title={question.title} onClose={() => (asked.value = null)}><Answer question={question} /></Dialog>;
+    return question && <Dialog title={question.title} onClose={() => !acting.value && (asked.value = null)}><Answer question={question} /></Dialog>;
 }
 
 function Answer({ question }: { question: Question }) {
+    const busy = useSignal(acting);
     const close = () => (asked.value = null);
     const act = async () => {
-        await question.act();
+        acting.value = true;
+        try {
+            await question.act();
+        } finally {
+            acting.value = false;
+        }
         if (asked.value === question)
             close();
     };
@@ -150,7 +163,7 @@ function Answer({ question }: { question: Question }) {
             <div class="says">{question.says}</div>
             <div class="buttons">
                 <Act act={act} class={question.danger ? 'primary danger' : 'primary'}>{question.go}</Act>
-                <button type="button" onClick={close}>{t('cancel')}</button>
+                <button type="button" disabled={busy} onClick={close}>{t('cancel')}</button>
             </div>
         </>
     );

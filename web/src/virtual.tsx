@@ -1,7 +1,6 @@
 // A million lines of one height: only those that are seen are drawn. Browsers cannot lay out a box of 20 million
 // pixels, so beyond SCROLL_MAX the scroll bar stands for a share of the lines instead of a place.
-import { forwardRef } from 'preact/compat';
-import type { ComponentChildren } from 'preact';
+import type { ComponentChildren, RefObject } from 'preact';
 import { useEffect, useImperativeHandle, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 const LINE = 20; // px, as in the style sheet
@@ -9,7 +8,7 @@ const SCROLL_MAX = 8_000_000;
 const SPARE = 10; // lines drawn beyond what is seen
 
 export interface LinesHandle {
-    show(index: number): void;
+    show(index: number, share?: number): void; // so far down in the window
     shown(): number; // the first line that is seen
 }
 
@@ -20,10 +19,10 @@ interface Props {
     label: string;
     marked?: (index: number) => boolean;
     onScrollUp?: () => void;
-    onTop?: () => void; // the first line came into sight
+    handle?: RefObject<LinesHandle | null>;
 }
 
-export const Lines = forwardRef<LinesHandle, Props>(function Lines({ count, line, follow, label, marked, onScrollUp, onTop }, ref) {
+export function Lines({ count, line, follow, label, marked, onScrollUp, handle }: Props) {
     const box = useRef<HTMLDivElement>(null);
     const [top, setTop] = useState(0);
     const [height, setHeight] = useState(400);
@@ -41,8 +40,9 @@ export const Lines = forwardRef<LinesHandle, Props>(function Lines({ count, line
         own.current = box.current.scrollTop;
         setTop(own.current);
     };
-    useImperativeHandle(ref, () => ({
-        show: (index) => scrollTo((index * LINE - height / 3) / ratio),
+    const none = useRef<LinesHandle>(null);
+    useImperativeHandle(handle ?? none, () => ({
+        show: (index, share = 1 / 3) => scrollTo((index * LINE - height * share) / ratio),
         shown: () => Math.floor((top * ratio) / LINE),
     }), [top, height, ratio, room]);
     useLayoutEffect(() => {
@@ -63,8 +63,6 @@ export const Lines = forwardRef<LinesHandle, Props>(function Lines({ count, line
         if (follow && y < own.current - 2)
             onScrollUp?.();
         setTop(y);
-        if (y === 0)
-            onTop?.();
     };
     const rows = [];
     for (let i = first; i < last; i++)
@@ -76,4 +74,4 @@ export const Lines = forwardRef<LinesHandle, Props>(function Lines({ count, line
             </div>
         </div>
     );
-});
+}

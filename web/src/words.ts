@@ -153,7 +153,6 @@ export const words = {
     'plan.finish': ['r{release} is live', 'r{release} 已上线'],
     'plan.finishWarm': ['r{release} is live; keep r{from} warm for {n} s', 'r{release} 已上线，r{from} 热备 {n} 秒'],
     'plan.nothing': ['nothing runs here', '此处不再运行任何实例'],
-    'plan.stopAll': ['stop all instances', '停止所有实例'],
 
     // home
     'home.mine': ['Mine', '我的'],
@@ -198,10 +197,10 @@ export const words = {
 
     // env
     'env.what': ['Stage {position} of {count}', '第 {position} 个环境，共 {count} 个'],
-    'env.who': ['You may here: {rights}', '你在此环境的权限：{rights}'],
+    'env.who': ['What you may do here: {rights}', '你在此环境的权限：{rights}'],
     'env.whoNothing': ['You may look here, and nothing else.', '你在此环境只有查看权限。'],
     'env.held': ['{who} holds this environment: {kind} of r{release}, rollout {id}', '{who} 正在占用此环境：{kind} r{release}，发布单 {id}'],
-    'env.noInstances': ['Nothing runs here. Submit a release to begin.', '没有运行中的实例。提交一次发布即可开始。'],
+    'env.noInstances': ['Nothing runs here.', '没有运行中的实例。'],
     'env.noReleases': ['No release yet.', '还没有发布版本。'],
     'env.compare': ['Compare', '对比'],
     'env.compareHint': ['Choose two releases to compare', '选择两个发布版本进行对比'],
@@ -248,6 +247,7 @@ export const words = {
     'submit.leaves': ['leaves', '将移出'],
     'submit.comes': ['comes in', '将加入'],
     'submit.gone': ['deleted', '已删除'],
+    'submit.unknown': ['deployed; whether there is more is not known now', '已部署；暂时无法得知是否有新提交'],
     'submit.conflict': ['Conflict', '冲突'],
     'submit.conflictSays': ['{branch} conflicts with {against} in {count} {count|file|files}. Untick one, or merge one into the other and push.', '{branch} 与 {against} 在 {count} 个文件上冲突。请取消勾选其中之一，或把其中一个合并到另一个后再推送。'],
     'submit.plan': ['What will happen', '将要执行的步骤'],
@@ -268,6 +268,7 @@ export const words = {
     'submit.mayNot': ['You may look, but not release here.{who}', '你只能查看，不能在此发布。{who}'],
     'submit.askAdmin': [' Ask an administrator for a role.', '请联系管理员授予角色。'],
     'submit.mayNotTick': ['You may not tick branches here.', '你不能在此勾选分支。'],
+    'submit.more': ['the {n} newest; the filter finds the others', '仅显示最新的 {n} 个，其余可通过筛选找到'],
     'submit.noBranches': ['There is no branch to tick: trunk alone is released.', '没有可勾选的分支，仅发布主干。'],
 
     // rollout
@@ -303,8 +304,8 @@ export const words = {
     'lines.empty': ['No line matches. Output of instances shows up here as it is written.', '没有符合条件的日志。实例输出会实时显示在这里。'],
     'lines.emptyRequests': ['No request yet. Each request that the edge answers is one line here.', '暂无请求。接入层处理的每个请求都会在此显示一行。'],
     'lines.count': ['{n} {n|line|lines}', '{n} 行'],
-    'lines.lost': ['{n} {n|line|lines} went by unseen', '有 {n} 行未能显示'],
-    'lines.lostSome': ['some lines went by unseen', '有部分日志未能显示'],
+    'lines.lost': ['{n} {n|line|lines} could not be shown', '有 {n} 行未能显示'],
+    'lines.lostSome': ['some lines could not be shown', '有部分日志未能显示'],
 
     // journal
     'journal.title': ['Journal', '操作日志'],
@@ -330,11 +331,11 @@ export const words = {
     'people.removeSays': ['Removes {name} with all roles, tokens and sessions.', '删除 {name} 及其全部角色、令牌和登录。'],
     'people.grant': ['Give a role', '授予角色'],
     'people.everywhere': ['everywhere', '全部范围'],
-    'people.revokeSays': ['{name} is {role} no longer, in: {scope}', '{name} 将失去角色 {role}，范围：{scope}'],
+    'people.revokeSays': ['{name} loses the role {role} ({scope}).', '{name} 将失去角色 {role}，范围：{scope}'],
     'roles.matrix': ['What each role may do, and where', '各角色在各环境的权限'],
     'roles.everyEnv': ['every environment', '所有环境'],
-    'roles.allowSays': ['{role} may {permission} in {env} from now on.', '角色 {role} 将可以在 {env} 执行 {permission}。'],
-    'roles.denySays': ['{role} may no longer {permission} in {env}.', '角色 {role} 将不能再在 {env} 执行 {permission}。'],
+    'roles.allowSays': ['Gives the role {role} the right “{permission}” in {env}.', '授予角色 {role} 在 {env} 的“{permission}”权限。'],
+    'roles.denySays': ['Takes the right “{permission}” in {env} from the role {role}.', '收回角色 {role} 在 {env} 的“{permission}”权限。'],
     'perm.view': ['view', '查看'],
     'perm.branch': ['branches', '分支'],
     'perm.trunk': ['trunk', '主干'],
@@ -373,7 +374,8 @@ export const words = {
     'compare.changed': ['changed', '变更'],
     'compare.sameArtifact': ['The same artifact.', '制品相同。'],
     'compare.otherArtifact': ['Another artifact.', '制品不同。'],
-    'compare.noCommits': ['No commits beyond it.', '没有更多提交。'],
+    'compare.noCommits': ['No new commits.', '没有更多提交。'],
+    'compare.merges': ['{n} {n|merge|merges}', '{n} 个合并提交'],
     'compare.unknown': ['The commits cannot be told right now.', '暂时无法获取提交列表。'],
 
     // errors, by their stable names: what to do

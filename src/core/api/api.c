@@ -58,6 +58,8 @@ static void send_json(struct api_call *call)
                                    "no-store",
                                    "X-Content-Type-Options",
                                    "nosniff",
+                                   "Cross-Origin-Resource-Policy",
+                                   "same-origin",
                                    call->cookie ? "Set-Cookie" : NULL,
                                    call->cookie,
                                    NULL};
@@ -90,6 +92,7 @@ static void send_retry_after(struct api_call *call, const struct err *error)
 
 static void send_error(struct api_call *call, const struct err *error)
 {
+    free(TAKE(call->cookie)); /* its session was rolled back with the rest */
     if (!call->http || http_responded(call->http))
         return;
     if (err_status(error->kind) >= 500)

@@ -318,17 +318,22 @@ static int mine_take(struct mine *m, const json_t *row, struct err *err)
     return 0;
 }
 
-static int mine_apps(struct mine *m, struct err *err)
+/* Those that the person wrote to and may view. */
+static int mine_apps(struct mine *m, const json_t *written, struct err *err)
 {
-    AUTO_JSON *rows = NULL;
+    AUTO_JSON *apps = NULL;
+    AUTO_JSON *named = json_object();
     size_t i;
     json_t *row;
-    if (app_list(m->call->core, &rows, err) < 0)
+    if (app_list(m->call->core, &apps, err) < 0)
         return -1;
-    json_array_foreach(rows, i, row)
+    json_array_foreach(written, i, row)
+        json_put_bool(named, json_text_or(row, "subject", ""), true);
+    json_array_foreach(apps, i, row)
     {
-        if (api_may_view(m->call, json_int(row, "id", 0), 0))
-            json_put(m->apps, json_text_or(row, "name", ""), json_incref(row));
+        const char *name = json_text_or(row, "name", "");
+        if (json_object_get(named, name) && api_may_view(m->call, json_int(row, "id", 0), 0))
+            json_put(m->apps, name, json_incref(row));
     }
     return 0;
 }
@@ -358,7 +363,7 @@ API_HANDLER(api_mine)
     json_put(call->reply, "branches", m.branches);
     if (call->who.id != 0 &&
         (journal_of_branches(call->core, actor, NULL, 0, MINE_ROWS, &rows, err) < 0 ||
-         mine_apps(&m, err) < 0 || mine_read(&m, rows, err) < 0))
+         mine_apps(&m, rows, err) < 0 || mine_read(&m, rows, err) < 0))
         result = -1;
     json_decref(m.apps);
     json_decref(m.gone);

@@ -12,6 +12,7 @@ struct wanted { /* a copy of the body's words, as rollout.c wants them */
     struct rollout_request request;
     bool same_artifact;
     struct app_env from; /* promote: whose ticked set or release */
+    const char *commit;  /* of what would be released, as far as it is known; of the source */
 };
 
 static int read_kind(const json_t *body, struct wanted *w, struct err *err)
@@ -152,6 +153,7 @@ static json_t *steps_for_people(const json_t *steps)
         json_put_int(item, "index", (int64_t)i);
         json_put(item, "kind", json_incref(json_object_get(step, "kind")));
         json_put(item, "text", json_incref(json_object_get(step, "text")));
+        json_put(item, "args", json_incref(json_object_get(step, "args")));
         json_push(list, item);
     }
     return list;
@@ -164,10 +166,11 @@ static int make_plan(struct api_call *call, const struct wanted *w, struct err *
         return -1;
     call->reply = json_object();
     json_put(call->reply, "steps", steps_for_people(steps));
-    if (w->request.source) {
+    json_put_int(call->reply, "live_release", call->ae.live_release);
+    if (w->request.source)
         json_put(call->reply, "ticks", json_incref(json_object_get(w->request.source, "ticks")));
-        json_put(call->reply, "commit", json_incref(json_object_get(w->request.source, "commit")));
-    }
+    if (w->commit)
+        json_put_text(call->reply, "commit", w->commit);
     return 0;
 }
 
@@ -187,11 +190,40 @@ static int take_over_ticks(struct api_call *call, const struct wanted *w, struct
     return ticks_change(call->core, &call->who, &call->ae, NULL, NULL, set, err);
 }
 
+/* Somebody looked at a plan and said yes to that one: branches, tips, trunk and what it replaces
+ * must be the same. The commit of an integration stands for all of its inputs. */
+static int refuse_other_than_planned(const struct api_call *call, const struct wanted *w,
+                                     struct err *err)
+{
+    const char *commit = json_text(call->body, "expect_commit");
+    int64_t live = json_int(call->body, "expect_live", call->ae.live_release);
+    if ((!commit || text_is(commit, w->commit)) && live == call->ae.live_release)
+        return 0;
+    return FAIL(err, E_STATE_CONFLICT,
+                "what would be released or replaced in %s is another one than was planned: look at "
+                "the plan again",
+                call->ae.subject);
+}
+
+/* The named branches become the ticked set, in the same input as the rollout. */
+static int tick_named(struct api_call *call, struct err *err)
+{
+    const json_t *names = asked_branches(call);
+    if (!names)
+        return 0;
+    if (access_check(call->core, &call->who, PERMISSION_TICK, call->ae.app_id, call->ae.env_id,
+                     true, err) < 0)
+        return -1;
+    AUTO_JSON *once = names_once(names);
+    return ticks_change(call->core, &call->who, &call->ae, NULL, NULL, once, err);
+}
+
 static int make_rollout(struct api_call *call, const struct wanted *w, struct err *err)
 {
     int64_t id = 0;
     json_t *row = NULL;
-    if (w->request.kind == ROLLOUT_PROMOTE && take_over_ticks(call, w, err) < 0)
+    if (refuse_other_than_planned(call, w, err) < 0 || tick_named(call, err) < 0 ||
+        (w->request.kind == ROLLOUT_PROMOTE && take_over_ticks(call, w, err) < 0))
         return -1;
     if (rollout_create(call->core, &call->who, &call->ae, &w->request, &id, err) < 0 ||
         rollout_row(call->core, call->ae.id, id, &row, err) < 0)
@@ -244,7 +276,11 @@ static void on_source(void *context, json_t *source, const struct err *error)
     struct wanted w;
     if (error || read_wanted(call, &w, &err) < 0) {
         api_fail_detail(call, error ? error : &err, error ? source : NULL);
-    } else if (w.same_artifact) {
+        free(a);
+        return;
+    }
+    w.commit = json_text(source, "commit");
+    if (w.same_artifact) {
         AUTO_JSON *release = NULL;
         int found =
             store_row(call->core->store, &release, &err,
@@ -312,8 +348,16 @@ static int plan_or_rollout(struct api_call *call,
     return API_LATER;
 }
 
+/* Integrating costs the courier something: any set is for who may tick or release it. */
 API_HANDLER(api_plan)
 {
+    struct err ignored = ERR_INIT;
+    if (asked_branches(call) &&
+        access_check(call->core, &call->who, PERMISSION_DEPLOY, call->ae.app_id, call->ae.env_id,
+                     false, &ignored) < 0 &&
+        access_check(call->core, &call->who, PERMISSION_TICK, call->ae.app_id, call->ae.env_id,
+                     false, err) < 0)
+        return -1;
     return plan_or_rollout(call, make_plan, err);
 }
 

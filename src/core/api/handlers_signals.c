@@ -416,6 +416,9 @@ static int start_subscription(struct api_call *call, const struct subscription *
     call->on_room = events_pump;
     api_stream_begin(call);
     s->subscriber = feed_subscribe(call->core->feed, on_news, s);
+    /* Where it begins: who is cut before the first event goes on from there. */
+    AUTO_FREE char *cursor = mem_format("id: %lld\n\n", (long long)s->after);
+    (void)http_write(call->http, str_of(cursor));
     events_pump(call);
     return API_LATER;
 }

@@ -68,6 +68,7 @@ static void on_now(void *context, json_t *ok, const struct err *error)
     const json_t *tips = error ? NULL : json_dict(ok, "tips");
     size_t i;
     json_t *tick;
+    json_put_bool(call->reply, "known", !error); /* else no "now" says that a branch is gone */
     json_array_foreach(json_list(call->reply, "ticks"), i, tick)
         json_put_text(tick, "now", json_text(tips, json_text_or(tick, "branch", "")));
     json_t *pairs = pairs_to_ask(json_list(call->reply, "ticks"));
@@ -96,6 +97,7 @@ API_HANDLER(api_ticks)
         json_put(tick, "new", json_null());
         json_push(names, json_incref(json_object_get(tick, "branch")));
     }
+    json_put_bool(call->reply, "known", true);
     if (json_array_size(names) == 0) {
         json_decref(names);
         return 0;

@@ -48,10 +48,12 @@ static const struct json_field secret_fields[] = {
     WIRE_TEXT_OPTIONAL("kind", 20), WIRE_TEXT_OPTIONAL("from", 100),                               \
         WIRE_INT_OPTIONAL("release", 1, 1000000000), WIRE_BOOL_OPTIONAL("same_artifact"),          \
         WIRE_BOOL_OPTIONAL("latest"), WIRE_TEXT_OPTIONAL("strategy", 20),                          \
-        WIRE_INT_OPTIONAL("batches", 1, 100)
-static const struct json_field rollout_fields[] = {ROLLOUT_FIELDS};
-static const struct json_field plan_fields[] = {ROLLOUT_FIELDS,
-                                                WIRE_LIST_OPTIONAL("branches", TICKS_MAX)};
+        WIRE_INT_OPTIONAL("batches", 1, 100), WIRE_LIST_OPTIONAL("branches", TICKS_MAX)
+static const struct json_field plan_fields[] = {ROLLOUT_FIELDS};
+/* What was planned: the rollout is refused when it would be another one by now. */
+static const struct json_field rollout_fields[] = {ROLLOUT_FIELDS,
+                                                   WIRE_TEXT_OPTIONAL("expect_commit", 40),
+                                                   WIRE_INT_OPTIONAL("expect_live", 0, 1000000000)};
 static const struct json_field empty_fields[] = {{"wait", JSON_FIELD_BOOL, false, 0, 0}};
 static const struct json_field fault_fields[] = {WIRE_TEXT("role", 20), WIRE_TEXT("point", 100),
                                                  WIRE_INT_OPTIONAL("nth", 0, 1000000)};

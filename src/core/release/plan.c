@@ -32,6 +32,7 @@ static void add_start(json_t *steps, json_t *names, int64_t release)
                             mem_format("start %zu %s of r%lld and wait until ready", count,
                                        count == 1 ? "instance" : "instances", (long long)release));
     json_put(args, "instances", names);
+    json_put_int(args, "release", release);
 }
 
 /* Nothing is routed to what only lies in our rows. */
@@ -43,10 +44,11 @@ static void add_await(json_t *steps, const json_t *names, int64_t release)
                                        count == 1 ? "instance" : "instances", (long long)release,
                                        count == 1 ? "is" : "are"));
     json_put(args, "instances", json_copy((json_t *)(uintptr_t)names));
+    json_put_int(args, "release", release);
 }
 
-static void add_route(json_t *steps, json_t *names, const char *live, int64_t release,
-                      int64_t share, const char *text_release)
+static json_t *add_route(json_t *steps, json_t *names, const char *live, int64_t release,
+                         int64_t share, const char *text_release)
 {
     char *text = share ? mem_format("route %lld.%02lld %% of the traffic to %s",
                                     (long long)share / 100, (long long)share % 100, text_release)
@@ -56,6 +58,7 @@ static void add_route(json_t *steps, json_t *names, const char *live, int64_t re
     json_put_text(args, "live", live);
     json_put_int(args, "release", release);
     json_put_int(args, "share", share);
+    return args;
 }
 
 static void add_drain(json_t *steps, json_t *names, int64_t release, int64_t drain_ms)
@@ -69,6 +72,7 @@ static void add_drain(json_t *steps, json_t *names, int64_t release, int64_t dra
                             mem_format("drain %zu %s of r%lld", count,
                                        count == 1 ? "instance" : "instances", (long long)release));
     json_put(args, "instances", names);
+    json_put_int(args, "release", release);
     json_put_int(args, "deadline_ms", drain_ms);
 }
 
@@ -96,10 +100,11 @@ static void add_batch(json_t *steps, const struct plan *p, int64_t batch)
     if (batch == 1)
         json_array_extend(names, (json_t *)(uintptr_t)p->warm);
     if (last || !*p->from_slot)
-        add_route(steps, TAKE(names), p->to_slot, p->release, 0, release);
+        (void)add_route(steps, TAKE(names), p->to_slot, p->release, 0, release);
     else
-        add_route(steps, TAKE(names), p->from_slot, p->from_release,
-                  SHARE_ALL * (to + warm) / (fresh + warm), release);
+        json_put_int(add_route(steps, TAKE(names), p->from_slot, p->from_release,
+                               SHARE_ALL * (to + warm) / (fresh + warm), release),
+                     "to_release", p->release);
     add_drain(steps, names_slice(p->old, old * (batch - 1) / p->batches, old * batch / p->batches),
               p->from_release, p->drain_ms);
 }
@@ -113,8 +118,10 @@ json_t *plan_forward(const struct plan *p)
         json_put_int(args, "build", p->build);
     }
     if (p->prepare)
-        (void)step_new(steps, "prepare",
-                       mem_format("verify and unpack r%lld on the host", (long long)p->release));
+        json_put_int(
+            step_new(steps, "prepare",
+                     mem_format("verify and unpack r%lld on the host", (long long)p->release)),
+            "release", p->release);
     if (json_array_size(p->warm))
         add_await(steps, p->warm, p->release);
     for (int64_t batch = 1; batch <= p->batches; batch++)
@@ -123,7 +130,10 @@ json_t *plan_forward(const struct plan *p)
                                               (long long)p->release, (long long)p->from_release,
                                               (long long)p->keep_warm_ms / 1000)
                                  : mem_format("r%lld is live", (long long)p->release);
-    json_put_int(step_new(steps, "finish", text), "keep_warm_ms", p->keep_warm_ms);
+    json_t *args = step_new(steps, "finish", text);
+    json_put_int(args, "keep_warm_ms", p->keep_warm_ms);
+    json_put_int(args, "release", p->release);
+    json_put_int(args, "from_release", p->from_release);
     return steps;
 }
 
@@ -132,7 +142,8 @@ json_t *plan_stop(const struct plan *p)
     json_t *steps = json_array();
     AUTO_JSON *all = json_copy((json_t *)(uintptr_t)p->old);
     json_array_extend(all, (json_t *)(uintptr_t)p->warm);
-    add_route(steps, json_array(), "", 0, 0, "nobody: visitors are told that nothing is released");
+    (void)add_route(steps, json_array(), "", 0, 0,
+                    "nobody: visitors are told that nothing is released");
     add_drain(steps, json_copy((json_t *)(uintptr_t)p->old), p->release, p->drain_ms);
     add_stop(steps, all, "stop all instances");
     (void)step_new(steps, "finish", mem_strdup("nothing runs here"));
@@ -144,8 +155,8 @@ json_t *plan_back(const struct plan *p, const json_t *started)
     json_t *steps = json_array();
     AUTO_FREE char *back_to = p->from_release ? mem_format("r%lld", (long long)p->from_release)
                                               : mem_strdup("nothing (there was no release before)");
-    add_route(steps, json_copy((json_t *)(uintptr_t)p->old), p->from_slot, p->from_release, 0,
-              back_to);
+    (void)add_route(steps, json_copy((json_t *)(uintptr_t)p->old), p->from_slot, p->from_release, 0,
+                    back_to);
     add_drain(steps, json_copy((json_t *)(uintptr_t)started), p->release, p->drain_ms);
     AUTO_FREE char *text = mem_format("stop r%lld", (long long)p->release);
     add_stop(steps, started, text);

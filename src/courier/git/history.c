@@ -8,10 +8,7 @@
 #define NEWS_MAX 1000 /* counted so far: more is shown as that */
 #define LOG_DEFAULT 200
 #define LOG_TEXT_MAX (4u << 20)
-#define MERGES_AHEAD                                                                               \
-    200 /* of ours, which are left out: two integrations of all the ticks there may be */
 #define SUBJECT_MAX 300 /* bytes; a subject can be a whole message */
-#define OURS "slipway@localhost"
 
 /* --- branch.news ---------------------------------------------------------------------------- */
 
@@ -74,42 +71,41 @@ static struct str cut_subject(struct str subject)
     return subject.length ? subject : (struct str){subject.data, SUBJECT_MAX};
 }
 
-/* One record of the format below; false when there is none. *ret_commit NULL: a merge of ours. */
-static bool take_commit(struct str *text, json_t **ret_commit)
+/* One record of the format below; NULL when there is none. */
+static json_t *take_commit(struct str *text)
 {
     struct str id = str_cut(text, '\0'), author = str_cut(text, '\0'), at = str_cut(text, '\0'),
-               mail = str_cut(text, '\0'), subject = str_cut(text, '\0');
+               parents = str_cut(text, '\0'), subject = str_cut(text, '\0');
     struct err ignored = ERR_INIT;
     int64_t seconds = 0;
     (void)str_cut(text, '\n');
-    *ret_commit = NULL;
     if (!str_is_commit(id))
-        return false;
-    if (str_is(mail, OURS))
-        return true;
+        return NULL;
     if (str_to_int(at, 0, INT64_MAX / 1000, "date", &seconds, &ignored) < 0)
         seconds = 0; /* shown as very old */
-    *ret_commit = json_object();
-    json_put_str(*ret_commit, "id", id);
-    json_put_str(*ret_commit, "author", author);
-    json_put_int(*ret_commit, "at", seconds * 1000);
-    json_put_str(*ret_commit, "subject", cut_subject(subject));
-    return true;
+    json_t *commit = json_object();
+    json_put_str(commit, "id", id);
+    json_put_str(commit, "author", author);
+    json_put_int(commit, "at", seconds * 1000);
+    json_put_str(commit, "subject", cut_subject(subject));
+    json_put_bool(commit, "merge",
+                  parents.length && memchr(parents.data, ' ', parents.length) != NULL);
+    return commit;
 }
 
-static json_t *log_reply(struct str text, int64_t limit, int64_t asked)
+static json_t *log_reply(struct str text, int64_t limit)
 {
     json_t *reply = json_object(), *commits = json_array(), *commit = NULL;
-    int64_t read = 0;
     bool more = false;
-    for (; text.length > 0 && take_commit(&text, &commit); read++) {
-        if (commit && (int64_t)json_array_size(commits) < limit)
+    while (text.length > 0 && (commit = take_commit(&text))) {
+        more = (int64_t)json_array_size(commits) >= limit;
+        if (more)
+            json_decref(commit);
+        else
             json_push(commits, commit);
-        else if (commit)
-            more = true, json_decref(commit);
     }
     json_put(reply, "commits", commits);
-    json_put_bool(reply, "more", more || read == asked);
+    json_put_bool(reply, "more", more);
     return reply;
 }
 
@@ -119,7 +115,7 @@ int git_commit_log(const struct git_ask *ask, json_t **ret_reply, struct err *er
     AUTO_GIT call = {.ruleset = -1};
     AUTO_BUF out = BUF_INIT(LOG_TEXT_MAX);
     const char *from = json_text(ask->args, "from"), *to = json_text(ask->args, "to");
-    int64_t limit = json_int(ask->args, "limit", LOG_DEFAULT), asked = limit + 1 + MERGES_AHEAD;
+    int64_t limit = json_int(ask->args, "limit", LOG_DEFAULT);
     if (repo_open(ask, &dir, err) < 0 || repo_check_commit(from, "the commit", err) < 0 ||
         repo_check_commit(to, "the commit", err) < 0)
         return -1;
@@ -128,13 +124,13 @@ int git_commit_log(const struct git_ask *ask, json_t **ret_reply, struct err *er
     git_arg(&call, "--no-show-signature");
     git_arg(&call, "--no-decorate");
     git_arg(&call, "--encoding=UTF-8");
-    git_arg(&call, "--format=tformat:%H%x00%an%x00%at%x00%ce%x00%s%x00");
-    git_arg_format(&call, "--max-count=%lld", (long long)asked);
+    git_arg(&call, "--format=tformat:%H%x00%an%x00%at%x00%P%x00%s%x00");
+    git_arg_format(&call, "--max-count=%lld", (long long)limit + 1);
     git_end(&call);
     git_arg(&call, to);
     git_arg_format(&call, "^%s", from);
     if (git_run(&call, (struct str){0}, &out, err) < 0)
         return -1;
-    *ret_reply = log_reply(buf_str(&out), limit, asked);
+    *ret_reply = log_reply(buf_str(&out), limit);
     return 0;
 }

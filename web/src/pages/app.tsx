@@ -6,7 +6,7 @@ import { go } from '../route';
 import { may } from '../session';
 import { useTraffic, type Traffic } from '../traffic';
 import { Spark } from '../spark';
-import type { App, AppEnv, Page, Rollout, Tick } from '../types';
+import type { App, AppEnv, Page, Rollout, Tick, Ticks } from '../types';
 import { rollbackAsk } from '../rollback';
 import { Age, ask, Copy, Empty, envTone, ErrorBox, Loading, State } from '../ui';
 import { siteUrl } from '../site';
@@ -53,7 +53,7 @@ function EnvCard({ app, env, position, count, traffic }: { app: string; env: str
     const base = `/apps/${seg(app)}/envs/${seg(env)}`;
     const mine = (event: { app: string | null; env: string | null }) => event.app === app && event.env === env;
     const { data, error, reload } = useResource<AppEnv>(base, { concerns: (event) => mine(event) && event.topic !== 'output' && event.topic !== 'repo' });
-    const ticks = useResource<{ ticks: Tick[] }>(`${base}/ticks`, { concerns: (event) => mine(event) && (event.topic === 'repo' || event.topic === 'journal') });
+    const ticks = useResource<Ticks>(`${base}/ticks`, { concerns: (event) => mine(event) && (event.topic === 'repo' || event.topic === 'journal') });
     const rollouts = useResource<Page<Rollout>>(`${base}/rollouts?limit=1`, { concerns: (event) => mine(event) && event.topic === 'rollout' });
     const last = rollouts.data?.items[0];
     const to = `/apps/${seg(app)}/${seg(env)}`;

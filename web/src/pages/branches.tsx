@@ -1,12 +1,14 @@
 // 分支管理: all branches of the app, where each is, and what to type to work on one.
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import { visible } from '../ansi';
 import { api, ApiError, query, seg } from '../api';
+import { looked } from '../feed';
 import { t, tName } from '../i18n';
 import { useResource } from '../resource';
 import { address, param, setParam } from '../route';
 import { may, me } from '../session';
 import { useSignal } from '../signal';
-import type { App, Branch, Branches, Tick } from '../types';
+import type { App, Branch, Branches, Tick, Ticks } from '../types';
 import { Age, ask, Commit, Copy, Dialog, Empty, ErrorBox, Field, Form, Loading, State } from '../ui';
 
 const LIMIT = 500;
@@ -19,8 +21,9 @@ export function BranchesPage({ app }: { app: string }) {
     const at = useSignal(address);
     const who = useSignal(me)!;
     const [creating, setCreating] = useState(false);
-    const ticks = useTicks(app, about?.envs);
-    const conflicts = useConflicts(app, about?.envs, ticks);
+    const [ticks, setTicks] = useState<TicksOf>(new Map());
+    const onTicks = (env: string, reply: Ticks) => setTicks((before) => new Map(before).set(env, { known: reply.known, of: new Map(reply.ticks.map((tick) => [tick.branch, tick])) }));
+    const conflicts = useConflicts(app, about?.envs, ticks, may(about?.rights, 'tick'));
     const own = useMemo(() => new Set(mine.data?.branches.filter((one) => one.app === app).map((one) => one.branch)), [mine.data, app]);
     if (!data)
         return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
@@ -38,6 +41,7 @@ export function BranchesPage({ app }: { app: string }) {
                 {may(about?.rights, 'branch') && <button type="button" class="primary" onClick={() => setCreating(true)}>{t('branches.new')}</button>}
             </div>
             {data.items.length <= 1 && <Empty title={data.items.length ? t('branches.empty') : t('app.pushFirst')}>{about && data.items.length === 0 && <Copy text={`git push ${about.git} ${about.trunk}`} />}</Empty>}
+            {envs.map((env) => <EnvTicks key={env} app={app} env={env} onTicks={onTicks} />)}
             {sorted.length > 0 && (
                 <div class="scroll"><table>
                     <thead><tr><th scope="col">{t('branch')}</th><th scope="col">{t('branches.lastCommit')}</th><th scope="col">{t('author')}</th><th scope="col">{t('when')}</th><th scope="col">{t('branches.ahead')}</th><th scope="col">{t('branches.behind')}</th>{envs.map((env) => <th scope="col" key={env}>{tName('env', env)}</th>)}<th scope="col" /></tr></thead>
@@ -52,32 +56,33 @@ export function BranchesPage({ app }: { app: string }) {
     );
 }
 
-// branch -> its tick, for each env
-type Ticks = Map<string, Map<string, Tick>>;
+// branch -> its tick, for each env; known: the repository could be asked
+type TicksOf = Map<string, { known: boolean; of: Map<string, Tick> }>;
 
-function useTicks(app: string, envs: string[] | undefined): Ticks {
-    const [ticks, setTicks] = useState<Ticks>(new Map());
-    const changed = useResource<Branches>(`/apps/${seg(app)}/branches?limit=1`, { concerns: (event) => event.app === app && (event.topic === 'repo' || event.topic === 'journal') });
+// Asked for by each env's own part of the page (EnvTicks), which keeps what it knew when it cannot be asked for.
+function EnvTicks({ app, env, onTicks }: { app: string; env: string; onTicks: (env: string, ticks: Ticks) => void }) {
+    const { data, error, reload } = useResource<Ticks>(`/apps/${seg(app)}/envs/${seg(env)}/ticks`, {
+        concerns: (event) => event.app === app && event.env === env && (event.topic === 'repo' || (event.topic === 'journal' && /^(ticks|rollout|rollback)\./.test(event.data?.kind ?? ''))), soon: 500,
+    });
     useEffect(() => {
-        const own = new AbortController();
-        void Promise.all((envs ?? []).map(async (env): Promise<[string, Map<string, Tick>]> => {
-            const reply = await api.get<{ ticks: Tick[] }>(`/apps/${seg(app)}/envs/${seg(env)}/ticks`, own.signal).catch(() => ({ ticks: [] }));
-            return [env, new Map(reply.ticks.map((tick) => [tick.branch, tick]))];
-        })).then((all) => !own.signal.aborted && setTicks(new Map(all)));
-        return () => own.abort();
-    }, [app, envs?.join(' '), changed.data]);
-    return ticks;
+        if (data)
+            onTicks(env, data);
+    }, [data]);
+    return data ? null : <ErrorBox error={error} retry={reload} />;
 }
 
 // env -> the branches that its set cannot be merged with now
-function useConflicts(app: string, envs: string[] | undefined, ticks: Ticks): Map<string, Set<string>> {
+function useConflicts(app: string, envs: string[] | undefined, ticks: TicksOf, wanted: boolean): Map<string, Set<string>> {
     const [conflicts, setConflicts] = useState(new Map<string, Set<string>>());
+    const live = useSignal(looked);
+    // integrating costs something: only when a tip has moved, and for who looks
+    const moved = (envs ?? []).filter((env) => ticks.get(env)?.known && [...ticks.get(env)!.of.values()].some((tick) => tick.now !== tick.deployed_tip));
+    const key = JSON.stringify(moved.map((env) => [env, ...[...ticks.get(env)!.of.values()].map((tick) => `${tick.branch} ${tick.now}`)]));
     useEffect(() => {
+        if (!wanted || !live)
+            return;
         const own = new AbortController();
-        void Promise.all((envs ?? []).map(async (env): Promise<[string, Set<string>]> => {
-            const stale = [...(ticks.get(env)?.values() ?? [])].some((tick) => tick.now !== tick.deployed_tip);
-            if (!stale)
-                return [env, new Set()];
+        void Promise.all(moved.map(async (env): Promise<[string, Set<string>]> => {
             try {
                 await api.post(`/apps/${seg(app)}/envs/${seg(env)}/plan`, { kind: 'deploy' }, own.signal);
             } catch (error) {
@@ -88,12 +93,12 @@ function useConflicts(app: string, envs: string[] | undefined, ticks: Ticks): Ma
             return [env, new Set()];
         })).then((all) => !own.signal.aborted && setConflicts(new Map(all)));
         return () => own.abort();
-    }, [app, ticks]);
+    }, [app, key, wanted, live]);
     return conflicts;
 }
 
 function Row({ one, app, own, trunk, envs, ticks, conflicts }: {
-    one: Branch; app: App | undefined; own: boolean; trunk: boolean; envs: string[]; ticks: Ticks; conflicts: Map<string, Set<string>>;
+    one: Branch; app: App | undefined; own: boolean; trunk: boolean; envs: string[]; ticks: TicksOf; conflicts: Map<string, Set<string>>;
 }) {
     const [open, setOpen] = useState(false);
     const remove = () => ask({
@@ -103,29 +108,29 @@ function Row({ one, app, own, trunk, envs, ticks, conflicts }: {
     return (
         <tr>
             <td>
-                <button type="button" class="quiet name" aria-expanded={open} onClick={() => setOpen(!open)}>{one.name}</button>
+                <button type="button" class="quiet name" aria-expanded={open} onClick={() => setOpen(!open)}>{visible(one.name)}</button>
                 {trunk && <State name="warm" text={t('trunk')} />}{own && <State name="running" text={t('branches.mine')} />}
-                {open && app && <div class="says"><Copy text={`git fetch ${app.git} ${one.name} && git checkout -b ${one.name} FETCH_HEAD`} label={`git fetch && git checkout ${one.name}`} />{may(app.rights, 'trunk') && !trunk && <button type="button" class="small danger" onClick={remove}>{t('delete')}</button>}</div>}
+                {open && app && <div class="says"><Copy text={`git fetch ${app.git} ${one.name} && git checkout -b ${one.name} FETCH_HEAD`} />{may(app.rights, 'trunk') && !trunk && <button type="button" class="small danger" onClick={remove}>{t('delete')}</button>}</div>}
             </td>
-            <td class="wrap"><Commit id={one.tip} /> {one.subject}</td>
-            <td>{one.author}</td>
+            <td class="wrap"><Commit id={one.tip} /> {visible(one.subject)}</td>
+            <td>{visible(one.author)}</td>
             <td><Age at={one.at} /></td>
             <td class="number">{trunk ? '' : one.ahead}</td>
             <td class="number">{trunk ? '' : one.behind}</td>
-            {envs.map((env) => <td key={env}><Where tick={ticks.get(env)?.get(one.name)} conflict={!!conflicts.get(env)?.has(one.name)} /></td>)}
+            {envs.map((env) => <td key={env}><Where tick={ticks.get(env)?.of.get(one.name)} known={ticks.get(env)?.known ?? false} conflict={!!conflicts.get(env)?.has(one.name)} /></td>)}
             <td />
         </tr>
     );
 }
 
-function Where({ tick, conflict }: { tick: Tick | undefined; conflict: boolean }) {
+function Where({ tick, known, conflict }: { tick: Tick | undefined; known: boolean; conflict: boolean }) {
     if (!tick)
         return <span class="dim">–</span>;
     if (conflict)
         return <State name="failed" text={t('branches.conflict')} />;
     if (!tick.deployed_tip)
         return <State name="pending" text={t('branches.ticked')} />;
-    return tick.now === tick.deployed_tip || tick.now === undefined ? <State name="done" text={t('branches.in')} /> : <State name="running" text={t('branches.outOfDate')} />;
+    return tick.now === tick.deployed_tip || !known ? <State name="done" text={t('branches.in')} /> : <State name="running" text={t('branches.outOfDate')} />;
 }
 
 function Create({ app, who, branches, onClose, onDone }: { app: App; who: string; branches: Branch[]; onClose: () => void; onDone: () => void }) {

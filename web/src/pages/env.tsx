@@ -10,7 +10,7 @@ import { go } from '../route';
 import { may } from '../session';
 import { siteUrl } from '../site';
 import { bytes } from '../time';
-import type { AppEnv, Instance, Page, Release, Rollout, Tick } from '../types';
+import type { AppEnv, Instance, Page, Release, Rollout, Tick, Ticks } from '../types';
 import { Act, Age, ask, Commit, Dialog, Empty, envTone, ErrorBox, Field, Form, Loading, State } from '../ui';
 
 interface Place {
@@ -65,7 +65,7 @@ function Domains({ ae }: { ae: AppEnv }) {
         <section aria-labelledby="domains">
             <h2 id="domains">{t('domains')}</h2>
             <ul class="chips">{ae.domains.map((domain) => <li key={domain}><a href={siteUrl(ae, domain)} target="_blank" rel="noopener noreferrer">{domain}</a></li>)}
-                {may(ae.rights, 'app') && <li><button type="button" class="small" onClick={() => setEditing(true)}>…</button></li>}
+                {may(ae.rights, 'app') && <li><button type="button" class="small" aria-label={t('domains.add')} onClick={() => setEditing(true)}>…</button></li>}
             </ul>
             {editing && (
                 <Dialog title={t('domains')} onClose={() => setEditing(false)}>
@@ -120,7 +120,7 @@ function InstanceRow({ one, to }: { one: Instance; to: string }) {
 }
 
 function Branches({ app, env, release }: Place & { release: Release | null }) {
-    const { data, error } = useResource<{ ticks: Tick[] }>(`/apps/${seg(app)}/envs/${seg(env)}/ticks`, { concerns: (event) => event.app === app && event.env === env && (event.topic === 'repo' || event.topic === 'journal') });
+    const { data, error } = useResource<Ticks>(`/apps/${seg(app)}/envs/${seg(env)}/ticks`, { concerns: (event) => event.app === app && event.env === env && (event.topic === 'repo' || event.topic === 'journal') });
     return (
         <section aria-labelledby="branches">
             <h2 id="branches">{t('submit.ticked')}</h2>
@@ -133,7 +133,7 @@ function Branches({ app, env, release }: Place & { release: Release | null }) {
                     <tbody>{data.ticks.map((tick) => (
                         <tr key={tick.branch}>
                             <td>{tick.branch}</td><td><Commit id={tick.deployed_tip} /></td><td><Commit id={tick.now} /></td>
-                            <td><TickState tick={tick} /></td><td>{tick.by}</td><td><Age at={tick.at} /></td>
+                            <td><TickState tick={tick} known={data.known} /></td><td>{tick.by}</td><td><Age at={tick.at} /></td>
                         </tr>
                     ))}</tbody>
                 </table></div>
@@ -142,7 +142,10 @@ function Branches({ app, env, release }: Place & { release: Release | null }) {
     );
 }
 
-export function TickState({ tick }: { tick: Tick }) {
+// known: the repository could be asked; else nothing is said of what is new or gone.
+export function TickState({ tick, known }: { tick: Tick; known: boolean }) {
+    if (!known)
+        return <State name="pending" text={tick.deployed_tip ? t('submit.unknown') : t('submit.notYet')} />;
     if (!tick.deployed_tip)
         return <State name="pending" text={t('submit.notYet')} />;
     if (tick.now === null)

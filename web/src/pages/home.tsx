@@ -1,8 +1,8 @@
 // All apps and environments in one grid, what is mine above it.
-import { memo } from 'preact/compat';
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { api, seg } from '../api';
 import { t, tName } from '../i18n';
+import { memo } from '../memo';
 import { useResource } from '../resource';
 import { address, param, setParam } from '../route';
 import { may, me } from '../session';

@@ -1,5 +1,6 @@
 // Who decided what, in order; and whether the rows are as they were written.
 import { useState } from 'preact/hooks';
+import { visible } from '../ansi';
 import { api, query } from '../api';
 import { t } from '../i18n';
 import { useResource } from '../resource';
@@ -48,7 +49,7 @@ export function JournalPage() {
             {!data ? error ? <ErrorBox error={error} retry={reload} /> : <Loading /> : rows.length === 0 ? <Empty title={t('journal.empty')} /> : (
                 <div class="scroll"><table class="compact">
                     <thead><tr><th scope="col">#</th><th scope="col">{t('when')}</th><th scope="col">{t('who')}</th><th scope="col">{t('what')}</th><th scope="col">{t('app')}</th><th scope="col" /></tr></thead>
-                    <tbody>{rows.map((row) => <tr key={row.seq}><td class="number">{row.seq}</td><td class="nowrap">{full(row.at)}</td><td>{row.actor.replace(/^user:/, '')}</td><td>{row.kind}</td><td>{row.subject}</td><td class="wrap mono dim">{row.data && Object.keys(row.data).length ? JSON.stringify(row.data) : ''}</td></tr>)}</tbody>
+                    <tbody>{rows.map((row) => <tr key={row.seq}><td class="number">{row.seq}</td><td class="nowrap">{full(row.at)}</td><td>{row.actor.replace(/^user:/, '')}</td><td>{row.kind}</td><td>{row.subject}</td><td class="wrap mono dim">{row.data && Object.keys(row.data).length ? visible(JSON.stringify(row.data)) : ''}</td></tr>)}</tbody>
                 </table></div>
             )}
             {rows.length >= limit && limit < 1000 && <div class="buttons"><button type="button" onClick={() => setLimit(Math.min(limit * 2, 1000))}>{t('more')}</button></div>}

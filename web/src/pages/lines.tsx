@@ -4,17 +4,18 @@ import { pieces } from '../ansi';
 import { api, ApiError, query, seg, stream, type StreamEvent } from '../api';
 import { looked } from '../feed';
 import { t, tName } from '../i18n';
-import { useResource } from '../resource';
+import { mayPass, useResource } from '../resource';
 import { address, param, setParam } from '../route';
 import { useSignal } from '../signal';
-import { clockMs } from '../time';
+import { clock, clockMs } from '../time';
 import type { AppEnv } from '../types';
 import { ErrorBox } from '../ui';
-import { Lines } from '../virtual';
+import { Lines, type LinesHandle } from '../virtual';
 
 const FIRST = 1000;
 const OLDER = 5000;
 const AGAIN_MS = 2_000;
+const LINES_MAX = 1_200_000; // beyond, the oldest go
 
 interface Line {
     seq: number;
@@ -32,64 +33,91 @@ interface Line {
 }
 
 interface State {
-    lines: Line[];
+    lines: Line[]; // grows in place
     more: boolean; // there are older ones
     error?: ApiError;
     lost: string;
+    stale: number | null; // since when nothing new can be had
 }
 
-// Newest lines, then what is written while the page is looked at; older ones when asked for.
-function useLines(base: string, filter: Record<string, string>): [State, () => Promise<void>] {
-    const [state, setState] = useState<State>({ lines: [], more: false, lost: '' });
-    const [begun, setBegun] = useState(0); // how often a first page came
+// Newest lines, then what is written while the page is looked at; older ones when asked for. older() says how many came.
+function useLines(base: string, filter: Record<string, string>): { state: State; older: () => Promise<number>; again: () => void } {
+    const [state, setState] = useState<State>({ lines: [], more: false, lost: '', stale: null });
+    const [begun, setBegun] = useState<Line[] | null>(null); // the list that is to be followed
+    const [tries, setTries] = useState(0);
     const live = useSignal(looked);
     const key = JSON.stringify(filter);
-    const lines = useRef<Line[]>([]);
     useEffect(() => {
         const own = new AbortController();
-        lines.current = [];
-        setState({ lines: [], more: false, lost: '' });
-        setBegun(0);
+        let timer: ReturnType<typeof setTimeout> | undefined;
+        setBegun(null);
+        setState((before) => ({ ...before, lines: [], more: false, lost: '', stale: null }));
         api.get(`${base}${query({ ...filter, limit: FIRST })}`, own.signal).then((page) => {
-            lines.current = page.lines;
-            setState({ lines: page.lines, more: page.more, lost: '' });
-            setBegun((n) => n + 1);
+            setState({ lines: page.lines, more: page.more, lost: '', stale: null });
+            setBegun(page.lines);
         }, (error) => {
-            if (!own.signal.aborted && error instanceof ApiError)
-                setState((before) => ({ ...before, error }));
+            if (own.signal.aborted || !(error instanceof ApiError))
+                return;
+            setState((before) => ({ ...before, error }));
+            if (mayPass(error))
+                timer = setTimeout(() => setTries((n) => n + 1), AGAIN_MS);
         });
-        return () => own.abort();
-    }, [base, key]);
+        return () => {
+            own.abort();
+            clearTimeout(timer);
+        };
+    }, [base, key, tries]);
     useEffect(() => {
+        if (!begun || !live)
+            return;
         const own = new AbortController();
         const take = (events: StreamEvent[]) => {
-            const fresh = events.filter((one) => one.event === 'line').map((one) => one.data as Line);
+            for (const one of events)
+                if (one.event === 'line')
+                    begun.push(one.data as Line);
+            const dropped = begun.length > LINES_MAX;
+            if (dropped)
+                begun.splice(0, begun.length - LINES_MAX + LINES_MAX / 5);
             const gap = events.find((one) => one.event === 'gap');
-            if (!fresh.length && !gap)
-                return;
-            lines.current = lines.current.concat(fresh);
-            setState((before) => ({ ...before, lines: lines.current, error: undefined, lost: gap ? (gap.data.lost ? t('lines.lost', { n: gap.data.lost }) : t('lines.lostSome')) : before.lost }));
+            setState((before) => ({
+                ...before, error: undefined, stale: null, more: before.more || dropped,
+                lost: gap ? (gap.data.lost ? t('lines.lost', { n: gap.data.lost }) : t('lines.lostSome')) : before.lost,
+            }));
         };
         const follow = async () => {
-            while (begun && live && !own.signal.aborted) {
-                const after = lines.current.at(-1)?.seq;
-                // cut or refused: taken up again from the last line
-                await stream(`${base}${query({ ...filter, follow: 1, ...(after ? { after } : { limit: 100 }) })}`, own.signal, () => {}, take).catch(() => {});
-                await new Promise((done) => setTimeout(done, AGAIN_MS));
+            for (let wait = AGAIN_MS; !own.signal.aborted; wait = Math.min(wait * 2, 30_000)) {
+                const after = begun.at(-1)?.seq;
+                try {
+                    await stream(`${base}${query({ ...filter, follow: 1, ...(after ? { after } : { limit: 100 }) })}`, own.signal, () => (wait = AGAIN_MS), take);
+                } catch (error) {
+                    if (own.signal.aborted)
+                        return;
+                    if (error instanceof ApiError && !mayPass(error)) {
+                        setState((before) => ({ ...before, error }));
+                        return;
+                    }
+                    const at = Date.now();
+                    setState((before) => ({ ...before, stale: before.stale ?? at }));
+                }
+                await new Promise((done) => setTimeout(done, wait));
             }
         };
         void follow();
         return () => own.abort();
-    }, [base, key, begun, live]);
+    }, [begun, live]);
+    const shown = useRef(state.lines);
+    shown.current = state.lines;
     const older = async () => {
-        const before = lines.current[0]?.seq;
-        if (!before)
-            return;
-        const page = await api.get(`${base}${query({ ...filter, before, limit: OLDER })}`);
-        lines.current = [...page.lines, ...lines.current];
-        setState((now) => ({ ...now, lines: lines.current, more: page.more }));
+        const list = shown.current;
+        const page = await api.get(`${base}${query({ ...filter, before: list[0]?.seq, limit: OLDER })}`);
+        if (list !== shown.current || !page.lines.length)
+            return 0; // another filter meanwhile
+        const next: Line[] = [...page.lines, ...list];
+        setState((now) => (now.lines === list ? { ...now, lines: next, more: page.more } : now));
+        setBegun((now) => (now === list ? next : now));
+        return page.lines.length as number;
     };
-    return [state, older];
+    return { state, older, again: () => setTries((n) => n + 1) };
 }
 
 export function LinesPage({ app, env, kind }: { app: string; env: string; kind: 'logs' | 'requests' }) {
@@ -99,12 +127,22 @@ export function LinesPage({ app, env, kind }: { app: string; env: string; kind: 
     const [follow, setFollow] = useState(true);
     const [busy, setBusy] = useState(false);
     const filter = Object.fromEntries(['grep', 'instance', 'release'].map((name) => [name, param(at, name) ?? '']).filter(([, value]) => value));
-    const [{ lines, more, error, lost }, older] = useLines(`${base}/${kind}`, filter);
+    const view = useRef<LinesHandle>(null);
+    const { state: { lines, more, error, lost, stale }, older, again } = useLines(`${base}/${kind}`, filter);
+    const [olderError, setOlderError] = useState<ApiError>();
     const releases = [...new Set([...(ae?.instances.map((one) => one.release) ?? []), ...(ae?.targets ?? [])])].sort((a, b) => b - a);
     const loadOlder = async () => {
         setBusy(true);
         setFollow(false);
-        await older().catch(() => {});
+        setOlderError(undefined);
+        const first = view.current?.shown() ?? 0;
+        try {
+            const came = await older();
+            requestAnimationFrame(() => view.current?.show(first + came, 0)); // where one was
+        } catch (failed) {
+            if (failed instanceof ApiError)
+                setOlderError(failed);
+        }
         setBusy(false);
     };
     return (
@@ -123,9 +161,11 @@ export function LinesPage({ app, env, kind }: { app: string; env: string; kind: 
                 <span class="dim">{t('lines.count', { n: lines.length })}</span>
                 <a href={`/apps/${seg(app)}/${seg(env)}/${kind === 'logs' ? 'requests' : 'logs'}`}>{t(kind === 'logs' ? 'requests' : 'logs')}</a>
             </div>
-            <ErrorBox error={error} />
+            <ErrorBox error={error} retry={again} />
+            <ErrorBox error={olderError} />
+            {stale !== null && <p class="stale">{t('frame.stale', { at: clock(stale) })}</p>}
             {lost && <p class="box">{lost}</p>}
-            {lines.length ? <Lines count={lines.length} follow={follow} label={t(kind)} onScrollUp={() => setFollow(false)} line={(i) => <LineText line={lines[i]!} />} />
+            {lines.length ? <Lines handle={view} count={lines.length} follow={follow} label={t(kind)} onScrollUp={() => setFollow(false)} line={(i) => <LineText line={lines[i]!} />} />
                 : <p class="dim">{t(kind === 'logs' ? 'lines.empty' : 'lines.emptyRequests')}</p>}
         </div>
     );

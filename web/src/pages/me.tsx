@@ -5,6 +5,7 @@ import { t } from '../i18n';
 import { useResource } from '../resource';
 import { me } from '../session';
 import { useSignal } from '../signal';
+import { full } from '../time';
 import type { App, Page } from '../types';
 import { Age, ask, Copy, Dialog, ErrorBox, Field, Form, Loading, State } from '../ui';
 
@@ -65,7 +66,7 @@ function Tokens() {
                     <tbody>{data.items.map((one) => (
                         <tr key={one.name}>
                             <td>{one.name} {one.kind === 'session' && <State name="pending" text={t('tokens.session')} />}{one.read_only && <State name="warm" text={t('tokens.readOnly')} />}</td>
-                            <td>{one.app ?? t('all')}</td><td><Age at={one.created_at} /></td><td><Age at={one.used_at} /></td><td>{one.expires_at ? new Date(one.expires_at).toLocaleDateString() : t('never')}</td>
+                            <td>{one.app ?? t('all')}</td><td><Age at={one.created_at} /></td><td><Age at={one.used_at} /></td><td>{one.expires_at ? full(one.expires_at) : t('never')}</td>
                             <td class="end"><button type="button" class="small danger" onClick={() => ask({
                                 title: one.name, says: t('tokens.revokeSays', { name: one.name }), go: t('delete'), danger: true,
                                 act: async () => {

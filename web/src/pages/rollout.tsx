@@ -46,7 +46,7 @@ export function RolloutPage({ app, env, id }: { app: string; env: string; id: nu
             <ErrorBox error={rollout.error ?? undefined} />
             <ol class="steps live">{rollout.steps.map((step) => <StepRow key={step.index} step={step} />)}</ol>
             {rollout.state === 'done' && ae && rollout.kind !== 'stop' && <p class="box good">{t('rollout.doneAt', { release: rollout.release })} {ae.domains.map((domain) => <a key={domain} href={siteUrl(ae, domain)} target="_blank" rel="noopener noreferrer">{domain} </a>)} · <a href={`/apps/${seg(app)}/${seg(env)}/logs?release=${rollout.release}`}>{t('logs')}</a></p>}
-            {number && <BuildOf app={app} env={env} number={number} />}
+            {number && <BuildOf app={app} env={env} number={number} replaces={rollout.from_build} />}
         </div>
     );
 }
@@ -74,12 +74,12 @@ function StepRow({ step }: { step: Step }) {
     );
 }
 
-function BuildOf({ app, env, number }: { app: string; env: string; number: number }) {
+function BuildOf({ app, env, number, replaces }: { app: string; env: string; number: number; replaces: number | null }) {
     const path = `/apps/${seg(app)}/envs/${seg(env)}/builds/${number}`;
     const { data: build } = useResource<Build>(path, { concerns: (event) => event.app === app && event.env === env && event.topic === 'build' && event.data.number === number });
     return (
         <section aria-labelledby="build">
-            <h2 id="build">{t('build')} b{number} <small class="dim">{number > 1 && t('rollout.overwrites', { n: number - 1 })}{build?.same_as ? ` · ${t('rollout.sameAs', { n: build.same_as })}` : ''}</small></h2>
+            <h2 id="build">{t('build')} b{number} <small class="dim">{replaces && replaces !== number ? t('rollout.overwrites', { n: replaces }) : ''}{build?.same_as ? ` · ${t('rollout.sameAs', { n: build.same_as })}` : ''}</small></h2>
             <BuildSteps app={app} env={env} number={number} />
             {build && <Checks build={build} />}
             <BuildOutput app={app} env={env} number={number} ended={!!build?.ended_at} />

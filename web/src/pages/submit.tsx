@@ -1,18 +1,20 @@
 // 提交发布: tick, see whether it merges and what will happen, then let it happen. Conflicts are said while ticking.
-import { useEffect, useMemo, useState } from 'preact/hooks';
-import { api, ApiError, seg } from '../api';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { visible } from '../ansi';
+import { api, ApiError, query, seg } from '../api';
 import { t, tName } from '../i18n';
 import { stepText } from '../plan';
-import { useResource } from '../resource';
+import { mayPass, useResource } from '../resource';
 import { go } from '../route';
 import { may, me } from '../session';
 import { useSignal } from '../signal';
-import type { AppEnv, Branch, Branches, Page, Plan, Tick } from '../types';
+import type { AppEnv, Branch, Branches, Page, Plan, Tick, Ticks } from '../types';
 import { Age, ask, Empty, envTone, ErrorBox, Loading, State } from '../ui';
 import { TickState } from './env';
 
 const LIMIT = 500;
 const THINK_MS = 250; // after the last tick
+const RETRY_MS = 3_000;
 
 type Strategy = '' | 'rolling' | 'all-at-once';
 // "ticked", or how to take over from the env before
@@ -22,16 +24,21 @@ export function SubmitPage({ app, env }: { app: string; env: string }) {
     const base = `/apps/${seg(app)}/envs/${seg(env)}`;
     const mine = (event: { app: string | null; env: string | null; topic: string }) => event.app === app && event.env === env && event.topic !== 'output';
     const ae = useResource<AppEnv>(base, { concerns: (event) => mine(event) && event.topic !== 'repo' });
-    const ticks = useResource<{ ticks: Tick[] }>(`${base}/ticks`, { concerns: (event) => mine(event) && (event.topic === 'repo' || event.topic === 'journal') });
-    const branches = useResource<Branches>(`/apps/${seg(app)}/branches?limit=${LIMIT}`, { concerns: (event) => event.app === app && event.topic === 'repo' });
+    const ticks = useResource<Ticks>(`${base}/ticks`, { concerns: (event) => mine(event) && (event.topic === 'repo' || event.topic === 'journal') });
+    const [match, setMatch] = useState('');
+    const branches = useResource<Branches>(`/apps/${seg(app)}/branches${query({ limit: LIMIT, match })}`, { concerns: (event) => event.app === app && event.topic === 'repo' });
     const envs = useResource<Page<{ name: string }>>('/envs');
     const error = ae.error ?? ticks.error ?? branches.error ?? envs.error;
-    if (!ae.data || !ticks.data || !branches.data || !envs.data)
+    const kept = useRef<Branches | undefined>(undefined);
+    if (branches.data)
+        kept.current = branches.data; // while another filter is asked for
+    const list = branches.data ?? kept.current;
+    if (!ae.data || !ticks.data || !list || !envs.data)
         return error ? <ErrorBox error={error} retry={() => [ae, ticks, branches, envs].forEach((one) => one.reload())} /> : <Loading />;
-    return <Submit ae={ae.data} ticks={ticks.data.ticks} branches={branches.data} envs={envs.data.items.map((one) => one.name)} />;
+    return <Submit ae={ae.data} ticks={ticks.data} branches={list} envs={envs.data.items.map((one) => one.name)} match={match} setMatch={setMatch} />;
 }
 
-function Submit({ ae, ticks, branches, envs }: { ae: AppEnv; ticks: Tick[]; branches: Branches; envs: string[] }) {
+function Submit({ ae, ticks: { ticks, known }, branches, envs, match, setMatch }: { ae: AppEnv; ticks: Ticks; branches: Branches; envs: string[]; match: string; setMatch: (match: string) => void }) {
     const { app, env } = ae;
     const base = `/apps/${seg(app)}/envs/${seg(env)}`;
     const stored = useMemo(() => ticks.map((tick) => tick.branch), [ticks]);
@@ -49,12 +56,13 @@ function Submit({ ae, ticks, branches, envs }: { ae: AppEnv; ticks: Tick[]; bran
     const toggle = (name: string) => setChanged(wanted.includes(name) ? wanted.filter((one) => one !== name) : [...wanted, name]);
     const body = source === 'ticked' ? { kind: 'deploy' } : { kind: 'promote', from: before, ...(source === 'same' ? { same_artifact: true } : {}) };
     const how = strategy ? { strategy } : {};
-    const check = usePlan(base, { ...body, ...how, ...(source === 'ticked' && changed ? { branches: changed } : {}) }, ae.live_release, ticks);
+    const set = source === 'ticked' && changed ? { branches: changed } : {};
+    const check = usePlan(mayDeploy || may(ae.rights, 'tick') ? base : null, { ...body, ...how, ...set }, ae.live_release, ticks);
     const conflict = check.error?.detail?.conflict as Conflict | undefined;
+    // What was looked at is what is released, or it is refused: the plan says its commit and what it replaces.
     const submit = async () => {
-        if (source === 'ticked' && changed)
-            await api.post(`${base}/ticks`, { set: changed });
-        const { rollout } = await api.post(`${base}/rollouts`, { ...body, ...how });
+        const expect = { ...(check.plan?.commit ? { expect_commit: check.plan.commit } : {}), expect_live: check.plan?.live_release ?? ae.live_release };
+        const { rollout } = await api.post(`${base}/rollouts`, { ...body, ...how, ...set, ...expect });
         go(`/apps/${seg(app)}/${seg(env)}/rollouts/${rollout.id}`);
     };
     const confirm = () => ask({
@@ -69,11 +77,15 @@ function Submit({ ae, ticks, branches, envs }: { ae: AppEnv; ticks: Tick[]; bran
             {!mayDeploy && <p class="box">{t('submit.mayNot', { who: who.admin ? '' : t('submit.askAdmin') })}</p>}
             <div class="two">
                 <section aria-labelledby="pick">
-                    <div class="bar"><h2 id="pick">{t('submit.pick')}</h2><input type="search" data-filter value={filter} placeholder={t('submit.filter')} aria-label={t('submit.filter')} onInput={(event) => setFilter(event.currentTarget.value)} /></div>
+                    <div class="bar"><h2 id="pick">{t('submit.pick')}</h2><input type="search" data-filter value={filter} placeholder={t('submit.filter')} aria-label={t('submit.filter')} onInput={(event) => {
+                        setFilter(event.currentTarget.value);
+                        if (branches.more || match)
+                            setMatch(event.currentTarget.value); // there are more than those shown: the server filters
+                    }} />{branches.more && <span class="dim">{t('submit.more', { n: branches.items.length })}</span>}</div>
                     {!may(ae.rights, 'tick') && <p class="dim">{t('submit.mayNotTick')}</p>}
-                    <Pick branches={branches} ticks={ticks} stored={stored} wanted={wanted} conflict={conflict} filter={filter} toggle={toggle} disabled={!mayTick} />
+                    <Pick branches={branches} ticks={ticks} known={known} stored={stored} wanted={wanted} conflict={conflict} filter={filter} toggle={toggle} disabled={!mayTick} />
                 </section>
-                <section aria-labelledby="plan" class="plan-side">
+                {check.asked && <section aria-labelledby="plan" class="plan-side">
                     {before && (
                         <fieldset><legend>{t('submit.what')}</legend>
                             {(['ticked', 'set', 'same'] as Source[]).map((one) => <label key={one}><input type="radio" name="source" checked={source === one} onChange={() => setSource(one)} />{one === 'ticked' ? t('submit.ticked') : one === 'set' ? t('submit.promoteSet', { env: tName('env', before) }) : t('submit.promoteSame', { env: tName('env', before) })}</label>)}
@@ -84,11 +96,11 @@ function Submit({ ae, ticks, branches, envs }: { ae: AppEnv; ticks: Tick[]; bran
                     </fieldset>
                     <h2 id="plan">{t('submit.plan')}</h2>
                     <div aria-live="polite">
-                        {check.busy ? <p class="dim">{t('submit.checking')}</p> : conflict ? <ConflictBox conflict={conflict} /> : check.error ? <ErrorBox error={check.error} /> : <p class="good-text">✓ {t('submit.clean')}</p>}
+                        {check.busy ? <p class="dim">{t('submit.checking')}</p> : conflict ? <ConflictBox conflict={conflict} /> : check.error ? <ErrorBox error={check.error} retry={check.again} /> : <p class="good-text">✓ {t('submit.clean')}</p>}
                     </div>
                     {check.plan && !check.error && <ol class={`steps${check.busy ? ' old' : ''}`}>{check.plan.steps.map((step) => <li key={step.index}>{stepText(step)}</li>)}</ol>}
                     {mayDeploy && <div class="buttons"><button type="button" class={`primary big${position === envs.length - 1 ? ' danger' : ''}`} disabled={!!ae.rollout || !!check.error || check.busy} onClick={confirm}>{t('submit.go', { env: tName('env', env) })}</button></div>}
-                </section>
+                </section>}
             </div>
         </div>
     );
@@ -112,33 +124,42 @@ function ConflictBox({ conflict }: { conflict: Conflict }) {
 }
 
 // The plan for this choice, asked for when the ticking rests.
-function usePlan(base: string, body: object, live: number, ticks: Tick[]): { plan?: Plan; error?: ApiError; busy: boolean } {
+// base null: nobody asks.
+function usePlan(base: string | null, body: object, live: number, ticks: Tick[]): { plan?: Plan; error?: ApiError; busy: boolean; asked: boolean; again: () => void } {
     const [state, setState] = useState<{ plan?: Plan; error?: ApiError; busy: boolean }>({ busy: true });
+    const [tries, setTries] = useState(0);
     const text = JSON.stringify(body);
+    const tips = ticks.map((tick) => `${tick.branch} ${tick.now}`).join('\n');
     useEffect(() => {
+        if (!base)
+            return;
         const own = new AbortController();
         setState((before) => ({ ...before, busy: true }));
-        const timer = setTimeout(() => {
-            api.post<Plan>(`${base}/plan`, JSON.parse(text), own.signal).then((plan) => setState({ plan, busy: false }), (error) => {
-                if (!own.signal.aborted)
-                    setState({ error: error instanceof ApiError ? error : new ApiError(0, 'offline', String(error)), busy: false });
+        let timer = setTimeout(() => {
+            api.post<Plan>(`${base}/plan`, JSON.parse(text), own.signal).then((plan) => setState({ plan, busy: false }), (failed) => {
+                if (own.signal.aborted)
+                    return;
+                const error = failed instanceof ApiError ? failed : new ApiError(0, 'offline', String(failed));
+                setState({ error, busy: false });
+                if (mayPass(error))
+                    timer = setTimeout(() => setTries((n) => n + 1), RETRY_MS);
             });
         }, THINK_MS);
         return () => {
             clearTimeout(timer);
             own.abort();
         };
-    }, [base, text, live, ticks]);
-    return state;
+    }, [base, text, live, tips, tries]);
+    return { ...state, asked: base !== null, again: () => setTries((n) => n + 1) };
 }
 
-function Pick({ branches, ticks, stored, wanted, conflict, filter, toggle, disabled }: {
-    branches: Branches; ticks: Tick[]; stored: string[]; wanted: string[]; conflict: Conflict | undefined; filter: string; toggle: (name: string) => void; disabled: boolean;
+function Pick({ branches, ticks, known, stored, wanted, conflict, filter, toggle, disabled }: {
+    branches: Branches; ticks: Tick[]; known: boolean; stored: string[]; wanted: string[]; conflict: Conflict | undefined; filter: string; toggle: (name: string) => void; disabled: boolean;
 }) {
     const byName = new Map(ticks.map((tick) => [tick.branch, tick]));
-    const known = new Set(branches.items.map((one) => one.name));
-    // A ticked branch that was deleted must be seen to be unticked. Ticked ones first, then the newest.
-    const gone: Branch[] = ticks.filter((tick) => !known.has(tick.branch)).map((tick) => ({ name: tick.branch, tip: '', author: '', email: '', at: 0, subject: '', ahead: 0, behind: 0, envs: [] }));
+    const listed = new Set(branches.items.map((one) => one.name));
+    // A ticked branch that was deleted, or is beyond the list, must be seen to be unticked. Ticked ones first, then the newest.
+    const gone: Branch[] = ticks.filter((tick) => !listed.has(tick.branch)).map((tick) => ({ name: tick.branch, tip: '', author: '', email: '', at: 0, subject: '', ahead: 0, behind: 0, envs: [] }));
     const all = [...gone, ...branches.items.filter((one) => one.name !== branches.trunk)];
     const q = filter.toLowerCase();
     const shown = all.filter((one) => wanted.includes(one.name) || one.name.toLowerCase().includes(q) || one.author.toLowerCase().includes(q));
@@ -156,14 +177,14 @@ function Pick({ branches, ticks, stored, wanted, conflict, filter, toggle, disab
                     <li key={one.name} class={touched.has(one.name) && on ? 'conflicting' : ''}>
                         <label>
                             <input type="checkbox" checked={on} disabled={disabled} onChange={() => toggle(one.name)} />
-                            <span class="name">{one.name}</span>
-                            <span class="dim author">{one.author}</span>
+                            <span class="name">{visible(one.name)}</span>
+                            <span class="dim author">{visible(one.author)}</span>
                             <span class="dim"><Age at={one.at || null} /></span>
                             <span class="end">
                                 {touched.has(one.name) && on ? <State name="failed" text={t('submit.conflict')} />
                                     : was && !on ? <State name="cancelled" text={t('submit.leaves')} />
                                         : on && !was ? <State name="running" text={t('submit.comes')} />
-                                            : tick ? <TickState tick={tick} /> : null}
+                                            : tick ? <TickState tick={tick} known={known} /> : null}
                             </span>
                         </label>
                     </li>
