@@ -131,6 +131,13 @@ test('two releases beside each other: branches, commits, configuration, secrets'
     assert.equal((await p.api.call('GET', '/apps/web/compare?from=dev/99&to=dev/1')).status, 404);
 });
 
+test('an app-env says whom to ask, and how many instances there should be', async () => {
+    const { deployers, wanted } = await p.api.get('/apps/web/envs/test');
+    assert.ok(deployers.includes('admin') && !deployers.includes('looker'), deployers.join());
+    assert.equal(wanted, 2);
+    assert.equal((await p.api.get('/apps/web/envs/pre')).wanted, 0);
+});
+
 test('instances say what they use', async () => {
     const one = (await p.api.get(`${DEV}/instances`)).items.find((row) => row.state === 'serving');
     assert.equal(one.memory_limit, 128 * 2 ** 20);

@@ -115,6 +115,24 @@ step('再次发布，然后回滚', async () => {
     await b.picture(ops, 'rollback.zh');
 });
 
+step('其余页面', async () => {
+    const guanli = await b.person('guanli', 'admin');
+    for (const [path, sign] of [['/apps/shop/prod', '可在此发布的人员'], ['/apps/shop/dev/builds/1', '成功'], ['/apps/shop/prod/logs', '实时跟随'], ['/apps/shop/prod/requests', '实时跟随'], ['/journal', 'rollout.done'], ['/settings/people', '邀请'],
+        ['/settings/roles', '所有环境'], ['/settings/system', '平台体检'], ['/me', '修改密码']]) {
+        await b.go(guanli, path);
+        await guanli.getByText(sign).first().waitFor();
+        await until(async () => (await guanli.locator('.loading').count()) === 0, 10_000, `${path} is loaded`);
+        await b.picture(guanli, `zh${path.replaceAll('/', '-')}`);
+    }
+    const nobody = await b.window();
+    await nobody.goto(`${b.url}/apps/shop`);
+    await nobody.getByText('登录 Slipway').waitFor();
+    await b.picture(nobody, 'zh-login');
+    await nobody.goto(`${b.url}/setup/swl_none`);
+    await nobody.getByText('设置用户名和密码').waitFor();
+    await b.picture(nobody, 'zh-setup');
+});
+
 step('语言可以切换', async () => {
     await ops.getByRole('button', { name: /账户与外观/ }).click();
     await button(ops, 'English').click();

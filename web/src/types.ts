@@ -124,6 +124,8 @@ export interface AppEnv {
     rollout: Rollout | null;
     release: Release | null;
     rights: string[];
+    deployers: string[];
+    wanted: number; // instances
 }
 export interface Branch {
     name: string;

@@ -157,6 +157,9 @@ export const words = {
     // home
     'home.mine': ['Mine', '我的'],
     'home.mineEmpty': ['Branches that you create here or push show up here, with where each is ticked.', '你在平台上创建或推送的分支会显示在这里，并标明在哪些环境已勾选。'],
+    'home.waiting': ['Waits for me', '待我处理'],
+    'home.inFlight': ['{what} in {env} goes on', '{env} 的{what}正在进行'],
+    'home.wentWrong': ['{what} in {env}: {state}', '{env} 的{what}：{state}'],
     'home.deployedNowhere': ['ticked nowhere yet', '尚未勾选'],
     'home.figures': ['Delivery, {days} days, {env}', '交付指标，近 {days} 天，{env}'],
     'home.leadTime': ['Lead time', '变更前置时间'],
@@ -198,6 +201,7 @@ export const words = {
     // env
     'env.what': ['Stage {position} of {count}', '第 {position} 个环境，共 {count} 个'],
     'env.who': ['What you may do here: {rights}', '你在此环境的权限：{rights}'],
+    'env.deployers': ['Who may release here: {who}', '可在此发布的人员：{who}'],
     'env.whoNothing': ['You may look here, and nothing else.', '你在此环境只有查看权限。'],
     'env.held': ['{who} holds this environment: {kind} of r{release}, rollout {id}', '{who} 正在占用此环境：{kind} r{release}，发布单 {id}'],
     'env.noInstances': ['Nothing runs here.', '没有运行中的实例。'],
@@ -266,6 +270,7 @@ export const words = {
     'submit.promoteSame': ['The same artifact as in {env}', '与 {env} 相同的制品'],
     'submit.held': ['{who} is releasing here now (rollout {id}): one at a time.', '{who} 正在此环境发布（发布单 {id}），同一时间只能有一个发布。'],
     'submit.mayNot': ['You may look, but not release here.{who}', '你只能查看，不能在此发布。{who}'],
+    'submit.ask': [' Ask: {who}', '可联系：{who}'],
     'submit.askAdmin': [' Ask an administrator for a role.', '请联系管理员授予角色。'],
     'submit.mayNotTick': ['You may not tick branches here.', '你不能在此勾选分支。'],
     'submit.more': ['the {n} newest; the filter finds the others', '仅显示最新的 {n} 个，其余可通过筛选找到'],
@@ -313,6 +318,8 @@ export const words = {
     'journal.good': ['{n} rows, each follows from the one before it. Head {head}', '共 {n} 条，每条都与前一条相衔接。链头 {head}'],
     'journal.subject': ['Subject (shop, shop.dev, user:li)', '对象（shop、shop.dev、user:li）'],
     'journal.empty': ['No row matches.', '没有符合条件的记录。'],
+    'journal.older': ['Older', '更早'],
+    'journal.newer': ['Newer', '更新'],
     'journal.onlyAdmin': ['The journal is for administrators.', '操作日志仅管理员可见。'],
 
     // settings

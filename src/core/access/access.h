@@ -146,6 +146,10 @@ int access_role_allow(struct core *core, const struct person *by, const char *ro
                       const char *permission, struct err *err) MUST_CHECK;
 int access_role_deny(struct core *core, const struct person *by, const char *role, const char *env,
                      const char *permission, struct err *err) MUST_CHECK;
+/* Who may do that in this app-env: names, at most `limit`, by name. */
+int access_people_who_may(struct core *core, enum permission permission, int64_t app_id,
+                          int64_t env_id, int64_t limit, json_t **ret_names,
+                          struct err *err) MUST_CHECK;
 /* Roles may do in `env`, which is new, what they may do in `like` by name. */
 int access_rights_like(struct core *core, const char *like, const char *env, int64_t *ret_count,
                        struct err *err) MUST_CHECK;

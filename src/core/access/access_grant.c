@@ -56,6 +56,28 @@ int access_admin_left(struct core *core, struct err *err)
     return 0;
 }
 
+int access_people_who_may(struct core *core, enum permission permission, int64_t app_id,
+                          int64_t env_id, int64_t limit, json_t **ret_names, struct err *err)
+{
+    AUTO_QUERY q = {0};
+    AUTO_JSON *names = json_array();
+    int more;
+    if (store_query(core->store, &q, err,
+                    "SELECT DISTINCT p.name FROM person p JOIN person_grant g ON g.person_id=p.id"
+                    " JOIN role_right r ON r.role=g.role WHERE r.permission=$1"
+                    " AND (r.env='*' OR r.env=(SELECT name FROM env WHERE id=$3))"
+                    " AND (g.app_id=0 OR g.app_id=$2) AND (g.env_id=0 OR g.env_id=$3)"
+                    " AND p.password IS NOT NULL ORDER BY p.name LIMIT $4",
+                    "tiii", permission_name(permission), app_id, env_id, limit) < 0)
+        return -1;
+    while ((more = query_next(&q, err)) > 0)
+        json_push(names, json_string(query_text(&q, 0)));
+    if (more < 0)
+        return -1;
+    *ret_names = TAKE(names);
+    return 0;
+}
+
 static int note_grant(struct core *core, const struct person *by, const char *kind,
                       const char *name, const char *role, int64_t app_id, int64_t env_id,
                       struct err *err)

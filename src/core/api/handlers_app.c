@@ -12,6 +12,7 @@
 #include "wire/settings.h"
 
 #define COURIER_MS 30000
+#define DEPLOYERS_MAX 20 /* names: whom to ask */
 
 API_HANDLER(api_envs)
 {
@@ -360,6 +361,17 @@ API_HANDLER(api_config_check)
 
 /* ---- one app-env ---- */
 
+/* How many instances the live release wants: fewer that serve are missing. */
+static int put_wanted(struct api_call *call, json_t *reply, struct err *err)
+{
+    int64_t wanted = 0;
+    if (call->ae.live_release &&
+        release_instances(call->core, &call->ae, call->ae.live_release, &wanted, err) < 0)
+        return -1;
+    json_put_int(reply, "wanted", wanted);
+    return 0;
+}
+
 static int put_lists(struct api_call *call, json_t *reply, struct err *err)
 {
     json_t *part = NULL;
@@ -383,7 +395,11 @@ static int put_lists(struct api_call *call, json_t *reply, struct err *err)
     else if (release_row(call->core, call->ae.id, call->ae.live_release, &part, err) < 0)
         return -1;
     json_put(reply, "release", part);
-    return 0;
+    if (access_people_who_may(call->core, PERMISSION_DEPLOY, call->ae.app_id, call->ae.env_id,
+                              DEPLOYERS_MAX, &part, err) < 0)
+        return -1;
+    json_put(reply, "deployers", part);
+    return put_wanted(call, reply, err);
 }
 
 API_HANDLER(api_app_env)

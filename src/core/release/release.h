@@ -89,6 +89,9 @@ int release_row(struct core *core, int64_t app_env_id, int64_t number, json_t **
 /* Numbers that one can roll back to, newest first. */
 int release_targets(struct core *core, const struct app_env *ae, json_t **ret_numbers,
                     struct err *err) MUST_CHECK;
+/* How many instances its configuration asks for. */
+int release_instances(struct core *core, const struct app_env *ae, int64_t number,
+                      int64_t *ret_count, struct err *err) MUST_CHECK;
 int instance_list(struct core *core, int64_t app_env_id, json_t **ret_rows,
                   struct err *err) MUST_CHECK;
 

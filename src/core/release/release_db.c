@@ -478,6 +478,16 @@ int release_targets(struct core *core, const struct app_env *ae, json_t **ret_nu
     return 0;
 }
 
+int release_instances(struct core *core, const struct app_env *ae, int64_t number,
+                      int64_t *ret_count, struct err *err)
+{
+    AUTO_JSON *release = NULL;
+    if (release_get(core, ae->id, number, &release, err) < 0)
+        return -1;
+    *ret_count = json_int(json_dict(release, "config"), "instances", 1);
+    return 0;
+}
+
 int instance_list(struct core *core, int64_t app_env_id, json_t **ret_rows, struct err *err)
 {
     if (store_rows(core->store, ret_rows, err,

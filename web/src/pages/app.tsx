@@ -73,7 +73,7 @@ function EnvCard({ app, env, position, count, traffic }: { app: string; env: str
                     <div><dt>{t('release')}</dt><dd><b>r{data.release.number}</b>{data.release.build && <> · <a href={`${to}/builds/${data.release.build}`}>b{data.release.build}</a></>}{data.release.bad && <State name="failed" text={t('env.bad')} />}</dd></div>
                     <div><dt>{t('who')}</dt><dd>{data.release.by}, <Age at={data.release.at} /></dd></div>
                     {last && <div><dt>{t('app.last')}</dt><dd><a href={`${to}/rollouts/${last.id}`}>{tName('kind', last.kind)} r{last.release}</a> <State name={last.state} text={tName('rollout', last.state)} /></dd></div>}
-                    <div><dt>{t('instances')}</dt><dd><span class={`dot ${sick ? 'bad' : 'good'}`} />{serving.length - sick}/{serving.length}</dd></div>
+                    <div><dt>{t('instances')}</dt><dd><span class={`dot ${serving.length - sick < data.wanted ? 'bad' : 'good'}`} />{serving.length - sick}/{data.wanted}</dd></div>
                     <div><dt>{t('host')}</dt><dd>{[...new Set(data.instances.map((one) => one.host))].join(', ') || '–'}</dd></div>
                     <div><dt>{t('branch')}</dt><dd><span title={data.release.branches.map((one) => one.branch).join('\n')}>{data.release.branches.length ? t('app.branchesIn', { n: data.release.branches.length }) : t('app.onlyTrunk')}</span>{' '}{pending > 0 && <State name="running" text={t('app.newCommits', { n: pending })} />}</dd></div>
                     {traffic && <div><dt>{t('requests')}</dt><dd><Spark points={traffic.points} label={t('requests')} /> {t('perSecond', { n: traffic.perSecond.toFixed(1) })}</dd></div>}

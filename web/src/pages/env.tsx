@@ -1,5 +1,6 @@
 // One app in one environment: what runs, from which branches, how it came to be, and how it differs from the next one.
 import { useState } from 'preact/hooks';
+import { visible } from '../ansi';
 import { api, query, seg } from '../api';
 import { Compare } from '../compare';
 import type { FeedEvent } from '../feed';
@@ -10,8 +11,11 @@ import { go } from '../route';
 import { may } from '../session';
 import { siteUrl } from '../site';
 import { bytes } from '../time';
-import type { AppEnv, Instance, Page, Release, Rollout, Tick, Ticks } from '../types';
+import type { AppEnv, Branches as AllBranches, Instance, Page, Release, Rollout, Tick, Ticks } from '../types';
 import { Act, Age, ask, Commit, Dialog, Empty, envTone, ErrorBox, Field, Form, Loading, State } from '../ui';
+
+const HISTORY = 20;
+const HISTORY_MAX = 1000; // of one answer
 
 interface Place {
     app: string;
@@ -46,6 +50,7 @@ export function EnvPage({ app, env }: Place) {
                 {may(ae.rights, 'deploy') && ae.live_release > 0 && <button type="button" class="danger" onClick={stop}>{t('env.stop')}</button>}
             </div>
             <p class="dim">{position >= 0 && t('env.what', { position: position + 1, count: names.length })} · {rights ? t('env.who', { rights }) : t('env.whoNothing')}</p>
+            {ae.deployers.length > 0 && <p class="dim">{t('env.deployers', { who: ae.deployers.join(', ') })}</p>}
             {ae.rollout && <p class="box"><a href={`${to}/rollouts/${ae.rollout.id}`}>{t('env.held', { who: ae.rollout.by, kind: tName('kind', ae.rollout.kind), release: ae.rollout.release, id: ae.rollout.id })}</a></p>}
             <Domains ae={ae} />
             <Instances app={app} env={env} />
@@ -120,6 +125,8 @@ function InstanceRow({ one, to }: { one: Instance; to: string }) {
 }
 
 function Branches({ app, env, release }: Place & { release: Release | null }) {
+    const branches = useResource<AllBranches>(`/apps/${seg(app)}/branches${query({ limit: 500 })}`);
+    const authors = new Map(branches.data?.items.map((one) => [one.name, one.author]));
     const { data, error } = useResource<Ticks>(`/apps/${seg(app)}/envs/${seg(env)}/ticks`, { concerns: (event) => event.app === app && event.env === env && (event.topic === 'repo' || event.topic === 'journal') });
     return (
         <section aria-labelledby="branches">
@@ -129,10 +136,10 @@ function Branches({ app, env, release }: Place & { release: Release | null }) {
             {data && data.ticks.length === 0 && <p class="dim">{t('app.onlyTrunk')}</p>}
             {data && data.ticks.length > 0 && (
                 <div class="scroll"><table>
-                    <thead><tr><th scope="col">{t('branch')}</th><th scope="col">{t('submit.deployed')}</th><th scope="col">{t('tip')}</th><th scope="col">{t('state')}</th><th scope="col">{t('who')}</th><th scope="col">{t('when')}</th></tr></thead>
+                    <thead><tr><th scope="col">{t('branch')}</th><th scope="col">{t('author')}</th><th scope="col">{t('submit.deployed')}</th><th scope="col">{t('tip')}</th><th scope="col">{t('state')}</th><th scope="col">{t('who')}</th><th scope="col">{t('when')}</th></tr></thead>
                     <tbody>{data.ticks.map((tick) => (
                         <tr key={tick.branch}>
-                            <td>{tick.branch}</td><td><Commit id={tick.deployed_tip} /></td><td><Commit id={tick.now} /></td>
+                            <td>{visible(tick.branch)}</td><td>{visible(authors.get(tick.branch) ?? '–')}</td><td><Commit id={tick.deployed_tip} /></td><td><Commit id={tick.now} /></td>
                             <td><TickState tick={tick} known={data.known} /></td><td>{tick.by}</td><td><Age at={tick.at} /></td>
                         </tr>
                     ))}</tbody>
@@ -159,8 +166,9 @@ export function TickState({ tick, known }: { tick: Tick; known: boolean }) {
 function History({ app, env, live, targets, ae }: Place & { live: number; targets: number[]; ae: AppEnv }) {
     const base = `/apps/${seg(app)}/envs/${seg(env)}`;
     const concerns = (event: FeedEvent) => event.app === app && event.env === env && event.topic === 'rollout';
-    const releases = useResource<Page<Release>>(`${base}/releases?limit=50`, { concerns });
-    const rollouts = useResource<Page<Rollout>>(`${base}/rollouts?limit=20`, { concerns });
+    const [limit, setLimit] = useState(HISTORY);
+    const releases = useResource<Page<Release>>(`${base}/releases?limit=${limit}`, { concerns });
+    const rollouts = useResource<Page<Rollout>>(`${base}/rollouts?limit=${limit}`, { concerns });
     const [picked, setPicked] = useState<number[]>([]);
     const [comparing, setComparing] = useState(false);
     const to = `/apps/${seg(app)}/${seg(env)}`;
@@ -190,6 +198,7 @@ function History({ app, env, live, targets, ae }: Place & { live: number; target
                     ))}</tbody>
                 </table></div>
             )}
+            {limit < HISTORY_MAX && ((releases.data?.items.length ?? 0) >= limit || (rollouts.data?.items.length ?? 0) >= limit) && <div class="buttons"><button type="button" onClick={() => setLimit(Math.min(limit * 4, HISTORY_MAX))}>{t('more')}</button></div>}
             {comparing && <Dialog wide title={`${t('env.compare')} r${from} → r${until}`} onClose={() => setComparing(false)}><Compare app={app} from={`${env}/${from}`} to={`${env}/${until}`} /></Dialog>}
             <h3>{t('rollouts')}</h3>
             {rollouts.data && rollouts.data.items.length > 0 && (

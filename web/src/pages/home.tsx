@@ -64,7 +64,7 @@ export function HomePage() {
     return (
         <>
             <h1 class="hidden">{t('nav.home')}</h1>
-            <div class="home-top"><Mine /><Figures /></div>
+            <div class="home-top"><Mine rows={rows} name={who.name} /><Figures /></div>
             <div class="bar">
                 <input type="search" data-filter value={param(at, 'q') ?? ''} placeholder={t('home.filterHint')} aria-label={t('home.filterHint')} onInput={(event) => setParam('q', event.currentTarget.value)} />
                 <div class="choice" role="group" aria-label={t('filter')}>
@@ -139,14 +139,29 @@ interface MineReply {
     branches: { app: string; branch: string; at: number; envs: string[] }[];
 }
 
-function Mine() {
+// What I began and is not over, or went wrong and nobody has begun anything since.
+function waiting(rows: OverviewRow[], name: string): { key: string; to: string; app: string; text: string }[] {
+    return rows.flatMap((row) => Object.entries(row.envs).flatMap(([env, cell]) => {
+        const one = cell.rollout ?? cell.last;
+        if (!one || one.by !== name || (!cell.rollout && one.state === 'done'))
+            return [];
+        const what = `${tName('kind', one.kind)} r${one.release}`;
+        const text = cell.rollout ? t('home.inFlight', { what, env: tName('env', env) }) : t('home.wentWrong', { what, env: tName('env', env), state: tName('rollout', one.state) });
+        return [{ key: `${row.app} ${env}`, to: `/apps/${seg(row.app)}/${seg(env)}/rollouts/${one.id}`, app: row.app, text }];
+    }));
+}
+
+function Mine({ rows, name }: { rows: OverviewRow[]; name: string }) {
+    const [all, setAll] = useState(false);
+    const waits = waiting(rows, name);
     const { data } = useResource<MineReply>('/mine', { concerns: (event) => event.topic === 'repo' || event.topic === 'rollout', soon: RELOAD_MS });
     return (
         <section class="card" aria-labelledby="mine">
             <h2 id="mine">{t('home.mine')}</h2>
+            {waits.length > 0 && <><h3>{t('home.waiting')}</h3><ul class="mine">{waits.map((one) => <li key={one.key}><a href={one.to}><span class="dim">{one.app}</span> {one.text}</a></li>)}</ul></>}
             {data && data.branches.length === 0 && <p class="dim">{t('home.mineEmpty')}</p>}
             <ul class="mine">
-                {data?.branches.slice(0, 8).map(({ app, branch, at, envs }) => (
+                {data?.branches.slice(0, all ? undefined : 8).map(({ app, branch, at, envs }) => (
                     <li key={`${app} ${branch}`}>
                         <a href={`/apps/${seg(app)}/branches?q=${seg(branch)}`}><span class="dim">{app}</span> {branch}</a>
                         <span class="grow" />
@@ -155,6 +170,7 @@ function Mine() {
                     </li>
                 ))}
             </ul>
+            {data && data.branches.length > 8 && !all && <button type="button" class="small" onClick={() => setAll(true)}>{t('more')}</button>}
         </section>
     );
 }

@@ -1,5 +1,5 @@
 // Who decided what, in order; and whether the rows are as they were written.
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { visible } from '../ansi';
 import { api, query } from '../api';
 import { t } from '../i18n';
@@ -31,8 +31,9 @@ const LIMIT = 100;
 export function JournalPage() {
     const at = useSignal(address);
     const subject = param(at, 'subject') ?? '';
-    const [limit, setLimit] = useState(LIMIT);
-    const { data, error, reload } = useResource<Page<Row>>(`/audit${query({ newest: 1, limit, subject })}`, { concerns: (event) => event.topic === 'journal', soon: 500 });
+    const [before, setBefore] = useState<number[]>([]); // where the pages that one has turned begin
+    useEffect(() => setBefore([]), [subject]);
+    const { data, error, reload } = useResource<Page<Row>>(`/audit${query({ newest: 1, limit: LIMIT, subject, after: before.at(-1) })}`, { concerns: (event) => event.topic === 'journal', soon: 500 });
     const [verdict, setVerdict] = useState<Verdict>();
     if (!me.value?.admin)
         return <Empty title={t('journal.onlyAdmin')} />;
@@ -52,7 +53,10 @@ export function JournalPage() {
                     <tbody>{rows.map((row) => <tr key={row.seq}><td class="number">{row.seq}</td><td class="nowrap">{full(row.at)}</td><td>{row.actor.replace(/^user:/, '')}</td><td>{row.kind}</td><td>{row.subject}</td><td class="wrap mono dim">{row.data && Object.keys(row.data).length ? visible(JSON.stringify(row.data)) : ''}</td></tr>)}</tbody>
                 </table></div>
             )}
-            {rows.length >= limit && limit < 1000 && <div class="buttons"><button type="button" onClick={() => setLimit(Math.min(limit * 2, 1000))}>{t('more')}</button></div>}
+            <div class="buttons">
+                {before.length > 0 && <button type="button" onClick={() => setBefore(before.slice(0, -1))}>{t('journal.newer')}</button>}
+                {rows.length >= LIMIT && <button type="button" onClick={() => setBefore([...before, rows.at(-1)!.seq])}>{t('journal.older')}</button>}
+            </div>
         </>
     );
 }

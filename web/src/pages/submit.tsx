@@ -6,8 +6,7 @@ import { t, tName } from '../i18n';
 import { stepText } from '../plan';
 import { mayPass, useResource } from '../resource';
 import { go } from '../route';
-import { may, me } from '../session';
-import { useSignal } from '../signal';
+import { may } from '../session';
 import type { AppEnv, Branch, Branches, Page, Plan, Tick, Ticks } from '../types';
 import { Age, ask, Empty, envTone, ErrorBox, Loading, State } from '../ui';
 import { TickState } from './env';
@@ -48,7 +47,6 @@ function Submit({ ae, ticks: { ticks, known }, branches, envs, match, setMatch }
     const position = envs.indexOf(env);
     const before = position > 0 ? envs[position - 1]! : null;
     const [source, setSource] = useState<Source>(before && !stored.length ? 'set' : 'ticked');
-    const who = useSignal(me)!;
     const { data: from } = useResource<AppEnv>(before ? `/apps/${seg(app)}/envs/${seg(before)}` : null, { concerns: (event) => event.app === app && event.env === before && event.topic === 'rollout' });
     const wanted = source === 'ticked' ? (changed ?? stored) : (from?.release?.branches.map((one) => one.branch) ?? []);
     const mayDeploy = may(ae.rights, 'deploy');
@@ -74,7 +72,7 @@ function Submit({ ae, ticks: { ticks, known }, branches, envs, match, setMatch }
         <div class={`submit ${envTone(position, envs.length)}`}>
             <div class="banner"><h1>{t('submit.title', { app, env: '' })}<b>{tName('env', env)}</b></h1><span class="dim">{ae.live_release ? t('rollout.replaces', { n: ae.live_release }) : t('rollout.first')}</span></div>
             {ae.rollout && <p class="box"><a href={`/apps/${seg(app)}/${seg(env)}/rollouts/${ae.rollout.id}`}>{t('submit.held', { who: ae.rollout.by, id: ae.rollout.id })}</a></p>}
-            {!mayDeploy && <p class="box">{t('submit.mayNot', { who: who.admin ? '' : t('submit.askAdmin') })}</p>}
+            {!mayDeploy && <p class="box">{t('submit.mayNot', { who: ae.deployers.length ? t('submit.ask', { who: ae.deployers.join(', ') }) : t('submit.askAdmin') })}</p>}
             <div class="two">
                 <section aria-labelledby="pick">
                     <div class="bar"><h2 id="pick">{t('submit.pick')}</h2><input type="search" data-filter value={filter} placeholder={t('submit.filter')} aria-label={t('submit.filter')} onInput={(event) => {
