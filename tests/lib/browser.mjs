@@ -13,7 +13,7 @@ import { ROOT as root } from './paths.mjs';
 
 const PICTURES = `${root}/build-pictures`;
 const PASSWORD = 'correct horse battery staple';
-const programs = ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium'];
+const program = '/usr/bin/chromium-headless-shell';
 const packages = createRequire(`${root}/web/package.json`);
 
 // For app(): a build that says something, so that pictures show what a build looks like.
@@ -27,10 +27,9 @@ export const talkative = {
 // options: locale ('en-US'), width and height (a laptop's)
 export async function browser(p, { locale = 'en-US', width = 1440, height = 900 } = {}) {
     const { chromium } = packages('playwright-core');
-    const executablePath = programs.find(existsSync);
-    if (!executablePath)
+    if (!existsSync(program))
         throw new Error('there is no Chromium: tools/deps browser');
-    const process = await chromium.launch({ executablePath, args: ['--no-sandbox', '--host-resolver-rules=MAP *.localhost 127.0.0.1'] });
+    const process = await chromium.launch({ executablePath: program, args: ['--no-sandbox', '--host-resolver-rules=MAP *.localhost 127.0.0.1'] });
     return new Browser(p, process, { locale, viewport: { width, height }, timezoneId: 'Asia/Shanghai', reducedMotion: 'reduce' });
 }
 

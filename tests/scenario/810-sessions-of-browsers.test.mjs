@@ -139,6 +139,13 @@ test('the page: strict, packed, and asked for once', async () => {
         assert.match((await page(path)).text, /<!doctype html>/, path);
 });
 
+test('the page comes through the edge, too', async () => {
+    const { text, statuses } = await raw({ port: p.ports.http }, 'GET /apps/web HTTP/1.1\r\nHost: slipway.localhost\r\nConnection: close\r\n\r\n');
+    assert.deepEqual(statuses, [200], text.slice(0, 300));
+    assert.match(text, /<!doctype html>/);
+    assert.match(text, /frame-ancestors 'none'/i);
+});
+
 test('B073: nothing but the files of the console and addresses of pages', async () => {
     for (const path of ['/assets/..%2f..%2fetc/passwd', '/assets/../../etc/passwd', '/assets/%2e%2e/index.html', '/assets/%c0%ae', '/assets/x%00.js', '//', '//evil.example/', '/apps//x', '/assets/', '/assets', '/index.php', '/.git/config', '/apps/%00', '/etc/passwd', '/console.pack']) {
         const { statuses } = await page(path);

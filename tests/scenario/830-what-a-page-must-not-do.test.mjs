@@ -136,6 +136,17 @@ test('a page that is not live says since when, and catches up', async () => {
     b.assertClean();
 });
 
+test('what one types stays while the page moves on', async () => {
+    await b.go(admin, '/apps/web/branches');
+    await admin.getByRole('button', { name: 'New branch', exact: true }).click();
+    const name = admin.locator('dialog input[name=name]');
+    await name.fill('feature/half-typ');
+    await web.change('feature/moved', { 'moved.txt': 'x\n' }, 'it moved');
+    await admin.locator('tr', { hasText: 'feature/moved' }).waitFor();
+    assert.equal(await name.inputValue(), 'feature/half-typ');
+    await admin.keyboard.press('Escape');
+});
+
 test('what cannot be known now is not called gone', async () => {
     const { courier } = p.roles();
     process.kill(courier, 'SIGSTOP');

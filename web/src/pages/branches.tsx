@@ -1,5 +1,5 @@
 // 分支管理: all branches of the app, where each is, and what to type to work on one.
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { visible } from '../ansi';
 import { api, ApiError, query, seg } from '../api';
 import { looked } from '../feed';
@@ -16,9 +16,18 @@ const LIMIT = 500;
 export function BranchesPage({ app }: { app: string }) {
     const base = `/apps/${seg(app)}`;
     const { data: about } = useResource<App>(base);
-    const { data, error, reload } = useResource<Branches>(`${base}/branches?limit=${LIMIT}`, { concerns: (event) => event.app === app && (event.topic === 'repo' || event.topic === 'journal') });
-    const mine = useResource<{ branches: { app: string; branch: string }[] }>('/mine', { concerns: (event) => event.app === app && event.topic === 'repo' });
     const at = useSignal(address);
+    const q = (param(at, 'q') ?? '').toLowerCase();
+    const [many, setMany] = useState(false); // more than one answer holds: then the server filters
+    const asked = useResource<Branches>(`${base}/branches${query({ limit: LIMIT, match: many ? param(at, 'q') : null })}`, { concerns: (event) => event.app === app && (event.topic === 'repo' || event.topic === 'journal') });
+    const mine = useResource<{ branches: { app: string; branch: string }[] }>('/mine', { concerns: (event) => event.app === app && event.topic === 'repo' });
+    const kept = useRef<Branches | undefined>(undefined);
+    if (asked.data)
+        kept.current = asked.data;
+    const data = kept.current;
+    const { error, reload } = asked;
+    if (data?.more && !many)
+        setMany(true);
     const who = useSignal(me)!;
     const [creating, setCreating] = useState(false);
     const [ticks, setTicks] = useState<TicksOf>(new Map());
@@ -27,7 +36,6 @@ export function BranchesPage({ app }: { app: string }) {
     const own = useMemo(() => new Set(mine.data?.branches.filter((one) => one.app === app).map((one) => one.branch)), [mine.data, app]);
     if (!data)
         return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
-    const q = (param(at, 'q') ?? '').toLowerCase();
     const shown = data.items.filter((one) => one.name.toLowerCase().includes(q) || one.author.toLowerCase().includes(q) || one.subject.toLowerCase().includes(q));
     const rank = (one: Branch) => (one.name === data.trunk ? 0 : own.has(one.name) ? 1 : 2);
     const sorted = [...shown].sort((a, b) => rank(a) - rank(b) || b.at - a.at);
@@ -37,6 +45,7 @@ export function BranchesPage({ app }: { app: string }) {
             <div class="bar">
                 <h1>{app} <span class="dim">{t('branches')}</span></h1>
                 <input type="search" data-filter value={param(at, 'q') ?? ''} placeholder={t('submit.filter')} aria-label={t('submit.filter')} onInput={(event) => setParam('q', event.currentTarget.value)} />
+                {data.more && <span class="dim">{t('submit.more', { n: data.items.length })}</span>}
                 <span class="grow" />
                 {may(about?.rights, 'branch') && <button type="button" class="primary" onClick={() => setCreating(true)}>{t('branches.new')}</button>}
             </div>
@@ -151,7 +160,7 @@ function Create({ app, who, branches, onClose, onDone }: { app: App; who: string
                 onDone();
                 setMade(name!.trim());
             }}>
-                <Field label={t('name')} hint={t('branches.ruleHint')}><input name="name" value={`feature/${who}-`} required maxLength={200} spellcheck={false} autofocus /></Field>
+                <Field label={t('name')} hint={t('branches.ruleHint')}><input name="name" defaultValue={`feature/${who}-`} required maxLength={200} spellcheck={false} autofocus /></Field>
                 <Field label={t('branches.from')}><select name="from">{[app.trunk, ...branches.map((one) => one.name).filter((name) => name !== app.trunk)].map((name) => <option key={name}>{name}</option>)}</select></Field>
             </Form>
         </Dialog>

@@ -79,7 +79,7 @@ function Domains({ ae }: { ae: AppEnv }) {
                         await api.put(`${base}/domains`, { domains: domains!.split(/[\s,]+/).filter(Boolean) });
                         setEditing(false);
                     }}>
-                        <Field label={t('domains.add')}><input name="domains" value={ae.domains.slice(1).join(' ')} spellcheck={false} autofocus /></Field>
+                        <Field label={t('domains.add')}><input name="domains" defaultValue={ae.domains.slice(1).join(' ')} spellcheck={false} autofocus /></Field>
                     </Form>
                 </Dialog>
             )}
@@ -271,7 +271,7 @@ function Secrets({ app, env, rights }: Place & { rights: string[] }) {
                         setWriting(undefined);
                         reload();
                     }}>
-                        <Field label={t('name')}><input name="name" value={writing} readOnly={!!writing} required spellcheck={false} autocomplete="off" autofocus={!writing} /></Field>
+                        <Field label={t('name')}><input name="name" defaultValue={writing} readOnly={!!writing} required spellcheck={false} autocomplete="off" autofocus={!writing} /></Field>
                         <Field label={t('secrets.value')}><textarea name="value" rows={4} spellcheck={false} autocomplete="off" autofocus={!!writing} /></Field>
                     </Form>
                 </Dialog>

@@ -223,7 +223,7 @@ function NewApp({ onClose }: { onClose: () => void }) {
                 setMade(await api.post('/apps', { name, trunk: trunk.current }));
             }}>
                 <Field label={t('name')} hint={t('newApp.nameHint')}><input name="name" pattern="[a-z][a-z0-9\-]*" maxLength={40} required autofocus spellcheck={false} /></Field>
-                <Field label={t('trunk')}><input name="trunk" value="main" spellcheck={false} /></Field>
+                <Field label={t('trunk')}><input name="trunk" defaultValue="main" spellcheck={false} /></Field>
             </Form>
         </Dialog>
     );

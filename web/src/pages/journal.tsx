@@ -28,6 +28,14 @@ interface Verdict {
 }
 const LIMIT = 100;
 
+const SHORT = 160;
+
+// What is long is opened on demand.
+function Data({ data }: { data: any }) {
+    const text = data && Object.keys(data).length ? visible(JSON.stringify(data)) : '';
+    return text.length <= SHORT ? <>{text}</> : <details><summary>{text.slice(0, SHORT)}…</summary>{text}</details>;
+}
+
 export function JournalPage() {
     const at = useSignal(address);
     const subject = param(at, 'subject') ?? '';
@@ -42,7 +50,7 @@ export function JournalPage() {
         <>
             <div class="bar">
                 <h1>{t('journal.title')}</h1>
-                <input type="search" data-filter value={subject} placeholder={t('journal.subject')} aria-label={t('journal.subject')} onChange={(event) => setParam('subject', event.currentTarget.value)} />
+                <input type="search" data-filter key={subject} defaultValue={subject} placeholder={t('journal.subject')} aria-label={t('journal.subject')} onChange={(event) => setParam('subject', event.currentTarget.value)} />
                 <span class="grow" />
                 <Act act={async () => setVerdict(await api.get('/audit/verify'))}>{t('journal.verify')}</Act>
             </div>
@@ -50,7 +58,7 @@ export function JournalPage() {
             {!data ? error ? <ErrorBox error={error} retry={reload} /> : <Loading /> : rows.length === 0 ? <Empty title={t('journal.empty')} /> : (
                 <div class="scroll"><table class="compact">
                     <thead><tr><th scope="col">#</th><th scope="col">{t('when')}</th><th scope="col">{t('who')}</th><th scope="col">{t('what')}</th><th scope="col">{t('app')}</th><th scope="col" /></tr></thead>
-                    <tbody>{rows.map((row) => <tr key={row.seq}><td class="number">{row.seq}</td><td class="nowrap">{full(row.at)}</td><td>{row.actor.replace(/^user:/, '')}</td><td>{row.kind}</td><td>{row.subject}</td><td class="wrap mono dim">{row.data && Object.keys(row.data).length ? visible(JSON.stringify(row.data)) : ''}</td></tr>)}</tbody>
+                    <tbody>{rows.map((row) => <tr key={row.seq}><td class="number">{row.seq}</td><td class="nowrap">{full(row.at)}</td><td>{row.actor.replace(/^user:/, '')}</td><td>{row.kind}</td><td>{row.subject}</td><td class="wrap mono dim"><Data data={row.data} /></td></tr>)}</tbody>
                 </table></div>
             )}
             <div class="buttons">

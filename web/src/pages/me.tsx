@@ -87,7 +87,7 @@ function Tokens() {
                     }}>
                         <Field label={t('name')} hint={t('newApp.nameHint')}><input name="name" required pattern="[a-z][a-z0-9\-]*" maxLength={40} spellcheck={false} autofocus /></Field>
                         <Field label={t('app')}><select name="app"><option value="">{t('all')}</option>{apps?.items.map((app) => <option key={app.name}>{app.name}</option>)}</select></Field>
-                        <Field label={t('tokens.days')}><input name="days" type="number" min={0} max={3650} value="90" /></Field>
+                        <Field label={t('tokens.days')}><input name="days" type="number" min={0} max={3650} defaultValue="90" /></Field>
                         <label class="inline"><input type="checkbox" name="read" value="1" />{t('tokens.readOnly')}</label>
                     </Form>
                 </Dialog>
