@@ -65,8 +65,12 @@ step('首页、新建分支', async () => {
 
 step('勾选 20 个分支，一屏显示，提交到开发环境', async () => {
     await b.go(li, '/apps/shop/dev/submit');
-    for (const name of [...names, 'feature/li-优惠券'])
+    for (const name of [...names, 'feature/li-优惠券', 'conflict/left', 'conflict/right'])
         await li.getByRole('checkbox', { name: new RegExp(name) }).check();
+    await li.getByText('conflict/right 与 conflict/left 在 1 个文件上冲突').waitFor();
+    await b.picture(li, 'submit-conflict.zh');
+    for (const name of ['conflict/left', 'conflict/right'])
+        await li.getByRole('checkbox', { name: new RegExp(name) }).uncheck();
     await li.getByText('可以干净合并').waitFor();
     await b.go(li, '/apps/shop'); // nothing is stored before it is submitted
     assert.deepEqual((await p.api.get('/apps/shop/envs/dev/ticks')).ticks, []);
