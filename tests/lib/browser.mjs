@@ -77,14 +77,6 @@ class Browser {
         return page;
     }
 
-    async signIn(page, name) {
-        await page.goto(this.url);
-        await page.locator('input[name=name]').fill(name);
-        await page.locator('input[name=password]').fill(PASSWORD);
-        await page.locator('button[type=submit]').click();
-        await page.locator('header.top').waitFor();
-    }
-
     async go(page, path) {
         await page.goto(this.url + path);
         await page.locator('main').waitFor();

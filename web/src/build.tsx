@@ -14,10 +14,10 @@ const RETRY_MS = 3_000;
 const ERROR = /\b(error|failed|failure|fatal|exception|not ok)\b|错误|失败/i;
 
 export function Checks({ build }: { build: Build }) {
-    const checks = (build as any).result?.checks ?? build.checks ?? [];
+    const checks = build.result?.checks ?? [];
     if (!checks.length)
         return null;
-    return <ul class="chips">{checks.map((one: any) => <li key={one.name}><State name={one.ok ? 'done' : 'failed'} text={`${one.name}: ${t('rollout.check', { passed: one.passed, failed: one.failed, skipped: one.skipped })}`} /></li>)}</ul>;
+    return <ul class="chips">{checks.map((one) => <li key={one.name}><State name={one.ok ? 'done' : 'failed'} text={`${one.name}: ${t('rollout.check', { passed: one.passed, failed: one.failed, skipped: one.skipped })}`} /></li>)}</ul>;
 }
 
 interface BuildStep {

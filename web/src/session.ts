@@ -42,7 +42,7 @@ export async function sessionLoad(): Promise<void> {
 // Roles were given or taken: the buttons follow.
 let reloading: ReturnType<typeof setTimeout> | undefined;
 onFeed((event) => {
-    if (event.topic === 'journal' && me.value)
+    if (event.topic === 'journal' && /^(grant|role)\./.test(event.data.kind) && me.value)
         reloading ??= setTimeout(() => {
             reloading = undefined;
             void api.get<Me>('/me').then((who) => {

@@ -2,40 +2,36 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { api } from './api';
 
-export const TRAFFIC_SECONDS = 120;
+const TRAFFIC_SECONDS = 120;
 const EVERY_MS = 10_000;
 const PER_POINT = 4; // seconds
 
 export interface Traffic {
     perSecond: number;
-    errors: number; // of all, in the time shown
     points: number[]; // requests per PER_POINT seconds, oldest first
 }
 
 interface Second {
     at: number;
     requests: number;
-    errors: number;
 }
 
 function fold(seconds: Second[], now: number): Traffic {
     const points = new Array<number>(TRAFFIC_SECONDS / PER_POINT).fill(0);
     let sum = 0;
-    let errors = 0;
     for (const second of seconds) {
         const ago = now - second.at;
         if (ago < 0 || ago >= TRAFFIC_SECONDS)
             continue;
         points[points.length - 1 - Math.floor(ago / PER_POINT)]! += second.requests;
-        errors += second.errors;
         if (ago < 60)
             sum += second.requests;
     }
-    return { perSecond: sum / 60, errors, points };
+    return { perSecond: sum / 60, points };
 }
 
 // "shop.dev" -> its traffic; what has none is not in it.
-export function useTraffic(path = '/top'): Map<string, Traffic> {
+export function useTraffic(): Map<string, Traffic> {
     const [traffic, setTraffic] = useState(new Map<string, Traffic>());
     const kept = useRef(new Map<string, Map<number, Second>>());
     useEffect(() => {
@@ -46,10 +42,10 @@ export function useTraffic(path = '/top'): Map<string, Traffic> {
                 return;
             const seconds = asked && Date.now() - asked < 60_000 ? Math.ceil((Date.now() - asked) / 1000) + 5 : TRAFFIC_SECONDS;
             asked = Date.now();
-            const reply = await api.get(`${path}?seconds=${seconds}`, own.signal).catch(() => null);
+            const reply = await api.get(`/top?seconds=${seconds}`, own.signal).catch(() => null);
             if (!reply)
                 return;
-            const now = Math.floor(reply.now / (reply.now > 1e11 ? 1000 : 1));
+            const now: number = reply.now; // s, as the seconds themselves
             const next = new Map<string, Traffic>();
             for (const [name, figures] of Object.entries<any>(reply.app_envs)) {
                 const known = kept.current.get(name) ?? new Map<number, Second>();
@@ -72,6 +68,6 @@ export function useTraffic(path = '/top'): Map<string, Traffic> {
             own.abort();
             clearInterval(timer);
         };
-    }, [path]);
+    }, []);
     return traffic;
 }

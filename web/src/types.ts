@@ -151,7 +151,7 @@ export interface Build {
     ended_at: number | null;
     same_as: number | null;
     error: ErrorText | null;
-    checks?: { name: string; passed: number; failed: number; skipped: number; ok: boolean }[];
+    result: { checks: { name: string; passed: number; failed: number; skipped: number; ok: boolean }[] } | null; // null: none yet
 }
 export interface Plan {
     live_release: number;

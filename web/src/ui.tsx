@@ -91,13 +91,11 @@ export function Copy({ text, label }: { text: string; label?: string }) {
 
 // ---- acting ----
 
-// A button that is busy until what it does is done, and shows why it failed.
-export function Act({ act, children, class: className, disabled, title }: {
-    act: () => Promise<unknown>; children: ComponentChildren; class?: string; disabled?: boolean; title?: string;
-}) {
+// What is done at a click: whether it goes on, and why it failed.
+function useAct(): { busy: boolean; error: ApiError | undefined; run: (act: () => Promise<unknown>) => Promise<void> } {
     const [busy, setBusy] = useState(false);
     const [error, setError] = useState<ApiError>();
-    const run = async () => {
+    const run = async (act: () => Promise<unknown>) => {
         setBusy(true);
         setError(undefined);
         try {
@@ -111,9 +109,17 @@ export function Act({ act, children, class: className, disabled, title }: {
             setBusy(false);
         }
     };
+    return { busy, error, run };
+}
+
+// A button that is busy until what it does is done, and shows why it failed.
+export function Act({ act, children, class: className, disabled, title }: {
+    act: () => Promise<unknown>; children: ComponentChildren; class?: string; disabled?: boolean; title?: string;
+}) {
+    const { busy, error, run } = useAct();
     return (
         <>
-            <button type="button" class={className} disabled={disabled || busy} aria-busy={busy} title={title} onClick={() => void run()}>{children}</button>
+            <button type="button" class={className} disabled={disabled || busy} aria-busy={busy} title={title} onClick={() => void run(act)}>{children}</button>
             <ErrorBox error={error} />
         </>
     );
@@ -198,27 +204,15 @@ export function Dialog({ title, onClose, children, wide }: { title: string; onCl
 
 // A form whose values go to one action; Enter sends it.
 export function Form({ go, act, children, danger }: { go: string; act: (values: Record<string, string>) => Promise<unknown>; children: ComponentChildren; danger?: boolean }) {
-    const [busy, setBusy] = useState(false);
-    const [error, setError] = useState<ApiError>();
-    const submit = async (event: TargetedSubmitEvent<HTMLFormElement>) => {
+    const { busy, error, run } = useAct();
+    const submit = (event: TargetedSubmitEvent<HTMLFormElement>) => {
         event.preventDefault();
         const values: Record<string, string> = {};
         new FormData(event.currentTarget).forEach((value, key) => (values[key] = String(value)));
-        setBusy(true);
-        setError(undefined);
-        try {
-            await act(values);
-        } catch (failed) {
-            if (failed instanceof ApiError)
-                setError(failed);
-            else
-                throw failed;
-        } finally {
-            setBusy(false);
-        }
+        void run(() => act(values));
     };
     return (
-        <form onSubmit={(event) => void submit(event)}>
+        <form onSubmit={submit}>
             {children}
             <ErrorBox error={error} />
             <div class="buttons"><button type="submit" class={danger ? 'primary danger' : 'primary'} disabled={busy} aria-busy={busy}>{go}</button></div>

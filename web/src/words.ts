@@ -160,7 +160,7 @@ export const words = {
     'home.waiting': ['Waits for me', '待我处理'],
     'home.inFlight': ['{what} in {env} goes on', '{env} 的{what}正在进行'],
     'home.wentWrong': ['{what} in {env}: {state}', '{env} 的{what}：{state}'],
-    'home.deployedNowhere': ['ticked nowhere yet', '尚未勾选'],
+    'home.tickedNowhere': ['ticked nowhere yet', '尚未勾选'],
     'home.figures': ['Delivery, {days} days, {env}', '交付指标，近 {days} 天，{env}'],
     'home.leadTime': ['Lead time', '变更前置时间'],
     'home.deploys': ['Deploys a day', '日均发布次数'],

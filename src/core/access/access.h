@@ -146,6 +146,10 @@ int access_role_allow(struct core *core, const struct person *by, const char *ro
                       const char *permission, struct err *err) MUST_CHECK;
 int access_role_deny(struct core *core, const struct person *by, const char *role, const char *env,
                      const char *permission, struct err *err) MUST_CHECK;
+/* The apps that a grant of the person or their token names (ids; 0 among them: all apps). What the
+ * gate says of an app that none of them names, it says of every such app. */
+int access_apps_named(struct core *core, const struct person *p, json_t **ret_ids,
+                      struct err *err) MUST_CHECK;
 /* Who may do that in this app-env: names, at most `limit`, by name. */
 int access_people_who_may(struct core *core, enum permission permission, int64_t app_id,
                           int64_t env_id, int64_t limit, json_t **ret_names,

@@ -56,6 +56,23 @@ int access_admin_left(struct core *core, struct err *err)
     return 0;
 }
 
+int access_apps_named(struct core *core, const struct person *p, json_t **ret_ids, struct err *err)
+{
+    AUTO_QUERY q = {0};
+    AUTO_JSON *ids = json_array();
+    int more;
+    json_push(ids, json_integer(p->token_app_id));
+    if (store_query(core->store, &q, err,
+                    "SELECT DISTINCT app_id FROM person_grant WHERE person_id=$1", "i", p->id) < 0)
+        return -1;
+    while ((more = query_next(&q, err)) > 0)
+        json_push(ids, json_integer(query_int(&q, 0)));
+    if (more < 0)
+        return -1;
+    *ret_ids = TAKE(ids);
+    return 0;
+}
+
 int access_people_who_may(struct core *core, enum permission permission, int64_t app_id,
                           int64_t env_id, int64_t limit, json_t **ret_names, struct err *err)
 {

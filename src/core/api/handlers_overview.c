@@ -101,20 +101,18 @@ struct grid {
  * few, and what holds for an app that none names holds for all of those. */
 static int read_apart(struct grid *g, struct err *err)
 {
-    AUTO_QUERY q = {0};
-    AUTO_FREE char *of_token = id_text(g->call->who.token_app_id);
-    int more;
+    AUTO_JSON *ids = NULL;
+    size_t i;
+    json_t *id;
     g->apart = json_object();
-    json_put_bool(g->apart, of_token, true);
-    if (store_query(g->call->core->store, &q, err,
-                    "SELECT DISTINCT app_id FROM person_grant WHERE person_id=$1", "i",
-                    g->call->who.id) < 0)
+    if (access_apps_named(g->call->core, &g->call->who, &ids, err) < 0)
         return -1;
-    while ((more = query_next(&q, err)) > 0) {
-        AUTO_FREE char *key = id_text(query_int(&q, 0));
+    json_array_foreach(ids, i, id)
+    {
+        AUTO_FREE char *key = id_text(json_integer_value(id));
         json_put_bool(g->apart, key, true);
     }
-    return more;
+    return 0;
 }
 
 /* A new reference. */

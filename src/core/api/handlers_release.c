@@ -38,7 +38,7 @@ static int read_kind(const json_t *body, struct wanted *w, struct err *err)
     return 0;
 }
 
-/* Of a plan alone: the set to plan with, in place of the ticked one; NULL: that. */
+/* The set to plan or release with, in place of the ticked one; NULL: that. */
 static const json_t *asked_branches(const struct api_call *call)
 {
     const json_t *names = json_object_get(call->body, "branches");

@@ -80,20 +80,17 @@ static int count_instances(struct core *core, const json_t *rows, struct err *er
     return more;
 }
 
-#define KIND                                                                                       \
-    "CASE r.kind WHEN 0 THEN 'deploy' WHEN 1 THEN 'promote' WHEN 2 THEN 'rollback' ELSE 'stop' "   \
-    "END AS kind"
-
-static const char active_sql[] =
-    "SELECT r.app_env_id, r.id, " KIND ", r.state, r.release, r.step,"
-    " (SELECT count(*) FROM rollout_step s WHERE s.rollout_id=r.id) AS steps,"
-    " r.created_at AS \"at\", r.started_by AS \"by\""
-    " FROM rollout r WHERE r.state IN ('running','reverting')";
-static const char last_sql[] =
-    "SELECT r.app_env_id, r.id, " KIND ", r.state, r.release, r.created_at AS \"at\", r.ended_at,"
-    " r.started_by AS \"by\", r.error AS error_json FROM app_env ae JOIN rollout r ON r.id="
-    "(SELECT l.id FROM rollout l WHERE l.app_env_id=ae.id AND l.ended_at IS NOT NULL"
-    " ORDER BY l.id DESC LIMIT 1)";
+static const char active_sql[] = "SELECT r.app_env_id, r.id, " ROLLOUT_KIND(
+    "r.kind") ", r.state, r.release, r.step,"
+              " (SELECT count(*) FROM rollout_step s WHERE s.rollout_id=r.id) AS steps,"
+              " r.created_at AS \"at\", r.started_by AS \"by\""
+              " FROM rollout r WHERE r.state IN ('running','reverting')";
+static const char last_sql[] = "SELECT r.app_env_id, r.id, " ROLLOUT_KIND(
+    "r.kind") ", r.state, r.release, r.created_at AS \"at\", r.ended_at,"
+              " r.started_by AS \"by\", r.error AS error_json FROM app_env ae JOIN rollout r ON "
+              "r.id="
+              "(SELECT l.id FROM rollout l WHERE l.app_env_id=ae.id AND l.ended_at IS NOT NULL"
+              " ORDER BY l.id DESC LIMIT 1)";
 
 static int put_rollouts(struct core *core, const char *sql, const char *name, const json_t *rows,
                         struct err *err)

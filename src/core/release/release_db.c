@@ -359,13 +359,14 @@ int instance_servers(struct core *core, int64_t app_env_id, json_t **ret_servers
 /* ---- rows for people ---- */
 
 #define ROLLOUT_PEOPLE                                                                             \
-    "SELECT id, CASE kind WHEN 0 THEN 'deploy' WHEN 1 THEN 'promote' WHEN 2 THEN 'rollback' "      \
-    "ELSE 'stop' END AS "                                                                          \
-    "kind, state, step, release, from_release,"                                                    \
-    " started_by AS \"by\", created_at AS \"at\", ended_at, error AS error_json, request AS "      \
-    "request_json, (SELECT b.number FROM release r JOIN build b ON b.id=r.build_id WHERE "         \
-    "r.app_env_id=rollout.app_env_id AND r.number=rollout.from_release) AS from_build FROM "       \
-    "rollout "
+    "SELECT id, " ROLLOUT_KIND("kind") ", state, step, release, from_release,"                     \
+                                       " started_by AS \"by\", created_at AS \"at\", ended_at, "   \
+                                       "error AS error_json, request AS "                          \
+                                       "request_json, (SELECT b.number FROM release r JOIN build " \
+                                       "b ON b.id=r.build_id WHERE "                               \
+                                       "r.app_env_id=rollout.app_env_id AND "                      \
+                                       "r.number=rollout.from_release) AS from_build FROM "        \
+                                       "rollout "
 
 static int add_steps(struct core *core, json_t *row, struct err *err)
 {

@@ -161,6 +161,11 @@ int retention_after(struct core *core, int64_t app_env_id, struct err *err) MUST
 /* After a build: the courier lets go of the refs of builds that nothing needs; within an input. */
 int retention_refs(struct core *core, int64_t app_env_id, struct err *err) MUST_CHECK;
 
+/* In a statement: the word for a rollout's kind, as enum rollout_kind counts them. */
+#define ROLLOUT_KIND(column)                                                                       \
+    "CASE " column                                                                                 \
+    " WHEN 0 THEN 'deploy' WHEN 1 THEN 'promote' WHEN 2 THEN 'rollback' ELSE 'stop' END AS kind"
+
 /* figures.c: pure. Rollouts of one app-env, by id. */
 struct figures_rollout {
     int64_t app_id;

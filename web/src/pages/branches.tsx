@@ -18,16 +18,15 @@ export function BranchesPage({ app }: { app: string }) {
     const { data: about } = useResource<App>(base);
     const at = useSignal(address);
     const q = (param(at, 'q') ?? '').toLowerCase();
-    const [many, setMany] = useState(false); // more than one answer holds: then the server filters
-    const asked = useResource<Branches>(`${base}/branches${query({ limit: LIMIT, match: many ? param(at, 'q') : null })}`, { concerns: (event) => event.app === app && (event.topic === 'repo' || event.topic === 'journal') });
+    const many = useRef(false); // more than one answer holds: then the server filters
+    const asked = useResource<Branches>(`${base}/branches${query({ limit: LIMIT, match: many.current ? param(at, 'q') : null })}`, { concerns: (event) => event.app === app && (event.topic === 'repo' || event.topic === 'journal') });
     const mine = useResource<{ branches: { app: string; branch: string }[] }>('/mine', { concerns: (event) => event.app === app && event.topic === 'repo' });
     const kept = useRef<Branches | undefined>(undefined);
     if (asked.data)
         kept.current = asked.data;
     const data = kept.current;
     const { error, reload } = asked;
-    if (data?.more && !many)
-        setMany(true);
+    many.current ||= data?.more ?? false;
     const who = useSignal(me)!;
     const [creating, setCreating] = useState(false);
     const [ticks, setTicks] = useState<TicksOf>(new Map());

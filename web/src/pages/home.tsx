@@ -165,7 +165,7 @@ function Mine({ rows, name }: { rows: OverviewRow[]; name: string }) {
                     <li key={`${app} ${branch}`}>
                         <a href={`/apps/${seg(app)}/branches?q=${seg(branch)}`}><span class="dim">{app}</span> {branch}</a>
                         <span class="grow" />
-                        {envs.length ? envs.map((env) => <span class="chip" key={env}>{env}</span>) : <span class="dim">{t('home.deployedNowhere')}</span>}
+                        {envs.length ? envs.map((env) => <span class="chip" key={env}>{env}</span>) : <span class="dim">{t('home.tickedNowhere')}</span>}
                         <span class="dim"><Age at={at} /></span>
                     </li>
                 ))}

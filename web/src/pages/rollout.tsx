@@ -22,8 +22,7 @@ export function RolloutPage({ app, env, id }: { app: string; env: string; id: nu
     if (!rollout)
         return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
     const active = rollout.state === 'running' || rollout.state === 'reverting';
-    const build = rollout.steps.find((step) => step.kind === 'build');
-    const number = build ? Number(build.args?.build ?? /\bb(\d+)\b/.exec(build.text)?.[1]) : null;
+    const number: number | undefined = rollout.steps.find((step) => step.kind === 'build')?.args.build;
     const cancel = () => ask({
         title: t('rollout.cancel'), says: t('rollout.cancelSays', { id }), go: t('rollout.cancel'), danger: true,
         act: async () => {
