@@ -53,7 +53,9 @@ struct fake_host {
     int64_t refuse_count; /* ... and so many after it */
     int64_t fail_build;   /* the nth build from now */
     int64_t fail_prepare;
-    bool lenient; /* an edge that refuses may be left with what it has */
+    size_t start_most; /* asked for more at once, all starts miss their deadline; 0: any */
+    json_t *starts;    /* names, in the order in which their starts were asked for */
+    bool lenient;      /* an edge that refuses may be left with what it has */
     struct buf violations;
 };
 
@@ -159,10 +161,35 @@ static inline enum err_kind fake_edge_drained(const struct fake_host *f, const j
 
 /* ---- instances ---- */
 
+static inline void fake_forget(struct fake_host *f, const char *name)
+{
+    free(map_remove(&f->instances, name));
+}
+
+/* They share the processors: with this one, so many are under way that none is ready in time. */
+static inline bool fake_starts_too_many(struct fake_host *f)
+{
+    size_t count = 1;
+    for (size_t n = 0; n < f->asked_count; n++)
+        count += text_is(f->asked[n].verb, "instance.start") && !f->asked[n].error;
+    if (!f->start_most || count <= f->start_most)
+        return false;
+    for (size_t n = 0; n < f->asked_count; n++) {
+        if (!text_is(f->asked[n].verb, "instance.start"))
+            continue;
+        f->asked[n].error = E_INSTANCE_NOT_READY;
+        fake_forget(f, json_text_or(f->asked[n].args, "instance", ""));
+    }
+    return true;
+}
+
 static inline enum err_kind fake_start(struct fake_host *f, const json_t *args)
 {
     const char *name = json_text_or(args, "instance", "");
     struct fake_instance *i = map_get(&f->instances, name);
+    json_push(f->starts, json_string(name));
+    if (fake_starts_too_many(f))
+        return E_INSTANCE_NOT_READY;
     if (i && i->state == FAKE_STOPPING)
         return E_STATE_CONFLICT;
     if (i)
@@ -213,11 +240,6 @@ static inline json_t *fake_list(const struct fake_host *f)
     }
     json_put(ok, "instances", list);
     return ok;
-}
-
-static inline void fake_forget(struct fake_host *f, const char *name)
-{
-    free(map_remove(&f->instances, name));
 }
 
 /* The end of a stop; there may be a new one of that name when it was asked for twice. */
@@ -491,6 +513,7 @@ static inline void fake_host_init(struct fake_host *f, const struct settings *se
     f->edge = json_object();
     f->built = json_object();
     f->cancelled = json_array();
+    f->starts = json_array();
     fake_host_come(f);
 }
 
@@ -502,5 +525,6 @@ static inline void fake_host_done(struct fake_host *f)
     json_decref(f->edge);
     json_decref(f->built);
     json_decref(f->cancelled);
+    json_decref(f->starts);
     buf_done(&f->violations);
 }

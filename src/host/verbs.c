@@ -168,6 +168,7 @@ static void verb_hello(void *context, struct message *m)
     json_put_text(ok, "installation", h->settings->id);
     json_put_int(ok, "protocol", WIRE_PROTOCOL);
     json_put_text(ok, "boot", h->boot);
+    json_put_int(ok, "processors", sysconf(_SC_NPROCESSORS_ONLN));
     message_ok(m, ok);
 }
 

@@ -7,7 +7,8 @@
  *
  * hello must be the first verb of a channel: it carries core's epoch. A smaller epoch than the
  * largest seen is refused with E_EPOCH_STALE and the channel closed; a larger one closes older
- * channels. Reply: {"installation", "protocol", "boot": random id of this host process}. */
+ * channels. Reply: {"installation", "protocol", "boot": random id of this host process,
+ * "processors": how many it may use; -1: unknown}. */
 #pragma once
 #include "wire/verb.h"
 

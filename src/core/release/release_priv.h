@@ -142,9 +142,20 @@ void instance_sweep_later(struct core *core, int64_t delay_ms);
 /* Put the rows of what a rollout started, and of what it meant to use, to rest; within an input. */
 int instances_leave(struct core *core, const struct rollout *r, bool *ret_any,
                     struct err *err) MUST_CHECK;
-/* Host is back: set the edge, start again what should run and does not, stop what should not. */
+
+/* reconcile.c. Host is back: set the edge, stop what should not run, have repaired what should. */
 void instance_reconcile(struct core *core);
-void instance_reconcile_later(struct core *core);
+void instance_reconcile_later(struct core *core); /* when something did not succeed */
+/* Host runs it at this address ({"address","port"}): note that and tell the edge. Errors are logged
+ * and tried again. Outside any input. */
+void instance_is_at(struct core *core, const struct instance *i, const json_t *where);
+void reconcile_done(void); /* stop the timer */
+
+/* repair.c. These instances are gone from the host; the first is needed most. All that are gone:
+ * earlier ones that are not named are left alone. */
+void repair(struct core *core, const json_t *names);
+void repair_reset(void); /* whatever failed need not wait any more: host is another one now */
+void repair_done(void);  /* before the core ends */
 
 /* health.c: host's word on instances, in memory. */
 void health_note(const json_t *item); /* of instance.list or instance.changed */

@@ -732,6 +732,98 @@ TEST(what_host_lost_is_started_again)
     sim_close(&s);
 }
 
+static void lose_all(struct sim *s)
+{
+    fake_host_go(&s->host);
+    fake_lose_instances(&s->host);
+    (void)json_array_clear(s->host.starts);
+    fake_host_come(&s->host);
+}
+
+static bool all_are_back(struct sim *s, size_t count)
+{
+    int64_t start = clock_mono_ms(clock_system());
+    while (s->host.instances.count < count || !at_rest(s)) {
+        if (clock_mono_ms(clock_system()) - start > PATIENCE_MS)
+            return false;
+        turn(s);
+    }
+    buf_clear(&s->host.violations);
+    return settle_long(s) && all_holds(s);
+}
+
+/* On a host that is small for its apps, starts that are asked for all at once miss their deadlines
+ * all together, again and again. */
+TEST(what_host_lost_is_started_a_few_at_a_time)
+{
+    struct sim s;
+    sim_open(&s, 16);
+    s.instances = 7;
+    deploy(&s, (struct rollout_request){0});
+    OK(settle_long(&s));
+    s.host.start_most = 2;
+    lose_all(&s);
+    OK(all_are_back(&s, 7));
+    IS_INT(json_array_size(s.host.starts), 7); /* each one once */
+    sim_close(&s);
+}
+
+TEST(one_of_each_app_env_comes_first_and_the_last_stage_before_the_others)
+{
+    static const char *const stages[] = {"prod", "dev", "test"};
+    struct err err = ERR_INIT;
+    struct sim s;
+    sim_open(&s, 17);
+    for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
+        FINE(app_env_find(s.core, "shop", stages[i], &s.ae, &err));
+        deploy(&s, (struct rollout_request){0});
+        OK(settle_long(&s));
+    }
+    s.host.start_most = 2;
+    lose_all(&s);
+    while (s.host.instances.count < 6 || !at_rest(&s)) {
+        (void)uv_run(loop_get(), UV_RUN_NOWAIT);
+        if (s.host.asked_count)
+            fake_answer(&s.host, 0); /* in the order in which it was asked */
+        else
+            turn_quietly();
+    }
+    IS_JSON(s.host.starts, "[\"shop.prod.r1.1\",\"shop.test.r1.1\",\"shop.dev.r1.1\","
+                           "\"shop.prod.r1.2\",\"shop.test.r1.2\",\"shop.dev.r1.2\"]");
+    buf_clear(&s.host.violations);
+    sim_close(&s);
+}
+
+/* It holds up nobody else, and is asked for again after a while, then after a longer one. */
+TEST(what_does_not_start_waits_and_the_others_go_on)
+{
+    struct sim s;
+    sim_open(&s, 18);
+    s.instances = 4;
+    deploy(&s, (struct rollout_request){0});
+    OK(settle_long(&s));
+    s.host.fail_start = 1;
+    lose_all(&s);
+    while (s.host.instances.count < 3 || !at_rest(&s))
+        turn(&s);
+    IS_INT(json_array_size(s.host.starts), 4);
+    s.host.fail_start = 1;
+    fixture_skipped += 11000;
+    instance_reconcile(s.core); /* anything makes it look */
+    while (json_array_size(s.host.starts) < 5 || !at_rest(&s))
+        turn(&s);
+    IS_INT(s.host.instances.count, 3);
+    fixture_skipped += 11000;
+    instance_reconcile(s.core);
+    OK(settle(&s));
+    IS_INT(json_array_size(s.host.starts), 5); /* not yet */
+    fixture_skipped += 11000;
+    instance_reconcile(s.core);
+    OK(all_are_back(&s, 4));
+    IS_INT(json_array_size(s.host.starts), 6);
+    sim_close(&s);
+}
+
 TEST(what_nobody_knows_is_stopped)
 {
     struct sim s;
@@ -809,8 +901,10 @@ static bool settle_after_script(struct sim *s)
     end_script(s);
     if (s->host.lenient)
         app_env_edge_refresh(s->core, s->ae.id, on_told, NULL);
-    if (s->lose) /* what the script let fail is tried again after a while */
+    if (s->lose) { /* what the script let fail is tried again after a while */
+        repair_reset();
         instance_reconcile(s->core);
+    }
     return good && settle(s) && settle_long(s);
 }
 

@@ -797,6 +797,7 @@ static void resume_rollouts(struct core *core)
 
 void release_resume(struct core *core)
 {
+    repair_reset();
     instance_reconcile(core);
     resume_rollouts(core);
     instance_sweep(core);
