@@ -23,14 +23,16 @@ WIRE_TABLE host_base_ensure[] = {WIRE_OBJECT("base")};
 
 /* build.run: one isolated build. With an empty spec the verb only attaches to a build that waits or
  * runs, or reads the result of one that ended (E_NOT_FOUND when the host knows nothing of it). Who
- * attaches is told what he missed: the checks ("again": true), and whether the source is waited
- * for. Events, all
+ * attaches is told what he missed: "steps" {"steps": [STEP], "again": true}, the checks ("again":
+ * true), and whether the source is waited for. Events, all
  * with "at" (wall ms): "source" {"attempt"} now the tree is wanted: answer with build.source
- * "step"   {"step": name, "state": "running"|"done"|"failed", "ms"} "check" CHECK
+ * "step" STEP, when it begins and when it ends; "check" CHECK; STEP: {"step": name, "kind":
+ * "step"|"check" (of the spec) or "phase" (base: its base image is made or found; source: the tree
+ * is taken; pack: the layer is made and kept), "state": "running"|"done"|"failed", "at", "ms"}
  * "output" {"step", "stream": 1|2, "text": valid UTF-8,
  * "offset": byte offset in the build's whole output} reply: {"artifact": digest, "layer": digest,
- * "base": digest, "bytes", "files", "checks": [CHECK], "ms"} CHECK: {"name", "passed", "failed",
- * "skipped", "ms", "ok": bool, "empty": true (a report of no tests), "cases":
+ * "base": digest, "bytes", "files", "checks": [CHECK], "steps": [STEP], "ms"} CHECK: {"name",
+ * "passed", "failed", "skipped", "ms", "ok": bool, "empty": true (a report of no tests), "cases":
  * [{"name","outcome","text"}] (failed first, at most 200)} failures: build_failed (text names step
  * and exit code), check_failed, resource_*, timeout, cancelled, path_escapes, archive_*. The whole
  * output stays in the host's file: build.output. spec: { "base": as above, "workdir": "/app",

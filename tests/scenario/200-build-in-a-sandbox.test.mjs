@@ -47,6 +47,16 @@ test('its checks are recorded, case by case', async () => {
     assert.deepEqual(check.cases.map((row) => row.outcome), ['passed', 'passed']);
 });
 
+test('what it did is told one thing after the other, with times, from the integration on', async () => {
+    const { steps, integrate_ms, result } = await build('dev', 1);
+    assert.ok(integrate_ms >= 0);
+    assert.deepEqual(steps.map((step) => [step.kind, step.step, step.state]), [['phase', 'base', 'done'], ['phase', 'source', 'done'],
+        ['step', 'look', 'done'], ['step', 'compile', 'done'], ['check', 'smoke', 'done'], ['phase', 'pack', 'done']]);
+    for (const [i, step] of steps.slice(1).entries())
+        assert.ok(step.at >= steps[i].at + steps[i].ms - 1, JSON.stringify(steps));
+    assert.deepEqual(steps, result.steps);
+});
+
 test('a second click builds anew, makes the same layer, and says that the source is the same', async () => {
     const again = await web.build('dev');
     assert.equal(again.same_as, 1);
@@ -74,7 +84,8 @@ test('a check that fails keeps the artifact from going anywhere', async () => {
     await web.ticks('dev', 'bad/check');
     const rollout = await web.deploy('dev', {}, { expect: 'failed' });
     assert.equal(rollout.error.error, 'check_failed');
-    const { result } = await build('dev', rollout.steps[0].args.build);
+    const { result, steps } = await build('dev', rollout.steps[0].args.build);
+    assert.deepEqual(steps.slice(-1).map((step) => [step.step, step.state]), [['smoke', 'failed']]);
     assert.deepEqual(result.checks.map((check) => [check.name, check.ok, check.failed]), [['smoke', false, 1]]);
     assert.equal((await web.status('dev')).live_release, 0);
 });

@@ -26,6 +26,7 @@ test('core is killed while checks run: the failed build names its failed cases a
     const serve = p.pid('serve');
     process.kill(serve, 'SIGSTOP'); // nobody starts core again
     try {
+        assert.deepEqual((await p.api.get(`${path}/${build.number}`)).steps.at(-1).state, 'running');
         process.kill(p.pid('core'), 'SIGKILL');
         process.kill(sleeping.pid, 'SIGTERM'); // and the check goes on
         await until(() => existsSync(`${p.dataDir}/host/builds/web.dev.b${build.number}/result.json`), 30_000, 'the build has ended');
@@ -33,7 +34,8 @@ test('core is killed while checks run: the failed build names its failed cases a
         process.kill(serve, 'SIGCONT');
     }
     await until(() => p.ready(), 20_000, 'core is back');
-    const { state, error, result } = await ended(build.number);
+    const { state, error, result, steps } = await ended(build.number);
+    assert.deepEqual(steps.map((step) => [step.step, step.state]).slice(-2), [['compile', 'done'], ['smoke', 'failed']]);
     assert.deepEqual([state, error.error], ['failed', 'check_failed']);
     const [check] = result.checks;
     assert.deepEqual([check.name, check.ok, check.passed, check.failed], ['smoke', false, 1, 1]);

@@ -116,7 +116,10 @@ step('submit: asked once, then every step live, and its domain at the end', asyn
     await b.picture(page, 'rollout-running');
     await rolled('done');
     await link('shop.dev.localhost').waitFor();
+    await page.reload(); // what the build did is not only told while one looks on
     await page.getByText(/smoke: 2 passed/).waitFor();
+    for (const what of ['merge the branches', 'base image', 'take the source', 'compile', 'check smoke', 'pack the artifact'])
+        await page.getByRole('listitem').filter({ hasText: new RegExp(`${what}.*\\d s`) }).waitFor();
     await page.getByText('3 of 3 modules are good').waitFor();
     await b.picture(page, 'rollout-done');
     await serves('dev', 'r1');

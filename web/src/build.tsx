@@ -3,12 +3,11 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { pieces, plain } from './ansi';
 import { api, ApiError, seg } from './api';
 import { onFeed, onMissed } from './feed';
-import { t } from './i18n';
+import { t, tName } from './i18n';
 import { mayPass } from './resource';
-import { duration } from './time';
-import type { Build } from './types';
+import type { Build, BuildStep } from './types';
 import { Lines, type LinesHandle } from './virtual';
-import { ErrorBox, State } from './ui';
+import { ErrorBox, State, StepLine } from './ui';
 
 const RETRY_MS = 3_000;
 const ERROR = /\b(error|failed|failure|fatal|exception|not ok)\b|错误|失败/i;
@@ -20,24 +19,15 @@ export function Checks({ build }: { build: Build }) {
     return <ul class="chips">{checks.map((one) => <li key={one.name}><State name={one.ok ? 'done' : 'failed'} text={`${one.name}: ${t('rollout.check', { passed: one.passed, failed: one.failed, skipped: one.skipped })}`} /></li>)}</ul>;
 }
 
-interface BuildStep {
-    name: string;
-    state: string;
-    ms: number | null;
-}
-
-// What the build does now, step by step, while one looks on.
-export function BuildSteps({ app, env, number }: { app: string; env: string; number: number }) {
-    const [steps, setSteps] = useState<BuildStep[]>([]);
-    useEffect(() => onFeed((event) => {
-        if (event.topic !== 'build' || event.app !== app || event.env !== env || event.data.number !== number || event.data.event !== 'step')
-            return;
-        const { step: name, state, ms } = event.data;
-        setSteps((before) => [...before.filter((one) => one.name !== name), { name, state, ms: ms ?? null }]);
-    }), [app, env, number]);
-    if (!steps.length)
-        return null;
-    return <ul class="chips">{steps.map((one) => <li key={one.name}><State name={one.state} text={one.ms === null ? one.name : `${one.name} ${duration(one.ms)}`} /></li>)}</ul>;
+// What the build did and does, one thing after the other, from the integration of its branches on.
+export function BuildSteps({ build }: { build: Build }) {
+    const name = (one: BuildStep) => one.kind === 'phase' ? tName('phase', one.step) : one.kind === 'check' ? t('build.check', { name: one.step }) : one.step;
+    return (
+        <ol class="steps live">
+            {build.integrate_ms !== null && <StepLine state="done" text={t('phase.integrate')} from={0} to={build.integrate_ms} />}
+            {build.steps.map((one) => <StepLine key={`${one.kind} ${one.step}`} state={one.state === 'running' ? 'doing' : one.state} text={name(one)} from={one.at} to={one.state === 'running' ? null : one.at + one.ms} />)}
+        </ol>
+    );
 }
 
 // Read from the beginning by offsets; an event says that there is more. `ended`: no event will come any more.

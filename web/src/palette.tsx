@@ -24,7 +24,7 @@ function places(overview: Overview | undefined): Place[] {
         const base = `/apps/${seg(row.app)}`;
         list.push({ text: row.app, to: base }, { text: `${row.app} ${t('branches')}`, to: `${base}/branches` });
         for (const env of Object.keys(row.envs)) {
-            const name = tName('env', env);
+            const name = tName('stage', env);
             if (may(row.rights, 'deploy'))
                 list.push({ text: `${row.app} ${name} ${t('app.submit')}`, to: `${base}/${seg(env)}/submit` });
             list.push({ text: `${row.app} ${name}`, to: `${base}/${seg(env)}` }, { text: `${row.app} ${name} ${t('logs')}`, to: `${base}/${seg(env)}/logs` }, { text: `${row.app} ${name} ${t('requests')}`, to: `${base}/${seg(env)}/requests` });

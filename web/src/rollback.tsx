@@ -8,7 +8,7 @@ import { ask } from './ui';
 
 function Choice({ ae, first, onChoose }: { ae: AppEnv; first: number; onChoose: (release: number) => void }) {
     const [release, setRelease] = useState(first);
-    const env = tName('env', ae.env);
+    const env = tName('stage', ae.env);
     return (
         <>
             <label class="field"><span>{t('rollout.rollbackTo', { app: ae.app, env })}</span>

@@ -142,7 +142,21 @@ export interface Branches extends Page<Branch> {
     trunk: string;
     more: boolean;
 }
+export interface Env {
+    name: string;
+    position: number;
+    purpose: string; // '': nobody has said what it is for
+}
+export interface BuildStep {
+    step: string;
+    kind: 'phase' | 'step' | 'check';
+    state: 'running' | 'done' | 'failed';
+    at: number;
+    ms: number;
+}
 export interface Build {
+    integrate_ms: number | null;
+    steps: BuildStep[];
     number: number;
     state: string;
     commit: string;

@@ -2,9 +2,10 @@
 import type { ComponentChildren, TargetedSubmitEvent } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError } from './api';
-import { t } from './i18n';
+import { t, tName } from './i18n';
 import { signal, useSignal } from './signal';
 import { age, full, now } from './time';
+import type { ErrorText } from './types';
 import { words, type Word } from './words';
 
 // ---- times ----
@@ -64,6 +65,30 @@ const tones: Record<string, string> = {
 
 export function State({ name, text }: { name: string; text: string }) {
     return <span class={`state ${tones[name] ?? 'calm'}`}>{text}</span>;
+}
+
+// One thing of several that are done one after the other, with its seconds; `to` null: it goes on.
+const marks: Record<string, string> = { pending: '○', doing: '◐', done: '●', failed: '✕', skipped: '–' };
+
+export function StepLine({ state, text, from, to, error }: { state: string; text: string; from: number | null; to: number | null; error?: ErrorText | null }) {
+    const running = state === 'doing';
+    const [, draw] = useState(0);
+    useEffect(() => {
+        if (!running)
+            return;
+        const timer = setInterval(() => draw((n) => n + 1), 200);
+        return () => clearInterval(timer);
+    }, [running]);
+    const seconds = from === null ? null : ((to ?? Date.now()) - from) / 1000;
+    return (
+        <li class={`step-${state}`} aria-current={running ? 'step' : undefined}>
+            <span class="mark" aria-hidden="true">{marks[state]}</span>
+            <span class="hidden">{tName('step', state)}: </span>
+            <span class="grow">{text}</span>
+            <span class="number">{seconds === null ? '' : t('unit.s', { n: seconds.toFixed(2) })}</span>
+            {error && <ErrorBox error={error} />}
+        </li>
+    );
 }
 
 // Each stage has its colour; the last one is the one where it counts.

@@ -254,7 +254,8 @@ TEST(each_route_is_whole)
         good &= !r->fields == (r->field_count == 0);
         good &= !r->query == (r->query_count == 0);
         good &= r->status == 200 || r->status == 201;
-        good &= !strstr(r->path, "{env}") || strstr(r->path, "/apps/{app}/envs/{env}") == r->path;
+        good &= !strstr(r->path, "{env}") || text_starts(r->path, "/apps/{app}/envs/{env}") ||
+                text_starts(r->path, "/envs/{env}"); /* of an app, or the stage itself */
         if (!OK(good))
             printf("# %s %s\n", r->method, r->path);
     }
@@ -383,6 +384,14 @@ TEST(bodies_are_strict)
     IS_INT(fixture_count(core, "SELECT count(*) FROM env"), 4);
     ANSWERS(call("POST", "/envs", "{\"name\":\"stage\"}"), 201, "-");
     ANSWERS(call("POST", "/envs", "{\"name\":\"stage\"}"), 409, "exists");
+    ANSWERS(call("PUT", "/envs/stage/purpose", "{\"purpose\":\"给客户试用\"}"), 200, "-");
+    ANSWERS(call("PUT", "/envs/none/purpose", "{\"purpose\":\"x\"}"), 404, "not_found");
+    AUTO_FREE char *long_text = mem_format("{\"purpose\":\"%0301d\"}", 0);
+    ANSWERS(call("PUT", "/envs/stage/purpose", long_text), 413, "too_large");
+    AUTO_ANSWER envs = call("GET", "/envs", "");
+    const json_t *last = json_array_get(json_list(envs.body, "items"), 4);
+    IS_STR(json_text(last, "purpose"), "给客户试用");
+    IS_STR(json_text(json_array_get(json_list(envs.body, "items"), 0), "purpose"), "");
     IS_INT(fixture_count(core, "SELECT count(*) FROM env"), 5);
     close_api();
 }

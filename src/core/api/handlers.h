@@ -24,6 +24,7 @@ API_HANDLER(api_token_remove);
 /* handlers_app.c */
 API_HANDLER(api_envs);
 API_HANDLER(api_env_add);
+API_HANDLER(api_env_purpose);
 API_HANDLER(api_apps);
 API_HANDLER(api_app_add);
 API_HANDLER(api_app_get);

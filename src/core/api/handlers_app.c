@@ -29,6 +29,13 @@ API_HANDLER(api_env_add)
                       json_int(call->body, "position", 50), json_text(call->body, "like"), err);
 }
 
+API_HANDLER(api_env_purpose)
+{
+    call->reply = json_object();
+    return env_set_purpose(call->core, &call->who, api_param(call, "env"),
+                           json_text(call->body, "purpose"), err);
+}
+
 bool api_may_view(struct api_call *call, int64_t app_id, int64_t env_id)
 {
     struct err ignored = ERR_INIT;

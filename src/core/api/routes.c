@@ -25,6 +25,8 @@ static const struct json_field token_fields[] = {
 static const struct json_field env_fields[] = {WIRE_TEXT("name", 300),
                                                WIRE_INT_OPTIONAL("position", 0, 100000),
                                                WIRE_TEXT_OPTIONAL("like", 100)};
+static const struct json_field purpose_fields[] = {
+    {"purpose", JSON_FIELD_STRING, true, 0, ENV_PURPOSE_MAX}};
 static const struct json_field right_fields[] = {WIRE_TEXT("permission", 40),
                                                  WIRE_TEXT_OPTIONAL("env", 100)};
 static const struct json_field app_fields[] = {{"name", JSON_FIELD_STRING, true, 0, 4096},
@@ -125,6 +127,8 @@ const struct api_route api_routes[] = {
      "the environments in order", QUERY(names_query)},
     {"POST", "/envs", PERMISSION_ADMIN, API_WRITE, api_env_add, BODY(env_fields), 201,
      "a new environment"},
+    {"PUT", "/envs/{env}/purpose", PERMISSION_ADMIN, API_WRITE, api_env_purpose,
+     BODY(purpose_fields), 200, "say what an environment is for"},
     {"GET", "/overview", PERMISSION_PERSON, API_READ, api_overview, NO_BODY_FIELDS, 200,
      "what runs where, of all that I may see", QUERY(names_query)},
     {"GET", "/figures", PERMISSION_PERSON, API_READ, api_figures, NO_BODY_FIELDS, 200,

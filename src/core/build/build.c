@@ -119,7 +119,8 @@ struct action {
     int64_t id;
     struct app_env ae;
     json_t *row;           /* build_config */
-    json_t *checks;        /* told so far: all that a failed build leaves of them */
+    json_t *checks;        /* told so far: all that a failed build leaves of them ... */
+    json_t *steps;         /* ... and of these */
     bool wants_source;     /* host has asked for the tree and not got it yet */
     struct export *export; /* the courier is writing it */
     struct action *next;
@@ -147,7 +148,19 @@ static void action_end(struct action *a)
         a->export->action = NULL;
     json_decref(a->row);
     json_decref(a->checks);
+    json_decref(a->steps);
     free(a);
+}
+
+/* What a build that does not come to its artifact leaves. */
+static json_t *told_so_far(const struct action *a)
+{
+    json_t *result = json_object();
+    if (a) {
+        json_put(result, "checks", json_deep_copy(a->checks));
+        json_put(result, "steps", json_deep_copy(a->steps));
+    }
+    return result;
 }
 
 /* A role that went away is no failure of the build: it is acted on again when the role is back. */
@@ -160,8 +173,7 @@ static void action_fail(struct action *a, const struct err *error)
 {
     struct core *core = a->core;
     int64_t id = a->id;
-    AUTO_JSON *result = json_object();
-    json_put(result, "checks", json_incref(a->checks));
+    AUTO_JSON *result = told_so_far(a);
     action_end(a);
     if (!role_away(error))
         build_event(core, id, BUILD_EVENT_FAIL, result, error);
@@ -326,6 +338,22 @@ static void source_send(struct action *a)
     give_source(a, read_end);
 }
 
+/* It is told when a step begins and when it ends; one is under way at a time. */
+static void note_step(struct action *a, json_t *step)
+{
+    size_t count = json_array_size(a->steps);
+    const json_t *last = json_array_get(a->steps, count - 1);
+    if (count && text_is(json_text(last, "state"), "running"))
+        (void)json_array_remove(a->steps, count - 1);
+    json_push(a->steps, step);
+}
+
+static void take_steps(struct action *a, const json_t *steps)
+{
+    json_decref(a->steps);
+    a->steps = json_deep_copy(steps);
+}
+
 /* What host says while it builds. Who attached again is told what he missed: that is for us, and
  * not for those who have seen it. */
 static void on_build_event(void *context, const char *event, json_t *args)
@@ -341,6 +369,10 @@ static void on_build_event(void *context, const char *event, json_t *args)
     (void)json_object_del(data, "again"); /* absent is fine */
     if (text_is(event, "check"))
         json_push(a->checks, json_copy(data));
+    else if (text_is(event, "step"))
+        note_step(a, json_copy(data));
+    else if (text_is(event, "steps") && json_is_array(json_object_get(data, "steps")))
+        take_steps(a, json_list(data, "steps"));
     json_put_int(data, "number", json_int(a->row, "number", 0));
     json_put_text(data, "event", event);
     if (again)
@@ -443,6 +475,7 @@ static void build_act(struct core *core, int64_t id)
         return;
     }
     a->checks = json_array();
+    a->steps = json_array();
     a->next = actions;
     actions = a;
     if (b.state == BUILD_QUEUED)
@@ -492,6 +525,18 @@ void build_resume(struct core *core)
 
 /* ---- what people ask for ---- */
 
+int build_row(struct core *core, int64_t id, json_t **ret_row, struct err *err)
+{
+    AUTO_JSON *row = NULL;
+    const struct action *a = acting(id);
+    if (build_people_row(core, id, &row, err) < 0)
+        return -1;
+    const json_t *steps = a ? a->steps : json_list(json_dict(row, "result"), "steps");
+    json_put(row, "steps", steps ? json_deep_copy(steps) : json_array());
+    *ret_row = TAKE(row);
+    return 0;
+}
+
 int build_create(struct core *core, const struct person *by, const struct app_env *ae,
                  const json_t *source, struct build *ret_build, struct err *err)
 {
@@ -517,6 +562,7 @@ int build_cancel(struct core *core, const struct person *by, const struct build 
         return -1;
     struct err cancelled = ERR_INIT;
     (void)FAIL(&cancelled, E_CANCELLED, "cancelled by %s", by->name);
-    struct build_input in = {core, b->id, BUILD_EVENT_CANCEL, NULL, &cancelled, by->actor};
+    AUTO_JSON *result = told_so_far(acting(b->id));
+    struct build_input in = {core, b->id, BUILD_EVENT_CANCEL, result, &cancelled, by->actor};
     return apply_event(&in, err);
 }

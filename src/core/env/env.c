@@ -29,6 +29,8 @@ const char env_schema[] =
     "NOT NULL);"
     "CREATE TABLE app_gone(id BIGINT PRIMARY KEY, name TEXT NOT NULL);";
 
+const char env_purpose_schema[] = "ALTER TABLE env ADD COLUMN purpose TEXT NOT NULL DEFAULT '';";
+
 static void copy_name(char *target, size_t size, const char *text)
 {
     (void)snprintf(target, size, "%s", text ? text : "");
@@ -271,10 +273,23 @@ int env_create(struct core *core, const struct person *by, const char *name, int
     return journal_append(core, by->actor, "env.created", name, 0, data, err);
 }
 
+int env_set_purpose(struct core *core, const struct person *by, const char *name,
+                    const char *purpose, struct err *err)
+{
+    int64_t id = 0;
+    AUTO_JSON *data = json_object();
+    if (env_load(core, name, &id, err) < 0)
+        return FAIL(err, E_NOT_FOUND, "there is no env '%.40s': 'slipway env ls' lists them", name);
+    if (store_run(core->store, err, "UPDATE env SET purpose=$2 WHERE id=$1", "it", id, purpose) < 0)
+        return -1;
+    json_put_text(data, "purpose", purpose);
+    return journal_append(core, by->actor, "env.purpose", name, 0, data, err);
+}
+
 int env_list(struct core *core, json_t **ret_rows, struct err *err)
 {
     return store_rows(core->store, ret_rows, err,
-                      "SELECT id, name, position FROM env ORDER BY position, id", "");
+                      "SELECT id, name, position, purpose FROM env ORDER BY position, id", "");
 }
 
 /* ---- the ticked set ---- */

@@ -10,7 +10,9 @@
 #include "core/core.h"
 #include "core/store/store.h"
 
-extern const char env_schema[]; /* app, env, app_env, domain, ticked */
+extern const char env_schema[];         /* app, env, app_env, domain, ticked */
+extern const char env_purpose_schema[]; /* what an env is for, in the words of its people */
+#define ENV_PURPOSE_MAX 300             /* bytes */
 #define ENV_NAME_MAX 41
 #define TICKS_MAX 100
 #define DOMAINS_MAX 20
@@ -53,6 +55,10 @@ int app_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
 /* like (NULL: none): an env of which the rights that name it are copied. */
 int env_create(struct core *core, const struct person *by, const char *name, int64_t position,
                const char *like, struct err *err) MUST_CHECK;
+/* What it is for, at most ENV_PURPOSE_MAX bytes; "": nothing is said. E_NOT_FOUND. */
+int env_set_purpose(struct core *core, const struct person *by, const char *name,
+                    const char *purpose, struct err *err) MUST_CHECK;
+/* [{"id","name","position","purpose"}], in order. */
 int env_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
 
 /* The ticked set, in order: [{"branch","tip","by","at"}]; tip is what was integrated last (null:

@@ -83,19 +83,11 @@ int build_secret_value(const json_t *secret, struct secret *ret_value, struct er
 void build_tell(struct build *b, const char *event, json_t *args)
 {
     AUTO_JSON *taken = args;
-    json_put_int(taken, "at", clock_wall_ms(clock_system()));
+    if (!json_object_get(taken, "at"))
+        json_put_int(taken, "at", clock_wall_ms(clock_system()));
     for (size_t i = 0; i < b->ticket_count; i++)
         if (ticket_alive(b->tickets[i]))
             ticket_event(b->tickets[i], event, json_incref(taken));
-}
-
-void build_tell_step(struct build *b, const char *step, const char *state, int64_t ms)
-{
-    json_t *args = json_object();
-    json_put_text(args, "step", step);
-    json_put_text(args, "state", state);
-    json_put_int(args, "ms", ms);
-    build_tell(b, "step", args);
 }
 
 static void on_output_event(void *context, json_t *args)
@@ -118,6 +110,7 @@ void build_event(struct build *b, enum build_event event)
     if (to != b->state)
         log_info("build", F_STR("build", b->name),
                  F_STR("state", sm_state_name(&host_build_sm, to)));
+    timeline_turn(b, b->state, to);
     b->state = to;
     build_act(b);
 }
@@ -174,6 +167,7 @@ static json_t *result_ok(struct build *b)
     json_put_int(ok, "bytes", b->layer_bytes);
     json_put_int(ok, "files", b->files);
     json_put(ok, "checks", json_incref(b->checks));
+    json_put(ok, "steps", json_incref(b->timeline));
     json_put_int(ok, "ms", clock_mono_ms(clock_system()) - b->begun_ms);
     return ok;
 }
@@ -191,6 +185,7 @@ static void result_write(struct build *b, json_t *ok)
     } else {
         json_put(result, "failed", json_from_err(&b->err));
         json_put(result, "checks", json_incref(b->checks));
+        json_put(result, "steps", json_incref(b->timeline));
     }
     text = json_print(result);
     FAULT("build.result");
@@ -205,6 +200,7 @@ static void build_free(struct build *b)
     mask_done(&b->mask);
     json_decref(b->spec);
     json_decref(b->checks);
+    json_decref(b->timeline);
     json_decref(b->provenance);
     if (b->source_fd >= 0)
         (void)close(b->source_fd); /* read only */
@@ -247,8 +243,12 @@ void build_finish(struct build *b)
     loop_defer(build_start_next, NULL);
 }
 
-static void tell_checks(struct ticket *t, const json_t *checks)
+static void tell_again(struct ticket *t, const json_t *checks, const json_t *timeline)
 {
+    json_t *steps = json_object();
+    json_put(steps, "steps", json_deep_copy(timeline));
+    json_put_bool(steps, "again", true);
+    ticket_event(t, "steps", steps);
     size_t i;
     json_t *check;
     json_array_foreach((json_t *)checks, i, check)
@@ -280,7 +280,8 @@ static int answer_from_result(const char *name, struct message *m)
     }
     json_to_err(json_dict(result, "failed"), &failed);
     struct ticket *t = message_ticket(m);
-    tell_checks(t, json_list(result, "checks")); /* an error has no room for them */
+    /* an error has no room for them */
+    tell_again(t, json_list(result, "checks"), json_list(result, "steps"));
     ticket_fail(t, &failed);
     return 0;
 }
@@ -333,6 +334,7 @@ static struct build *build_new(struct message *m)
     b->mount = settings_run(the_host->settings, mount);
     b->secrets = settings_run(the_host->settings, secrets);
     b->checks = json_array();
+    b->timeline = json_array();
     b->cases_left = CASES_MAX;
     b->case_bytes_left = CASE_BYTES_MAX;
     mask_init(&b->mask);
@@ -345,10 +347,11 @@ static void listen_to(struct build *b, struct message *m)
     b->tickets[b->ticket_count++] = message_ticket(m);
 }
 
-/* Who listens again was away: what the others were told of checks, and what is waited for. */
+/* Who listens again was away: what the others were told of checks and steps, and what is waited
+ * for. */
 static void tell_missed(struct ticket *t, const struct build *b)
 {
-    tell_checks(t, b->checks);
+    tell_again(t, b->checks, b->timeline);
     if (b->pending != BUILD_ON_SOURCE)
         return;
     json_t *args = json_object();
@@ -383,6 +386,7 @@ static int begin(struct message *m, struct err *err)
     listen_to(b, m);
     note_limits(b);
     (void)map_put(&builds, name, b); /* there was none */
+    timeline_begin(b, "phase", "base");
     build_act(b);
     return 0;
 }

@@ -93,10 +93,11 @@ struct answer {
     struct err err;
     struct buf output;
     json_t *checks; /* as told by events */
+    json_t *steps;  /* those that ended, and what was told again */
     char *build;
     int tree_fd; /* given when host says "source"; the first `cut` times only a part of it */
     int cut;
-    int64_t sources, steps, progress;
+    int64_t sources, progress;
     int64_t ms;
 };
 
@@ -135,7 +136,12 @@ static void on_event(void *context, const char *event, json_t *args)
         if (a->tree_fd >= 0)
             give_tree(a);
     }
-    a->steps += text_is(event, "step");
+    if (text_is(event, "step") && !text_is(json_text(args, "state"), "running"))
+        json_push(a->steps, json_incref(args));
+    if (text_is(event, "steps") && json_is_array(json_object_get(args, "steps"))) {
+        json_decref(a->steps);
+        a->steps = json_deep_copy(json_object_get(args, "steps"));
+    }
     a->progress += text_is(event, "progress");
     if (getenv("VERBOSE")) {
         AUTO_FREE char *text = json_print(args);
@@ -160,6 +166,7 @@ static void ask(struct answer *a, const char *verb, json_t *args, int fd)
     *a = (struct answer){.ms = clock_mono_ms(clock_system()),
                          .build = mem_strdup(json_text_or(args, "build", "")),
                          .checks = json_array(),
+                         .steps = json_array(),
                          .tree_fd = fd};
     channel_request(asker, &r);
 }
@@ -184,6 +191,7 @@ static void answer_done(struct answer *a)
 {
     json_decref(a->ok);
     json_decref(a->checks);
+    json_decref(a->steps);
     fd_closep(&a->tree_fd);
     free(a->build);
     buf_done(&a->output);

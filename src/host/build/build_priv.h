@@ -76,6 +76,8 @@ struct build {
     int64_t captured;
     int check_exit;
     json_t *checks;
+    json_t *timeline;                    /* timeline.c */
+    int64_t timeline_began_ms;           /* mono: what runs */
     int64_t cases_left, case_bytes_left; /* of all checks together */
     struct timer *deadline, *watch, *throttle;
     int64_t pids_hits;
@@ -103,7 +105,13 @@ void build_fail(struct build *b, const struct err *error);
 bool build_arrived(struct build *b);
 void build_tell(struct build *b, const char *event,
                 json_t *args); /* to all who listen; takes args */
-void build_tell_step(struct build *b, const char *step, const char *state, int64_t ms);
+
+/* timeline.c: what a build does, one thing after the other: {"step": name, "kind": "phase"|"step"|
+ * "check", "state": "running"|"done"|"failed", "at" (wall ms), "ms"}. Kept in b->timeline, told as
+ * "step" at the begin and the end of each. */
+void timeline_begin(struct build *b, const char *kind, const char *name);
+void timeline_end(struct build *b, const char *state); /* of what runs; fine when nothing does */
+void timeline_turn(struct build *b, int from, int to); /* the phases are states of the machine */
 uint32_t build_range(const struct build *b);
 /* What the build asks for, and never more than the installation allows. */
 int64_t build_limit(const struct build *b, const char *name, int64_t ceiling);

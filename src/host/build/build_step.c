@@ -262,7 +262,7 @@ static void begin(struct build *b, void (*on_exit)(void *, const struct sandbox_
 {
     struct err err = ERR_INIT;
     const char *name = json_text(current(b), "name");
-    build_tell_step(b, name, "running", 0);
+    timeline_begin(b, b->state == BUILD_STEPS ? "step" : "check", name);
     if (!b->watch)
         timer_start(&b->watch, WATCH_MS, WATCH_MS, on_watch, b);
     if (run_current(b, on_exit, &err) < 0) {
@@ -280,8 +280,7 @@ static void on_step(void *context, const struct sandbox_run_result *r)
     size_t total = json_array_size(json_list(b->spec, "steps"));
     output_flush(b->output); /* before the end of the step is told */
     if (b->state == BUILD_STEPS)
-        build_tell_step(b, json_text(current(b), "name"), r->exit_code == 0 ? "done" : "failed",
-                        step_ms(b));
+        timeline_end(b, r->exit_code == 0 ? "done" : "failed");
     if (run_ended(b))
         return;
     judge(b, r, &err);
@@ -394,7 +393,7 @@ static void check_end(struct build *b, json_t *counts, int exit_code)
         json_put_int(check, "ms", step_ms(b));
     json_push(b->checks, json_incref(check));
     build_tell(b, "check", check);
-    build_tell_step(b, name, ok ? "done" : "failed", step_ms(b));
+    timeline_end(b, ok ? "done" : "failed");
     b->step++;
     if (b->step < json_array_size(json_list(b->spec, "checks")))
         build_event(b, BUILD_EVENT_NEXT);

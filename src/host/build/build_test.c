@@ -103,6 +103,20 @@ static void check_unpacked(const char *artifact)
     artifact_root_done(&root);
 }
 
+static void is_timeline(const json_t *steps, const char *want)
+{
+    AUTO_BUF text = BUF_INIT(0);
+    size_t i;
+    json_t *step;
+    json_array_foreach((json_t *)steps, i, step)
+    {
+        (void)buf_add_format(&text, "%s%s %s", i ? ", " : "", json_text_or(step, "step", "?"),
+                             json_text_or(step, "state", "?"));
+        OK(json_int(step, "at", 0) > 0 && json_int(step, "ms", -1) >= 0);
+    }
+    IS_STR(text.data, want);
+}
+
 TEST(a_c_program_becomes_an_artifact)
 {
     struct answer a, again, prepare;
@@ -113,8 +127,10 @@ TEST(a_c_program_becomes_an_artifact)
     OK(str_is_digest(str_of(artifact)));
     IS_STR(json_text_or(a.ok, "base", ""), "host");
     OK(a.output.data && strstr(a.output.data, "uid=0(root)"));
-    IS_INT(a.steps, 6);
+    is_timeline(a.steps, "base done, source done, compile done, look done, runs done, pack done");
+    OK(json_equal(a.steps, json_list(a.ok, "steps")));
     build_wait(&again, "shop.test.b1", NULL, HELLO);
+    OK(json_equal(a.steps, json_list(again.ok, "steps")));
     IS_STR(json_text_or(again.ok, "artifact", ""), artifact);
     json_t *args = json_object();
     json_put_text(args, "artifact", artifact);
@@ -181,6 +197,11 @@ TEST(failures_have_names)
     IS_STR(err_name(a.err.kind), "build_failed");
     IS_STR(a.err.text, "step 'no' exited 3");
     OK(a.output.data && strstr(a.output.data, "why\n"));
+    is_timeline(a.steps, "base done, source done, no failed");
+    answer_done(&a);
+    build_wait(&a, "shop.test.b10", NULL, HELLO); /* its answer, again */
+    IS_STR(err_name(a.err.kind), "build_failed");
+    is_timeline(a.steps, "base done, source done, no failed");
     answer_done(&a);
     build_wait(&a, "shop.test.b11", hello_c, "{" HOST ",\"steps\":[],\"output\":[\"dist\"]}");
     IS_STR(err_name(a.err.kind), "not_found");

@@ -59,14 +59,14 @@ function EnvCard({ app, env, position, count, traffic }: { app: string; env: str
     const to = `/apps/${seg(app)}/${seg(env)}`;
     const tone = envTone(position, count);
     if (!data)
-        return <section class={`card ${tone}`}><h2>{tName('env', env)}</h2>{error ? <ErrorBox error={error} retry={reload} /> : <Loading />}</section>;
+        return <section class={`card ${tone}`}><h2>{tName('stage', env)}</h2>{error ? <ErrorBox error={error} retry={reload} /> : <Loading />}</section>;
     const serving = data.instances.filter((one) => one.state === 'serving');
     const sick = serving.filter((one) => one.health && one.health !== 'ready').length;
     const pending = newCommits(ticks.data?.ticks);
     const url = siteUrl(data, data.domains[0]!);
     return (
         <section class={`card ${tone}`} aria-labelledby={`env-${env}`}>
-            <h2 id={`env-${env}`}><a href={to}>{tName('env', env)}</a></h2>
+            <h2 id={`env-${env}`}><a href={to}>{tName('stage', env)}</a></h2>
             {data.rollout && <p><a class="moving" href={`${to}/rollouts/${data.rollout.id}`}><progress max={data.rollout.steps.length} value={data.rollout.step} aria-label={t('rollout')} />{tName('kind', data.rollout.kind)} r{data.rollout.release} · {data.rollout.by}</a></p>}
             {data.release ? (
                 <dl class="facts column">

@@ -52,7 +52,7 @@ export function BranchesPage({ app }: { app: string }) {
             {envs.map((env) => <EnvTicks key={env} app={app} env={env} onTicks={onTicks} />)}
             {sorted.length > 0 && (
                 <div class="scroll"><table>
-                    <thead><tr><th scope="col">{t('branch')}</th><th scope="col">{t('branches.lastCommit')}</th><th scope="col">{t('author')}</th><th scope="col">{t('when')}</th><th scope="col">{t('branches.ahead')}</th><th scope="col">{t('branches.behind')}</th>{envs.map((env) => <th scope="col" key={env}>{tName('env', env)}</th>)}<th scope="col" /></tr></thead>
+                    <thead><tr><th scope="col">{t('branch')}</th><th scope="col">{t('branches.lastCommit')}</th><th scope="col">{t('author')}</th><th scope="col">{t('when')}</th><th scope="col">{t('branches.ahead')}</th><th scope="col">{t('branches.behind')}</th>{envs.map((env) => <th scope="col" key={env}>{tName('stage', env)}</th>)}<th scope="col" /></tr></thead>
                     <tbody>{sorted.map((one) => <Row key={one.name} one={one} app={about} own={own.has(one.name)} trunk={one.name === data.trunk} envs={envs} ticks={ticks} conflicts={conflicts} />)}</tbody>
                 </table></div>
             )}

@@ -1,5 +1,5 @@
 import { api, seg } from '../api';
-import { BuildOutput, Checks } from '../build';
+import { BuildOutput, BuildSteps, Checks } from '../build';
 import { t, tName } from '../i18n';
 import { useResource } from '../resource';
 import { may } from '../session';
@@ -13,7 +13,7 @@ export function BuildPage({ app, env, number }: { app: string; env: string; numb
     const { data: ae } = useResource<AppEnv>(base);
     if (!build)
         return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
-    const cancel = () => ask({ title: t('build.abort'), says: `${app}, ${tName('env', env)}: ${t('build')} b${number}`, go: t('build.abort'), danger: true, act: () => api.post(`${base}/builds/${number}/cancel`) });
+    const cancel = () => ask({ title: t('build.abort'), says: `${app}, ${tName('stage', env)}: ${t('build')} b${number}`, go: t('build.abort'), danger: true, act: () => api.post(`${base}/builds/${number}/cancel`) });
     return (
         <>
             <div class="bar">
@@ -23,6 +23,7 @@ export function BuildPage({ app, env, number }: { app: string; env: string; numb
                 {!build.ended_at && may(ae?.rights, 'deploy') && <button type="button" class="danger" onClick={cancel}>{t('build.abort')}</button>}
             </div>
             <ErrorBox error={build.error ?? undefined} />
+            <BuildSteps build={build} />
             <Checks build={build} />
             <BuildOutput app={app} env={env} number={number} ended={!!build.ended_at} />
         </>

@@ -8,10 +8,10 @@ import { t, tName } from '../i18n';
 import { useResource } from '../resource';
 import { rollbackAsk } from '../rollback';
 import { go } from '../route';
-import { may } from '../session';
+import { may, me } from '../session';
 import { siteUrl } from '../site';
 import { bytes } from '../time';
-import type { AppEnv, Branches as AllBranches, Instance, Page, Release, Rollout, Tick, Ticks } from '../types';
+import type { AppEnv, Branches as AllBranches, Env, Instance, Page, Release, Rollout, Tick, Ticks } from '../types';
 import { Act, Age, ask, Commit, Dialog, Empty, envTone, ErrorBox, Field, Form, Loading, State } from '../ui';
 
 const HISTORY = 20;
@@ -26,7 +26,7 @@ export function EnvPage({ app, env }: Place) {
     const base = `/apps/${seg(app)}/envs/${seg(env)}`;
     const mine = (event: FeedEvent) => event.app === app && event.env === env && event.topic !== 'output' && event.topic !== 'repo';
     const { data: ae, error, reload } = useResource<AppEnv>(base, { concerns: mine });
-    const { data: envs } = useResource<Page<{ name: string }>>('/envs');
+    const { data: envs } = useResource<Page<Env>>('/envs', { concerns: (event) => event.topic === 'journal' && event.data.kind === 'env.purpose' });
     if (!ae)
         return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
     const names = envs?.items.map((one) => one.name) ?? [];
@@ -35,13 +35,13 @@ export function EnvPage({ app, env }: Place) {
     const to = `/apps/${seg(app)}/${seg(env)}`;
     const rights = ae.rights.filter((right) => right !== 'view').map((right) => tName('perm', right)).join(', ');
     const stop = () => ask({
-        title: t('env.stop'), says: t('env.stopSays', { app, env: tName('env', env) }), go: t('env.stop'), danger: true,
+        title: t('env.stop'), says: t('env.stopSays', { app, env: tName('stage', env) }), go: t('env.stop'), danger: true,
         act: async () => go(`${to}/rollouts/${(await api.post(`${base}/rollouts`, { kind: 'stop' })).rollout.id}`),
     });
     return (
         <div class={`env-page ${names.length ? envTone(position, names.length) : ''}`}>
             <div class="bar">
-                <h1><a href={`/apps/${seg(app)}`}>{app}</a> <span class="env-name">{tName('env', env)}</span></h1>
+                <h1><a href={`/apps/${seg(app)}`}>{app}</a> <span class="env-name">{tName('stage', env)}</span></h1>
                 <span class="grow" />
                 {may(ae.rights, 'deploy') && <a class="button primary" href={`${to}/submit`}>{t('app.submit')}</a>}
                 {may(ae.rights, 'rollback') && ae.targets.length > 0 && <button type="button" onClick={() => rollbackAsk(ae)}>{t('app.rollback')}</button>}
@@ -50,6 +50,7 @@ export function EnvPage({ app, env }: Place) {
                 {may(ae.rights, 'deploy') && ae.live_release > 0 && <button type="button" class="danger" onClick={stop}>{t('env.stop')}</button>}
             </div>
             <p class="dim">{position >= 0 && t('env.what', { position: position + 1, count: names.length })} · {rights ? t('env.who', { rights }) : t('env.whoNothing')}</p>
+            {position >= 0 && <Purpose env={envs!.items[position]!} />}
             {ae.deployers.length > 0 && <p class="dim">{t('env.deployers', { who: ae.deployers.join(', ') })}</p>}
             {ae.rollout && <p class="box"><a href={`${to}/rollouts/${ae.rollout.id}`}>{t('env.held', { who: ae.rollout.by, kind: tName('kind', ae.rollout.kind), release: ae.rollout.release, id: ae.rollout.id })}</a></p>}
             <Domains ae={ae} />
@@ -63,6 +64,18 @@ export function EnvPage({ app, env }: Place) {
     );
 }
 
+function Purpose({ env }: { env: Env }) {
+    const edit = () => {
+        let purpose = env.purpose;
+        ask({
+            title: t('env.purpose'), go: t('save'),
+            says: <><p>{t('env.purposeSays', { env: tName('stage', env.name) })}</p><textarea rows={3} maxLength={100} defaultValue={purpose} aria-label={t('env.purpose')} onInput={(event) => { purpose = event.currentTarget.value; }} /></>,
+            act: () => api.put(`/envs/${seg(env.name)}/purpose`, { purpose: purpose.trim() }),
+        });
+    };
+    return (env.purpose || me.value?.admin) && <p>{visible(env.purpose)} {me.value?.admin && <button type="button" class="small" onClick={edit}>{t('env.purpose')}</button>}</p>;
+}
+
 function Domains({ ae }: { ae: AppEnv }) {
     const [editing, setEditing] = useState(false);
     const base = `/apps/${seg(ae.app)}/envs/${seg(ae.env)}`;
@@ -74,7 +87,7 @@ function Domains({ ae }: { ae: AppEnv }) {
             </ul>
             {editing && (
                 <Dialog title={t('domains')} onClose={() => setEditing(false)}>
-                    <p>{t('domains.says', { app: ae.app, env: tName('env', ae.env), domains: ae.domains[0]! })}</p>
+                    <p>{t('domains.says', { app: ae.app, env: tName('stage', ae.env), domains: ae.domains[0]! })}</p>
                     <Form go={t('save')} act={async ({ domains }) => {
                         await api.put(`${base}/domains`, { domains: domains!.split(/[\s,]+/).filter(Boolean) });
                         setEditing(false);
@@ -222,7 +235,7 @@ function NextDiff({ app, env, next, release }: Place & { next: string; release: 
         return null;
     return (
         <section aria-labelledby="next">
-            <h2 id="next">{t('env.nextDiff', { env: tName('env', next) })}</h2>
+            <h2 id="next">{t('env.nextDiff', { env: tName('stage', next) })}</h2>
             <Compare app={app} from={`${next}/${data.live_release}`} to={`${env}/${release}`} />
         </section>
     );
@@ -241,7 +254,7 @@ function Secrets({ app, env, rights }: Place & { rights: string[] }) {
     const { data, error, reload } = useResource<Page<Secret>>(base, { concerns: (event) => event.topic === 'journal' && event.app === app && event.env === env });
     const [writing, setWriting] = useState<string>();
     const mayWrite = may(rights, 'secret');
-    const place = { app, env: tName('env', env) };
+    const place = { app, env: tName('stage', env) };
     return (
         <section aria-labelledby="secrets">
             <div class="bar"><h2 id="secrets">{t('secrets')}</h2><span class="grow" />{mayWrite && <button type="button" onClick={() => setWriting('')}>{t('secrets.new')}</button>}</div>

@@ -80,7 +80,7 @@ export function HomePage() {
             ) : shown.length === 0 ? <Empty title={t('home.noMatch')} /> : (
                 <div class="scroll">
                     <table class="grid">
-                        <thead><tr><th scope="col">{t('app')}</th>{data.envs.map((env, i) => <th scope="col" key={env.name} class={envTone(i, data.envs.length)}>{tName('env', env.name)}</th>)}</tr></thead>
+                        <thead><tr><th scope="col">{t('app')}</th>{data.envs.map((env, i) => <th scope="col" key={env.name} class={envTone(i, data.envs.length)}>{tName('stage', env.name)}</th>)}</tr></thead>
                         <tbody>
                             {sorted.map((row) => <Row key={row.app} row={row} envs={data.envs} traffic={traffic} favourite={favourites.has(row.app)} toggle={toggle.current} />)}
                         </tbody>
@@ -146,7 +146,7 @@ function waiting(rows: OverviewRow[], name: string): { key: string; to: string; 
         if (!one || one.by !== name || (!cell.rollout && one.state === 'done'))
             return [];
         const what = `${tName('kind', one.kind)} r${one.release}`;
-        const text = cell.rollout ? t('home.inFlight', { what, env: tName('env', env) }) : t('home.wentWrong', { what, env: tName('env', env), state: tName('rollout', one.state) });
+        const text = cell.rollout ? t('home.inFlight', { what, env: tName('stage', env) }) : t('home.wentWrong', { what, env: tName('stage', env), state: tName('rollout', one.state) });
         return [{ key: `${row.app} ${env}`, to: `/apps/${seg(row.app)}/${seg(env)}/rollouts/${one.id}`, app: row.app, text }];
     }));
 }
@@ -198,7 +198,7 @@ function Figures() {
     ];
     return (
         <section class="card" aria-labelledby="figures">
-            <h2 id="figures">{t('home.figures', { days: data.days, env: tName('env', data.env) })}</h2>
+            <h2 id="figures">{t('home.figures', { days: data.days, env: tName('stage', data.env) })}</h2>
             <dl class="figures">{figures.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
         </section>
     );

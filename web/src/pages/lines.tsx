@@ -148,7 +148,7 @@ export function LinesPage({ app, env, kind }: { app: string; env: string; kind: 
     return (
         <div class="full">
             <div class="bar">
-                <h1>{app} <span class="env-name">{tName('env', env)}</span> {t(kind)}</h1>
+                <h1>{app} <span class="env-name">{tName('stage', env)}</span> {t(kind)}</h1>
                 <input type="search" data-filter key={filter.grep ?? ''} defaultValue={filter.grep ?? ''} placeholder={t('lines.grep')} aria-label={t('lines.grep')} onChange={(event) => setParam('grep', event.currentTarget.value)} />
                 <select aria-label={t('lines.instance')} value={filter.instance ?? ''} onChange={(event) => setParam('instance', event.currentTarget.value)}>
                     <option value="">{t('lines.instance')}: {t('all')}</option>{ae?.instances.map((one) => <option key={one.name} value={one.name}>{one.name}</option>)}

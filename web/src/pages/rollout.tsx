@@ -1,5 +1,4 @@
 // One rollout, live: its steps with their seconds, the output of its build, and at the end where it is to be seen.
-import { useEffect, useState } from 'preact/hooks';
 import { api, seg } from '../api';
 import { BuildOutput, BuildSteps, Checks } from '../build';
 import type { FeedEvent } from '../feed';
@@ -10,8 +9,8 @@ import { rollbackAsk } from '../rollback';
 import { may } from '../session';
 import { siteUrl } from '../site';
 import { duration } from '../time';
-import type { AppEnv, Build, Page, Rollout, Step } from '../types';
-import { Age, ask, envTone, ErrorBox, Loading, State } from '../ui';
+import type { AppEnv, Build, Page, Rollout } from '../types';
+import { Age, ask, envTone, ErrorBox, Loading, State, StepLine } from '../ui';
 
 export function RolloutPage({ app, env, id }: { app: string; env: string; id: number }) {
     const base = `/apps/${seg(app)}/envs/${seg(env)}`;
@@ -30,11 +29,11 @@ export function RolloutPage({ app, env, id }: { app: string; env: string; id: nu
             reload();
         },
     });
-    const title = rollout.kind === 'stop' ? t('rollout.stopTitle', { app, env: tName('env', env) }) : rollout.kind === 'rollback' ? t('rollout.backTitle', { release: rollout.release }) : t('rollout.title', { kind: tName('kind', rollout.kind), release: rollout.release, env: '' });
+    const title = rollout.kind === 'stop' ? t('rollout.stopTitle', { app, env: tName('stage', env) }) : rollout.kind === 'rollback' ? t('rollout.backTitle', { release: rollout.release }) : t('rollout.title', { kind: tName('kind', rollout.kind), release: rollout.release, env: '' });
     return (
         <div class={envs.length ? envTone(envs.indexOf(env), envs.length) : ''}>
             <div class="banner">
-                <h1>{title}{rollout.kind !== 'stop' && <b>{tName('env', env)}</b>}</h1>
+                <h1>{title}{rollout.kind !== 'stop' && <b>{tName('stage', env)}</b>}</h1>
                 <span role="status"><State name={rollout.state} text={tName('rollout', rollout.state)} /></span>
                 <span class="dim">{t('rollout.by', { who: rollout.by, age: '' })}<Age at={rollout.at} />{rollout.ended_at && <> · {t('rollout.took', { time: duration(rollout.ended_at - rollout.at) })}</>}{rollout.from_release > 0 && rollout.kind !== 'stop' && <> · {t('rollout.replaces', { n: rollout.from_release })}</>}</span>
                 <span class="grow" />
@@ -43,33 +42,10 @@ export function RolloutPage({ app, env, id }: { app: string; env: string; id: nu
                 {!active && ae && may(ae.rights, 'rollback') && ae.targets.length > 0 && ae.live_release === rollout.release && <button type="button" onClick={() => rollbackAsk(ae)}>{t('app.rollback')}</button>}
             </div>
             <ErrorBox error={rollout.error ?? undefined} />
-            <ol class="steps live">{rollout.steps.map((step) => <StepRow key={step.index} step={step} />)}</ol>
+            <ol class="steps live">{rollout.steps.map((step) => <StepLine key={step.index} state={step.state} text={stepText(step)} from={step.started} to={step.ended} error={step.error} />)}</ol>
             {rollout.state === 'done' && ae && rollout.kind !== 'stop' && <p class="box good">{t('rollout.doneAt', { release: rollout.release })} {ae.domains.map((domain) => <a key={domain} href={siteUrl(ae, domain)} target="_blank" rel="noopener noreferrer">{domain} </a>)} · <a href={`/apps/${seg(app)}/${seg(env)}/logs?release=${rollout.release}`}>{t('logs')}</a></p>}
             {number && <BuildOf app={app} env={env} number={number} replaces={rollout.from_build} />}
         </div>
-    );
-}
-
-const marks: Record<string, string> = { pending: '○', doing: '◐', done: '●', failed: '✕', skipped: '–' };
-
-function StepRow({ step }: { step: Step }) {
-    const running = step.state === 'doing';
-    const [, draw] = useState(0);
-    useEffect(() => {
-        if (!running)
-            return;
-        const timer = setInterval(() => draw((n) => n + 1), 200);
-        return () => clearInterval(timer);
-    }, [running]);
-    const seconds = step.started ? ((step.ended ?? Date.now()) - step.started) / 1000 : null;
-    return (
-        <li class={`step-${step.state}`} aria-current={running ? 'step' : undefined}>
-            <span class="mark" aria-hidden="true">{marks[step.state]}</span>
-            <span class="hidden">{tName('step', step.state)}: </span>
-            <span class="grow">{stepText(step)}</span>
-            <span class="number">{seconds === null ? '' : t('unit.s', { n: seconds.toFixed(2) })}</span>
-            {step.error && <ErrorBox error={step.error} />}
-        </li>
     );
 }
 
@@ -79,7 +55,7 @@ function BuildOf({ app, env, number, replaces }: { app: string; env: string; num
     return (
         <section aria-labelledby="build">
             <h2 id="build">{t('build')} b{number} <small class="dim">{replaces && replaces !== number ? t('rollout.overwrites', { n: replaces }) : ''}{build?.same_as ? ` · ${t('rollout.sameAs', { n: build.same_as })}` : ''}</small></h2>
-            <BuildSteps app={app} env={env} number={number} />
+            {build && <BuildSteps build={build} />}
             {build && <Checks build={build} />}
             <BuildOutput app={app} env={env} number={number} ended={!!build?.ended_at} />
         </section>

@@ -104,7 +104,7 @@ function People() {
                     }}>
                         <Field label={t('role')}><select name="role" autofocus>{roles.map((role) => <option key={role}>{role}</option>)}</select></Field>
                         <Field label={t('app')}><select name="app"><option value="">{t('people.everywhere')}</option>{apps?.items.map((app) => <option key={app.name}>{app.name}</option>)}</select></Field>
-                        <Field label={t('env')}><select name="env"><option value="">{t('people.everywhere')}</option>{matrix?.envs.map((env) => <option key={env} value={env}>{tName('env', env)}</option>)}</select></Field>
+                        <Field label={t('env')}><select name="env"><option value="">{t('people.everywhere')}</option>{matrix?.envs.map((env) => <option key={env} value={env}>{tName('stage', env)}</option>)}</select></Field>
                     </Form>
                 </Dialog>
             )}
@@ -121,7 +121,7 @@ function Roles() {
     const roles = Object.keys(data.roles);
     const change = (role: string, permission: string, env: string, allow: boolean) => ask({
         title: `${role}: ${tName('perm', permission)}`,
-        says: t(allow ? 'roles.allowSays' : 'roles.denySays', { role, permission: tName('perm', permission), env: env === '*' ? t('roles.everyEnv') : tName('env', env) }),
+        says: t(allow ? 'roles.allowSays' : 'roles.denySays', { role, permission: tName('perm', permission), env: env === '*' ? t('roles.everyEnv') : tName('stage', env) }),
         go: t('ok'), danger: true,
         act: async () => {
             const body = { permission, ...(env === '*' ? {} : { env }) };

@@ -7,7 +7,7 @@ import { stepText } from '../plan';
 import { mayPass, useResource } from '../resource';
 import { go } from '../route';
 import { may } from '../session';
-import type { AppEnv, Branch, Branches, Page, Plan, Tick, Ticks } from '../types';
+import type { AppEnv, Branch, Branches, Env, Page, Plan, Tick, Ticks } from '../types';
 import { Age, ask, Empty, envTone, ErrorBox, Loading, State } from '../ui';
 import { TickState } from './env';
 
@@ -26,7 +26,7 @@ export function SubmitPage({ app, env }: { app: string; env: string }) {
     const ticks = useResource<Ticks>(`${base}/ticks`, { concerns: (event) => mine(event) && (event.topic === 'repo' || event.topic === 'journal') });
     const [match, setMatch] = useState('');
     const branches = useResource<Branches>(`/apps/${seg(app)}/branches${query({ limit: LIMIT, match })}`, { concerns: (event) => event.app === app && event.topic === 'repo' });
-    const envs = useResource<Page<{ name: string }>>('/envs');
+    const envs = useResource<Page<Env>>('/envs');
     const error = ae.error ?? ticks.error ?? branches.error ?? envs.error;
     const kept = useRef<Branches | undefined>(undefined);
     if (branches.data)
@@ -34,10 +34,10 @@ export function SubmitPage({ app, env }: { app: string; env: string }) {
     const list = branches.data ?? kept.current;
     if (!ae.data || !ticks.data || !list || !envs.data)
         return error ? <ErrorBox error={error} retry={() => [ae, ticks, branches, envs].forEach((one) => one.reload())} /> : <Loading />;
-    return <Submit ae={ae.data} ticks={ticks.data} branches={list} envs={envs.data.items.map((one) => one.name)} match={match} setMatch={setMatch} />;
+    return <Submit ae={ae.data} ticks={ticks.data} branches={list} envs={envs.data.items.map((one) => one.name)} purpose={envs.data.items.find((one) => one.name === env)?.purpose ?? ''} match={match} setMatch={setMatch} />;
 }
 
-function Submit({ ae, ticks: { ticks, known }, branches, envs, match, setMatch }: { ae: AppEnv; ticks: Ticks; branches: Branches; envs: string[]; match: string; setMatch: (match: string) => void }) {
+function Submit({ ae, ticks: { ticks, known }, branches, envs, purpose, match, setMatch }: { ae: AppEnv; ticks: Ticks; branches: Branches; envs: string[]; purpose: string; match: string; setMatch: (match: string) => void }) {
     const { app, env } = ae;
     const base = `/apps/${seg(app)}/envs/${seg(env)}`;
     const stored = useMemo(() => ticks.map((tick) => tick.branch), [ticks]);
@@ -64,13 +64,13 @@ function Submit({ ae, ticks: { ticks, known }, branches, envs, match, setMatch }
         go(`/apps/${seg(app)}/${seg(env)}/rollouts/${rollout.id}`);
     };
     const confirm = () => ask({
-        title: t('submit.title', { app, env: tName('env', env) }),
-        says: <p>{t('submit.confirm', { app, env: tName('env', env), n: wanted.length, strategy: strategy ? t(`submit.${strategy}`) : t('submit.asConfigured') })}</p>,
-        go: t('submit.go', { env: tName('env', env) }), danger: position === envs.length - 1, act: submit,
+        title: t('submit.title', { app, env: tName('stage', env) }),
+        says: <p>{t('submit.confirm', { app, env: tName('stage', env), n: wanted.length, strategy: strategy ? t(`submit.${strategy}`) : t('submit.asConfigured') })}</p>,
+        go: t('submit.go', { env: tName('stage', env) }), danger: position === envs.length - 1, act: submit,
     });
     return (
         <div class={`submit ${envTone(position, envs.length)}`}>
-            <div class="banner"><h1>{t('submit.title', { app, env: '' })}<b>{tName('env', env)}</b></h1><span class="dim">{ae.live_release ? t('rollout.replaces', { n: ae.live_release }) : t('rollout.first')}</span></div>
+            <div class="banner"><h1>{t('submit.title', { app, env: '' })}<b>{tName('stage', env)}</b></h1><span class="dim">{ae.live_release ? t('rollout.replaces', { n: ae.live_release }) : t('rollout.first')}</span>{purpose && <span>{visible(purpose)}</span>}</div>
             {ae.rollout && <p class="box"><a href={`/apps/${seg(app)}/${seg(env)}/rollouts/${ae.rollout.id}`}>{t('submit.held', { who: ae.rollout.by, id: ae.rollout.id })}</a></p>}
             {!mayDeploy && <p class="box">{t('submit.mayNot', { who: ae.deployers.length ? t('submit.ask', { who: ae.deployers.join(', ') }) : t('submit.askAdmin') })}</p>}
             <div class="two">
@@ -86,7 +86,7 @@ function Submit({ ae, ticks: { ticks, known }, branches, envs, match, setMatch }
                 {check.asked && <section aria-labelledby="plan" class="plan-side">
                     {before && (
                         <fieldset><legend>{t('submit.what')}</legend>
-                            {(['ticked', 'set', 'same'] as Source[]).map((one) => <label key={one}><input type="radio" name="source" checked={source === one} onChange={() => setSource(one)} />{one === 'ticked' ? t('submit.ticked') : one === 'set' ? t('submit.promoteSet', { env: tName('env', before) }) : t('submit.promoteSame', { env: tName('env', before) })}</label>)}
+                            {(['ticked', 'set', 'same'] as Source[]).map((one) => <label key={one}><input type="radio" name="source" checked={source === one} onChange={() => setSource(one)} />{one === 'ticked' ? t('submit.ticked') : one === 'set' ? t('submit.promoteSet', { env: tName('stage', before) }) : t('submit.promoteSame', { env: tName('stage', before) })}</label>)}
                         </fieldset>
                     )}
                     <fieldset><legend>{t('submit.strategy')}</legend>
@@ -97,7 +97,7 @@ function Submit({ ae, ticks: { ticks, known }, branches, envs, match, setMatch }
                         {check.busy ? <p class="dim">{t('submit.checking')}</p> : conflict ? <ConflictBox conflict={conflict} /> : check.error ? <ErrorBox error={check.error} retry={check.again} /> : <p class="good-text">✓ {t('submit.clean')}</p>}
                     </div>
                     {check.plan && !check.error && <ol class={`steps${check.busy ? ' old' : ''}`}>{check.plan.steps.map((step) => <li key={step.index}>{stepText(step)}</li>)}</ol>}
-                    {mayDeploy && <div class="buttons"><button type="button" class={`primary big${position === envs.length - 1 ? ' danger' : ''}`} disabled={!!ae.rollout || !!check.error || check.busy} onClick={confirm}>{t('submit.go', { env: tName('env', env) })}</button></div>}
+                    {mayDeploy && <div class="buttons"><button type="button" class={`primary big${position === envs.length - 1 ? ' danger' : ''}`} disabled={!!ae.rollout || !!check.error || check.busy} onClick={confirm}>{t('submit.go', { env: tName('stage', env) })}</button></div>}
                 </section>}
             </div>
         </div>
