@@ -9,6 +9,7 @@
 enum job_class {
     JOB_QUICK,  /* a few short git calls */
     JOB_MERGE,  /* integrations: processor */
+    JOB_FACTS,  /* processor, and nobody waits for it with a click */
     JOB_EXPORT, /* as slow as their readers */
     JOB_UPKEEP, /* nobody waits */
     JOB_CLASSES

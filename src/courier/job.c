@@ -1,7 +1,8 @@
 /* Jobs: one verb each, blocking, on the pool; a queue and a limit for each class.
  *
- * A job owns a copy of its arguments and, for branch.list and integrate, the cache of its app,
- * which nobody else sees meanwhile (a second job of the same app runs without). */
+ * A job owns a copy of its arguments and, for branch.list, integrate and merge.facts, a cache of
+ * its app, which nobody else sees meanwhile (a second job of the same app begins one of its own).
+ */
 #include "courier/courier_priv.h"
 #include "base/check.h"
 #include "base/json.h"
@@ -13,8 +14,8 @@
 #define WAITING_MAX 1000 /* of one class */
 
 static const size_t running_max[JOB_CLASSES] = {
-    [JOB_QUICK] = 6, [JOB_MERGE] = 2, [JOB_EXPORT] = 4, [JOB_UPKEEP] = 1};
-static const char *const class_names[JOB_CLASSES] = {"quick", "merge", "export", "upkeep"};
+    [JOB_QUICK] = 6, [JOB_MERGE] = 2, [JOB_FACTS] = 1, [JOB_EXPORT] = 4, [JOB_UPKEEP] = 1};
+static const char *const class_names[JOB_CLASSES] = {"quick", "merge", "facts", "export", "upkeep"};
 
 struct job {
     struct job *next;
@@ -40,11 +41,22 @@ static void job_free(struct job *j)
 
 /* --- the cache of an app -------------------------------------------------------------------- */
 
+/* Facts have one of their own: they take long, and an integration shall not go without meanwhile.
+ */
+static char *cache_name(const struct job *j)
+{
+    const char *app = json_text(j->args, "app");
+    if (j->work == git_merge_facts)
+        return mem_format("%s facts", app);
+    return j->work == git_branch_list || j->work == git_integrate ? mem_strdup(app) : NULL;
+}
+
 static void cache_take(struct job *j)
 {
-    if (j->work != git_branch_list && j->work != git_integrate)
+    AUTO_FREE char *name = cache_name(j);
+    if (!name)
         return;
-    j->ask.cache = map_remove(&j->c->caches, json_text(j->args, "app"));
+    j->ask.cache = map_remove(&j->c->caches, name);
     if (j->ask.cache)
         return;
     j->ask.cache = mem_alloc(sizeof(struct map));
@@ -53,9 +65,10 @@ static void cache_take(struct job *j)
 
 static void cache_return(struct job *j)
 {
+    AUTO_FREE char *name = cache_name(j);
     if (!j->ask.cache)
         return;
-    git_cache_free(map_put(&j->c->caches, json_text(j->args, "app"), j->ask.cache));
+    git_cache_free(map_put(&j->c->caches, name, j->ask.cache));
     j->ask.cache = NULL;
 }
 
@@ -106,7 +119,7 @@ static void job_done(void *context)
     job_answer_ticket(j);
     if (j->result == 0 && j->work == git_integrate)
         upkeep_note(c, json_text(j->args, "app"));
-    if (j->work == git_repo_delete || j->work == git_integrate)
+    if (j->work == git_repo_delete || j->work == git_integrate || j->work == git_merge_facts)
         job_background(c, git_sweep, json_object());
     log_debug("job done", F_STR("class", class_names[j->class]), F_INT("result", j->result),
               F_INT("ms", clock_mono_ms(clock_system()) - j->started_ms));

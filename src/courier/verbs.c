@@ -79,6 +79,10 @@ static void integrate(void *context, struct message *m)
 {
     job_answer(context, m, JOB_MERGE, git_integrate);
 }
+static void merge_facts(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_FACTS, git_merge_facts);
+}
 static void ref_publish(void *context, struct message *m)
 {
     job_answer(context, m, JOB_QUICK, git_ref_publish);
@@ -111,6 +115,7 @@ const struct message_verb courier_verbs[] = {
     {WIRE("branch.create", courier_branch_create), 0, branch_create},
     {WIRE("branch.delete", courier_branch_delete), 0, branch_delete},
     {WIRE("integrate", courier_integrate), 0, integrate},
+    {WIRE("merge.facts", courier_merge_facts), 0, merge_facts},
     {WIRE("ref.publish", courier_ref_publish), 0, ref_publish},
     {WIRE("ref.retain", courier_ref_retain), 0, ref_retain},
     {WIRE("file.read", courier_file_read), 0, file_read},

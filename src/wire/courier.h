@@ -34,10 +34,24 @@ WIRE_TABLE courier_branch_delete[] = {WIRE_TEXT("app", 40), WIRE_TEXT("name", 20
 /* integrate: trunk tip + ordered tips -> one commit; a pure function (fixed author, date of the
  * newest input), nothing is published. ticks: [{"branch","tip"}]; base: commit. reply
  * {"commit","tree","merged": n, "skipped": [names already contained], "ms"} or {"conflict":
- * {"branch", "against": [names it conflicts with, "main" for trunk], "files": [paths], "text"}}
- * branch_unknown when a tip is absent. */
+ * {"branch", "why": "trunk"|"pair"|"together", "against": [names it conflicts with, trunk's for
+ * trunk; together: all of them are needed], "files": [paths], "text"}}; branch_unknown when a tip
+ * is absent. */
 WIRE_TABLE courier_integrate[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200),
                                   WIRE_TEXT("base", 40), WIRE_LIST("ticks", 100)};
+/* merge.facts: what is to be known of a set before anybody integrates it. live: the commit that the
+ * last env runs. reply {"in": [names that merge, one after the other, when those that conflict are
+ * left out], "contained": [names already there], "out": [{"branch","tip","why","against"}: as in a
+ * conflict above], "frees": [{"branch","frees": [names that would be in without it],
+ * "costs": [names that would not, because of those]}], "tree",
+ * "pairs": [PAIR with "a","b": names], "pair_count", "trunk": [PAIR with "branch": it conflicts
+ * with trunk alone], "live": [the same, with what is live], "merges": how many were made, "ms"}
+ * PAIR:
+ * {"files": [{"path","hunks","lines": "88-97, 120"}], "file_count", "hunks", "text", "first": [the
+ * first commit of each side that conflicts: {"id","author","at","subject","merge"}]} */
+WIRE_TABLE courier_merge_facts[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200),
+                                    WIRE_TEXT("base", 40), WIRE_LIST("ticks", 100),
+                                    WIRE_TEXT_OPTIONAL("live", 40)};
 /* ref.publish: compare-and-swap of a hidden ref below refs/slipway/ (expect: commit, or "" for
  * absent). E_REF_CHANGED */
 WIRE_TABLE courier_ref_publish[] = {WIRE_TEXT("app", 40), WIRE_TEXT("ref", 250),

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include "base/json.h"
 #include "base/str.h"
-#include "courier/git/repo.h"
+#include "courier/git/history.h"
 
 #define NEWS_MAX 1000 /* counted so far: more is shown as that */
 #define LOG_DEFAULT 200
@@ -109,6 +109,35 @@ static json_t *log_reply(struct str text, int64_t limit)
     return reply;
 }
 
+#define LOG_FORMAT "--format=tformat:%H%x00%an%x00%at%x00%P%x00%s%x00"
+
+static void log_call(struct git_call *call, const char *dir)
+{
+    git_call_init(call, dir);
+    git_verb(call, "log");
+    git_arg(call, "--no-show-signature");
+    git_arg(call, "--no-decorate");
+    git_arg(call, "--encoding=UTF-8");
+    git_arg(call, LOG_FORMAT);
+}
+
+int history_tell(const char *dir, const char *const *ids, size_t count, json_t **ret_commits,
+                 struct err *err)
+{
+    AUTO_GIT call;
+    AUTO_BUF out = BUF_INIT(LOG_TEXT_MAX);
+    log_call(&call, dir);
+    git_arg(&call, "--no-walk=unsorted");
+    git_end(&call);
+    for (size_t i = 0; i < count; i++)
+        git_arg(&call, ids[i]);
+    if (git_run(&call, (struct str){0}, &out, err) < 0)
+        return -1;
+    AUTO_JSON *reply = log_reply(buf_str(&out), (int64_t)count);
+    *ret_commits = json_incref(json_list(reply, "commits"));
+    return 0;
+}
+
 int git_commit_log(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 {
     AUTO_FREE char *dir = NULL;
@@ -119,12 +148,7 @@ int git_commit_log(const struct git_ask *ask, json_t **ret_reply, struct err *er
     if (repo_open(ask, &dir, err) < 0 || repo_check_commit(from, "the commit", err) < 0 ||
         repo_check_commit(to, "the commit", err) < 0)
         return -1;
-    git_call_init(&call, dir);
-    git_verb(&call, "log");
-    git_arg(&call, "--no-show-signature");
-    git_arg(&call, "--no-decorate");
-    git_arg(&call, "--encoding=UTF-8");
-    git_arg(&call, "--format=tformat:%H%x00%an%x00%at%x00%P%x00%s%x00");
+    log_call(&call, dir);
     git_arg_format(&call, "--max-count=%lld", (long long)limit + 1);
     git_end(&call);
     git_arg(&call, to);

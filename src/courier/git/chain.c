@@ -1,0 +1,161 @@
+/* Merging onto a result so far, and the quarantine that it happens in. */
+#include "courier/git/chain.h"
+#include <stdio.h>
+#include <sys/stat.h>
+#include "base/check.h"
+#include "base/json.h"
+#include "base/str.h"
+
+#define WHO "Slipway <slipway@localhost>"
+
+/* --- ticks ---------------------------------------------------------------------------------- */
+
+static int tick_parse(const json_t *value, struct tick *ret_tick, struct err *err)
+{
+    static const struct json_field fields[] = {
+        {"branch", JSON_FIELD_STRING, true, 1, 200},
+        {"tip", JSON_FIELD_STRING, true, 40, 40},
+    };
+    struct tick t = {0};
+    if (!json_is_object(value))
+        return FAIL(err, E_FIELD_INVALID, "a tick is no object");
+    if (json_check(value, fields, ARRAY_SIZE(fields), err) < 0)
+        return -1;
+    t.branch = json_text(value, "branch");
+    t.tip = json_text(value, "tip");
+    if (repo_check_branch(t.branch, err) < 0 || repo_check_commit(t.tip, "the tip", err) < 0)
+        return -1;
+    *ret_tick = t;
+    return 0;
+}
+
+int ticks_parse(const json_t *list, struct tick ret_ticks[TICKS_MAX], size_t *ret_count,
+                struct err *err)
+{
+    *ret_count = json_array_size(list);
+    if (*ret_count > TICKS_MAX)
+        return FAIL(err, E_TOO_MANY, "more than %d branches", TICKS_MAX);
+    for (size_t i = 0; i < *ret_count; i++)
+        if (tick_parse(json_array_get(list, i), &ret_ticks[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+int ticks_read(const struct ticks_ask *ask, struct tick *ticks, size_t count,
+               struct repo_commit *ret_base, struct err *err)
+{
+    const char *ids[TICKS_MAX + 2] = {ask->base};
+    struct repo_commit found[TICKS_MAX + 2];
+    size_t absent = 0, wanted = count + 1;
+    for (size_t i = 0; i < count; i++)
+        ids[i + 1] = ticks[i].tip;
+    if (ask->also)
+        ids[wanted++] = ask->also;
+    int r = repo_commits(ask->dir, ask->objects, ids, wanted, found, &absent, err);
+    if (r == REPO_ABSENT && absent <= count)
+        return FAIL(err, E_BRANCH_UNKNOWN, "commit '%s' of '%s' does not exist", ids[absent],
+                    absent ? ticks[absent - 1].branch : ask->trunk);
+    if (r < 0)
+        return -1;
+    *ret_base = found[0];
+    for (size_t i = 0; i < count; i++)
+        ticks[i].date = found[i + 1].date;
+    return r;
+}
+
+/* --- the merger ----------------------------------------------------------------------------- */
+
+int merger_init(struct merger *m, const char *dir, const struct git_store *store, char *quarantine,
+                struct err *err)
+{
+    *m = (struct merger){.dir = dir, .store = store, .quarantine = quarantine};
+    if (quarantine)
+        return 0;
+    m->quarantine = repo_fresh_path(store->scratch, "merge");
+    if (mkdir(m->quarantine, 0700) < 0)
+        return FAIL_SYS(err, "cannot make '%s'", m->quarantine);
+    return 0;
+}
+
+/* Removing some hundred small files can wait until the answer is out. */
+void merger_done(struct merger *m)
+{
+    git_process_free(m->process);
+    git_process_free(m->reader);
+    if (m->quarantine) {
+        AUTO_FREE char *away = repo_fresh_path(m->store->trash, "merge");
+        (void)rename(m->quarantine, away); /* else a sweep finds it in scratch */
+    }
+    free(m->quarantine);
+    *m = (struct merger){0};
+}
+
+int merger_ask(struct merger *m, const char *ours, const char *theirs,
+               struct merge_answer *ret_answer, struct err *err)
+{
+    merge_answer_init(ret_answer);
+    if (!m->process && merge_start(m->dir, m->quarantine, &m->process, err) < 0)
+        return -1;
+    int r = merge_ask(m->process, ours, theirs, ret_answer, err);
+    if (r != MERGE_UNRELATED)
+        return r;
+    git_process_free(TAKE(m->process));
+    (void)buf_add_text(&ret_answer->text, "they share no history");
+    return 0; /* not clean */
+}
+
+/* --- the chain ------------------------------------------------------------------------------ */
+
+void chain_begin(struct chain *c, const char *trunk, const char *base,
+                 const struct repo_commit *commit)
+{
+    *c = (struct chain){.trunk = trunk, .date = commit->date};
+    (void)snprintf(c->tip, GIT_OID, "%s", base);
+    memcpy(c->tree, commit->tree, GIT_OID);
+}
+
+#define NOT_CONTAINED 1
+static int is_contained(const struct chain *c, const struct merger *m, const struct tick *t,
+                        struct err *err)
+{
+    AUTO_GIT call;
+    struct git_outcome outcome;
+    git_call_init(&call, m->dir);
+    git_verb(&call, "merge-base");
+    git_arg(&call, "--is-ancestor");
+    git_end(&call);
+    git_arg(&call, t->tip);
+    git_arg(&call, c->tip);
+    git_quarantine(&call, m->dir, m->quarantine);
+    if (git_capture(&call, (struct str){0}, NULL, &outcome, err) < 0)
+        return -1;
+    return outcome.exit_code == 1 ? NOT_CONTAINED : git_outcome_check(&call, &outcome, err);
+}
+
+static int write_commit(struct chain *c, struct merger *m, const struct tick *t, struct err *err)
+{
+    AUTO_BUF text = BUF_INIT(4096);
+    (void)buf_add_format(&text,
+                         "tree %s\nparent %s\nparent %s\nauthor " WHO " %lld +0000\ncommitter " WHO
+                         " %lld +0000\n\nMerge '%s' into '%s'\n",
+                         c->tree, c->tip, t->tip, (long long)c->date, (long long)c->date, t->branch,
+                         c->trunk);
+    ASSERT(!text.failed);
+    return object_write(m->quarantine, "commit", buf_str(&text), c->tip, err);
+}
+
+int chain_add(struct chain *c, struct merger *m, const struct tick *t,
+              struct merge_answer *ret_answer, struct err *err)
+{
+    if (merger_ask(m, c->tip, t->tip, ret_answer, err) < 0)
+        return -1;
+    if (!ret_answer->clean)
+        return CHAIN_CONFLICT;
+    /* Only a contained branch, or one that changes nothing, leaves the tree as it is. */
+    int r = text_is(ret_answer->tree, c->tree) ? is_contained(c, m, t, err) : NOT_CONTAINED;
+    if (r <= 0)
+        return r < 0 ? -1 : CHAIN_CONTAINED;
+    memcpy(c->tree, ret_answer->tree, GIT_OID);
+    c->date = t->date > c->date ? t->date : c->date;
+    return write_commit(c, m, t, err);
+}

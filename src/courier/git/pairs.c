@@ -1,0 +1,134 @@
+/* Two commits alone: whether they merge, and which commits made it so that they do not. Both depend
+ * on nothing but the two, so each answer is remembered in the app's cache. */
+#include <stdio.h>
+#include "base/json.h"
+#include "base/str.h"
+#include "courier/git/conflict.h"
+#include "courier/git/history.h"
+
+#define CACHE_MAX 20000
+#define SIDE_MAX 2000 /* commits of a side that are looked through */
+
+/* --- what is remembered --------------------------------------------------------------------- */
+
+/* The order of the two is no part of the question whether they merge. */
+static char *pair_key(const char *what, const char *a, const char *b)
+{
+    return strcmp(a, b) < 0 ? mem_format("%s %s %s", what, a, b)
+                            : mem_format("%s %s %s", what, b, a);
+}
+
+/* A text of JSON; "" is NULL. */
+static bool recall(const struct pairs *p, const char *key, json_t **ret_value)
+{
+    struct err err = ERR_INIT;
+    const char *text = p->cache ? map_get(p->cache, key) : NULL;
+    *ret_value = NULL;
+    if (!text)
+        return false;
+    if (*text && json_parse(str_of(text), ret_value, &err) < 0)
+        return false; /* it is asked again */
+    return true;
+}
+
+static void keep(struct pairs *p, const char *key, const json_t *value)
+{
+    if (!p->cache)
+        return;
+    if (p->cache->count >= CACHE_MAX)
+        git_cache_clear(p->cache);
+    free(map_put(p->cache, key, value ? json_print(value) : mem_strdup("")));
+}
+
+/* --- whether they merge --------------------------------------------------------------------- */
+
+static int ask_clean(struct pairs *p, const char *a, const char *b, bool *ret_clean,
+                     struct err *err)
+{
+    AUTO_MERGE answer = {0};
+    p->asked++;
+    if (merger_ask(p->merger, a, b, &answer, err) < 0)
+        return -1;
+    *ret_clean = answer.clean;
+    return 0;
+}
+
+int pairs_ask(struct pairs *p, const char *a, const char *b, json_t **ret_conflict, struct err *err)
+{
+    AUTO_FREE char *key = pair_key("pair", a, b);
+    AUTO_MERGE answer = {0};
+    if (recall(p, key, ret_conflict))
+        return 0;
+    p->asked++;
+    bool turned = strcmp(a, b) > 0; /* so that the lines told are the same every time */
+    if (merger_ask(p->merger, turned ? b : a, turned ? a : b, &answer, err) < 0 ||
+        (!answer.clean && conflict_tell(p->merger, &answer, ret_conflict, err) < 0))
+        return -1;
+    keep(p, key, *ret_conflict);
+    return 0;
+}
+
+/* --- since when ----------------------------------------------------------------------------- */
+
+/* Commits of `a` that `b` has not, the oldest first. */
+static int side(const struct merger *m, const char *a, const char *b, struct buf *ids,
+                struct err *err)
+{
+    AUTO_GIT call;
+    git_call_init(&call, m->dir);
+    git_verb(&call, "rev-list");
+    git_arg(&call, "--first-parent");
+    git_arg(&call, "--reverse");
+    git_arg_format(&call, "--max-count=%d", SIDE_MAX);
+    git_end(&call);
+    git_arg(&call, a);
+    git_arg_format(&call, "^%s", b);
+    return git_run(&call, (struct str){0}, ids, err);
+}
+
+/* The first of these commits that conflicts with `other`; the last one does. */
+static int first_of(struct pairs *p, struct str ids, const char *other, char ret_id[GIT_OID],
+                    struct err *err)
+{
+    size_t low = 0, high = ids.length / GIT_OID; /* a line each */
+    if (high == 0)
+        return FAIL(err, E_CORRUPT, "a side of a conflict has no commits");
+    for (high--; low < high;) {
+        size_t middle = (low + high) / 2;
+        bool clean = true;
+        (void)snprintf(ret_id, GIT_OID, "%.40s", ids.data + middle * GIT_OID);
+        if (ask_clean(p, ret_id, other, &clean, err) < 0)
+            return -1;
+        if (clean)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    (void)snprintf(ret_id, GIT_OID, "%.40s", ids.data + low * GIT_OID);
+    return 0;
+}
+
+static int find_origin(struct pairs *p, const char *a, const char *b, json_t **ret_commits,
+                       struct err *err)
+{
+    char first[2][GIT_OID];
+    const char *ids[2] = {first[0], first[1]};
+    AUTO_BUF ours = BUF_INIT(1u << 20), theirs = BUF_INIT(1u << 20);
+    if (side(p->merger, a, b, &ours, err) < 0 || side(p->merger, b, a, &theirs, err) < 0 ||
+        first_of(p, buf_str(&ours), b, first[0], err) < 0 ||
+        first_of(p, buf_str(&theirs), first[0], first[1], err) < 0)
+        return -1;
+    return history_tell(p->merger->dir, ids, 2, ret_commits, err);
+}
+
+int pairs_origin(struct pairs *p, const char *a, const char *b, json_t **ret_commits,
+                 struct err *err)
+{
+    AUTO_FREE char *key = mem_format("origin %s %s", a, b);
+    if (recall(p, key, ret_commits) && *ret_commits)
+        return 0;
+    if (find_origin(p, a, b, ret_commits, err) < 0)
+        return -1;
+    keep(p, key, *ret_commits);
+    return 0;
+}
