@@ -26,8 +26,10 @@ const struct cli_verb cli_verbs[] = {
      "env ls|add|purpose|domains|certificate [NAME|DOMAIN...] [--like ENV] [-e ENV]",
      "environments and domains", MANY},
     {"branch", verb_branch,
-     "branch ls|new|rm [NAME] [--from BRANCH] [--match TEXT] [-n COUNT] [--after NAME]", "branches",
-     2},
+     "branch ls|new|rm|conflicts [NAME...] [--from BRANCH] [--match TEXT] [-n COUNT] [--after "
+     "NAME] "
+     "[-e ENV]",
+     "branches, and what conflicts in an env", MANY},
     {"tick", verb_tick, "tick BRANCH... -e ENV", "put branches into an env's set", MANY},
     {"untick", verb_untick, "untick BRANCH... -e ENV", "take branches out of it", MANY},
     {"plan", verb_plan,

@@ -186,10 +186,17 @@ int verb_branch(struct cli *c, struct err *err)
     const char *name = cli_word(c, 1);
     if (text_is(what, "ls"))
         return cli_at_most(c, 1, err) < 0 ? -1 : list_branches(c, err);
+    if (text_is(what, "conflicts"))
+        return cli_conflicts(c, words_from(c, 1), err);
+    if (cli_at_most(c, 2, err) < 0)
+        return -1;
     if (text_is(what, "new") && name)
         return new_branch(c, name, err);
     if (!text_is(what, "rm") || !name)
-        return cli_usage("branch ls|new|rm [NAME] [--from BRANCH] [--match TEXT]", err);
+        return cli_usage(
+            "branch ls|new|rm [NAME] [--from BRANCH] [--match TEXT] | branch conflicts "
+            "[BRANCH...] -e ENV",
+            err);
     AUTO_FREE char *escaped = cli_escape(name);
     AUTO_FREE char *tail = mem_format("/branches?name=%s", escaped);
     AUTO_FREE char *path = NULL;

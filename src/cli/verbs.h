@@ -9,5 +9,7 @@ cli_verb_fn verb_status, verb_logs, verb_requests, verb_top, verb_history;
 cli_verb_fn verb_config, verb_secret, verb_token, verb_audit, verb_df, verb_doctor, verb_debug;
 cli_verb_fn verb_compare, verb_figures;
 cli_verb_fn verb_completion, verb_version;
+/* verb_conflicts.c: of the env's ticked branches, or of these (names; taken) when there are any. */
+int cli_conflicts(struct cli *c, json_t *branches, struct err *err) MUST_CHECK;
 /* verb_certificate.c */
 int cli_certificate_set(struct cli *c, const char *domain, struct err *err) MUST_CHECK;

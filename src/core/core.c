@@ -14,6 +14,7 @@
 #include "core/api/clock_check.h"
 #include "core/build/build.h"
 #include "core/env/env.h"
+#include "core/facts/facts.h"
 #include "core/feed/feed.h"
 #include "core/journal/journal.h"
 #include "core/link/link.h"
@@ -95,6 +96,7 @@ static void resume_builds(void *context, const struct err *error)
         return;
     env_forget_gone(core);
     build_resume(core);
+    facts_resume(core->facts);
 }
 
 static void on_courier_up(struct core *core)
@@ -162,6 +164,7 @@ static int open_parts(struct core *core, struct err *err)
     if (tick_input(core->tick, "start", next_epoch, core, err) < 0)
         return -1;
     core->feed = feed_new(core->epoch * 1000000000 + 1); /* ids grow over restarts */
+    core->facts = facts_new(core);
     if (secret_box_open(ROLE_FD_KEY, &core->secrets, err) < 0 || release_init(core, err) < 0)
         return -1;
     if (tick_input(core->tick, "master key", check_key, core, err) < 0)
@@ -202,6 +205,7 @@ static void stop(struct core *core)
     api_stop();
     stop_links(core);
     release_done();
+    facts_free(core->facts);
     tick_free(core->tick);
     store_free(core->store);
     secret_box_free(core->secrets);

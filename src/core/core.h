@@ -1,6 +1,6 @@
 /* What core's modules share. Modules use one another only downwards (tools/layers.txt):
- * api > release > edge > build > branch > env > config, secret > access > journal > feed, link >
- * tick > store. */
+ * api > facts > release > edge > build > branch > env > config, secret > access > journal > feed,
+ * link > tick > store. */
 #pragma once
 #include <stdint.h>
 #include "base/time.h"
@@ -11,6 +11,7 @@ struct tick;
 struct link;
 struct feed;
 struct secret_box;
+struct facts;
 
 struct core {
     const struct settings *settings;
@@ -19,6 +20,7 @@ struct core {
     struct tick *tick;
     struct feed *feed;
     struct secret_box *secrets;
+    struct facts *facts;
     struct link *host, *courier, *signals;
     int64_t journal_told; /* host was told the journal's heads up to this row */
     int64_t epoch;        /* grows by one at every start of core; fences older cores at host */

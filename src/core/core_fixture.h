@@ -11,6 +11,7 @@
 #include "core/access/access.h"
 #include "core/build/build.h"
 #include "core/env/env.h"
+#include "core/facts/facts.h"
 #include "core/feed/feed.h"
 #include "core/journal/journal.h"
 #include "core/link/link.h"
@@ -109,6 +110,7 @@ static inline struct core *fixture_start(struct settings *settings)
     FINE(store_open(path, migrations, ARRAY_SIZE(migrations), &core->store, &err));
     core->tick = tick_new(core->store);
     core->feed = feed_new(core->epoch * 1000000000 + 1);
+    core->facts = facts_new(core);
     FINE(secret_box_open(fixture_key(settings), &core->secrets, &err));
     FINE(release_init(core, &err));
     return core;
@@ -121,6 +123,7 @@ static inline void fixture_stop(struct core *core)
     for (size_t i = 0; i < ARRAY_SIZE(links); i++)
         link_free(links[i]);
     release_done();
+    facts_free(core->facts);
     tick_free(core->tick);
     until_quiet(); /* what was deferred, and the handles that close */
     feed_free(core->feed);

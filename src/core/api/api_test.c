@@ -239,7 +239,7 @@ TEST(each_route_is_whole)
     static const char *const open[] = {"/version", "/setup", "/login"};
     static const char *const methods[] = {"GET", "POST", "PUT", "DELETE"};
     static const char *const harmless[] = {"/config/check", "/apps/{app}/envs/{env}/plan",
-                                           "/debug/fault"};
+                                           "/apps/{app}/envs/{env}/conflicts", "/debug/fault"};
     for (size_t i = 0; i < api_route_count; i++) {
         const struct api_route *r = &api_routes[i];
         bool get = text_is(r->method, "GET");

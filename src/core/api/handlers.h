@@ -25,6 +25,8 @@ API_HANDLER(api_token_remove);
 API_HANDLER(api_envs);
 API_HANDLER(api_env_add);
 API_HANDLER(api_env_purpose);
+API_HANDLER(api_conflicts);
+API_HANDLER(api_conflicts_try);
 API_HANDLER(api_apps);
 API_HANDLER(api_app_add);
 API_HANDLER(api_app_get);

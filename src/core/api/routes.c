@@ -25,6 +25,7 @@ static const struct json_field token_fields[] = {
 static const struct json_field env_fields[] = {WIRE_TEXT("name", 300),
                                                WIRE_INT_OPTIONAL("position", 0, 100000),
                                                WIRE_TEXT_OPTIONAL("like", 100)};
+static const struct json_field conflicts_fields[] = {WIRE_LIST("branches", 100)};
 static const struct json_field purpose_fields[] = {
     {"purpose", JSON_FIELD_STRING, true, 0, ENV_PURPOSE_MAX}};
 static const struct json_field right_fields[] = {WIRE_TEXT("permission", 40),
@@ -157,6 +158,10 @@ const struct api_route api_routes[] = {
     {"GET", P, PERMISSION_VIEW, API_READ, api_app_env, NO_BODY_FIELDS, 200, "state of an app-env"},
     {"GET", P "/ticks", PERMISSION_VIEW, API_READ, api_ticks, NO_BODY_FIELDS, 200,
      "the ticked set"},
+    {"GET", P "/conflicts", PERMISSION_VIEW, API_READ, api_conflicts, NO_BODY_FIELDS, 200,
+     "who of the ticked branches merges, who conflicts with whom, and since when"},
+    {"POST", P "/conflicts", PERMISSION_VIEW, API_READ, api_conflicts_try, BODY(conflicts_fields),
+     200, "the same of other branches; nothing is ticked"},
     {"POST", P "/ticks", PERMISSION_TICK, API_NO_INPUT, api_ticks_change, BODY(ticks_fields), 200,
      "tick and untick"},
     {"GET", P "/instances", PERMISSION_VIEW, API_READ, api_instances, NO_BODY_FIELDS, 200,

@@ -64,7 +64,7 @@ static void listing_done(struct listing *l)
 
 static int listing_read(struct listing *l, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     git_call_init(&call, l->dir);
     git_verb(&call, "for-each-ref");
     git_arg(&call, "--sort=-committerdate");
@@ -254,7 +254,7 @@ static void distances_parse(struct listing *l, struct str text)
 /* Count the branches [from, to) that are not known. */
 static int distances_count(struct listing *l, size_t from, size_t to, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     AUTO_BUF out = BUF_INIT(1u << 20);
     size_t count = 0;
     git_call_init(&call, l->dir);

@@ -61,4 +61,5 @@ static inline void git_call_donep(struct git_call *c)
 {
     git_call_done(c);
 }
-#define AUTO_GIT __attribute__((cleanup(git_call_donep))) struct git_call
+#define AUTO_GIT(name)                                                                             \
+    __attribute__((cleanup(git_call_donep))) struct git_call name = {.ruleset = -1}

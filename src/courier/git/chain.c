@@ -118,7 +118,7 @@ void chain_begin(struct chain *c, const char *trunk, const char *base,
 static int is_contained(const struct chain *c, const struct merger *m, const struct tick *t,
                         struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     struct git_outcome outcome;
     git_call_init(&call, m->dir);
     git_verb(&call, "merge-base");

@@ -24,7 +24,7 @@ static char *repository(const char *name)
 {
     struct err err = ERR_INIT;
     char *dir = mem_format("%s/%s.git", tap_dir(), name);
-    AUTO_GIT call;
+    AUTO_GIT(call);
     OK(mkdir(dir, 0700) == 0);
     git_call_init(&call, NULL);
     git_writes(&call, dir);
@@ -42,7 +42,7 @@ static int git_sets(const char *dir, const char *file)
 {
     struct err err = ERR_INIT;
     struct git_outcome outcome = {.exit_code = -1};
-    AUTO_GIT call;
+    AUTO_GIT(call);
     git_call_init(&call, dir);
     git_verb(&call, "config");
     git_arg_format(&call, "--file=%s", file);

@@ -79,9 +79,7 @@ void hunks_feed(struct hunks *h, struct str piece)
 
 static int reader_start(struct merger *m, struct err *err)
 {
-    AUTO_GIT call;
-    if (m->reader)
-        return 0;
+    AUTO_GIT(call);
     git_call_init(&call, m->dir);
     git_verb(&call, "cat-file");
     git_arg(&call, "--batch");
@@ -118,7 +116,7 @@ static int count_hunks(struct merger *m, const char *tree, const char *path, str
 {
     AUTO_FREE char *name = mem_format("%s:%s", tree, path);
     int64_t size = -1;
-    if (reader_start(m, err) < 0 ||
+    if ((!m->reader && reader_start(m, err) < 0) ||
         git_process_write(m->reader, (struct str){name, strlen(name) + 1}, err) < 0 ||
         read_head(m->reader, path, &size, err) < 0)
         return -1;

@@ -172,7 +172,7 @@ static int write_entry(struct export *x, const struct tree_entry *e, struct err 
 
 static int write_all(struct export *x, const char *dir, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     git_call_init(&call, dir);
     git_verb(&call, "cat-file");
     git_arg(&call, "--batch");

@@ -423,7 +423,9 @@ static void check_fence(struct git_call *c)
 
 TEST(every_call_is_fenced)
 {
-    AUTO_GIT plain = {0}, bare = {0}, unbuffered = {0};
+    AUTO_GIT(plain);
+    AUTO_GIT(bare);
+    AUTO_GIT(unbuffered);
     OK(setenv("GIT_SSH_COMMAND", "touch CANARY", 1) == 0);
     OK(setenv("SLIPWAY_TOKEN", "x", 1) == 0);
     git_call_init(&plain, "/srv/app.git");

@@ -16,7 +16,7 @@
 static int count_news(const char *dir, const char *branch, const char *since, int64_t *ret_count,
                       struct err *err)
 {
-    AUTO_GIT call = {.ruleset = -1};
+    AUTO_GIT(call);
     AUTO_BUF out = BUF_INIT(4096);
     struct git_outcome outcome;
     struct err ignored = ERR_INIT;
@@ -124,7 +124,7 @@ static void log_call(struct git_call *call, const char *dir)
 int history_tell(const char *dir, const char *const *ids, size_t count, json_t **ret_commits,
                  struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     AUTO_BUF out = BUF_INIT(LOG_TEXT_MAX);
     log_call(&call, dir);
     git_arg(&call, "--no-walk=unsorted");
@@ -141,7 +141,7 @@ int history_tell(const char *dir, const char *const *ids, size_t count, json_t *
 int git_commit_log(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 {
     AUTO_FREE char *dir = NULL;
-    AUTO_GIT call = {.ruleset = -1};
+    AUTO_GIT(call);
     AUTO_BUF out = BUF_INIT(LOG_TEXT_MAX);
     const char *from = json_text(ask->args, "from"), *to = json_text(ask->args, "to");
     int64_t limit = json_int(ask->args, "limit", LOG_DEFAULT);

@@ -228,7 +228,7 @@ static void list_folder(const char *objects, const char *two, struct buf *names)
 /* Everything in the quarantine becomes one pack of the repository; git fsyncs it. */
 static int keep_objects(const struct integration *in, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     AUTO_BUF names = BUF_INIT(64u << 20);
     AUTO_BUF out = BUF_INIT(4096);
     for (unsigned i = 0; i < 256; i++) {

@@ -120,7 +120,7 @@ static void merge_settings(struct git_call *call)
 int merge_start(const char *dir, const char *objects, struct git_process **ret_process,
                 struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     git_call_init(&call, dir);
     git_unbuffered(&call);
     merge_settings(&call);

@@ -74,7 +74,7 @@ int pairs_ask(struct pairs *p, const char *a, const char *b, json_t **ret_confli
 static int side(const struct merger *m, const char *a, const char *b, struct buf *ids,
                 struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     git_call_init(&call, m->dir);
     git_verb(&call, "rev-list");
     git_arg(&call, "--first-parent");

@@ -31,7 +31,7 @@ static void tips_parse(struct str text, struct map *wanted, struct map *tips)
 static int tips_some(const char *dir, const char *const *refs, size_t count, struct map *tips,
                      struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     AUTO_BUF out = BUF_INIT(4u << 20);
     struct map wanted;
     git_call_init(&call, dir);
@@ -129,7 +129,7 @@ static int read_commit(struct git_process *p, struct repo_commit *ret_commit, st
 int repo_commits(const char *dir, const char *objects, const char *const *commits, size_t count,
                  struct repo_commit *ret_commits, size_t *ret_absent, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     AUTO(git_process) *p = NULL;
     git_call_init(&call, dir);
     git_verb(&call, "cat-file");
@@ -175,7 +175,7 @@ static int move_failed(const struct git_outcome *outcome, const char *ref, struc
 int repo_move_ref(const char *dir, const char *ref, const char *to, const char *expect,
                   struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     AUTO_BUF input = BUF_INIT(4096);
     struct git_outcome outcome;
     git_call_init(&call, dir);
@@ -374,7 +374,7 @@ static int64_t add_deletes(struct str refs, const char *prefix, const struct git
 
 static int delete_refs(const char *dir, struct str input, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     git_call_init(&call, dir);
     git_verb(&call, "update-ref");
     git_arg(&call, "--no-deref");
@@ -387,7 +387,7 @@ static int delete_refs(const char *dir, struct str input, struct err *err)
 int git_ref_retain(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 {
     AUTO_FREE char *dir = NULL;
-    AUTO_GIT call = {.ruleset = -1};
+    AUTO_GIT(call);
     AUTO_BUF out = BUF_INIT(16u << 20), input = BUF_INIT(0);
     AUTO_FREE char *folder = mem_format("refs/slipway/%s", json_text(ask->args, "env"));
     AUTO_FREE char *prefix = mem_format("%s/b", folder);

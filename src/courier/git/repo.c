@@ -94,7 +94,7 @@ int repo_check_commit(const char *commit, const char *what, struct err *err)
 
 static int set_head(const char *dir, const char *trunk, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     git_call_init(&call, dir);
     git_verb(&call, "symbolic-ref");
     git_end(&call);
@@ -105,7 +105,7 @@ static int set_head(const char *dir, const char *trunk, struct err *err)
 
 static int make_bare(const char *dir, struct err *err)
 {
-    AUTO_GIT call = {.ruleset = -1};
+    AUTO_GIT(call);
     if (mkdir(dir, 0700) < 0)
         return FAIL_SYS(err, "cannot make '%s'", dir);
     git_call_init(&call, NULL);
@@ -222,7 +222,7 @@ int git_repo_df(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 
 static int write_graph(const char *dir, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     git_call_init(&call, dir);
     git_verb(&call, "commit-graph");
     git_arg(&call, "write");
@@ -236,7 +236,7 @@ static int write_graph(const char *dir, struct err *err)
  * dropped two days after it was last touched: an integration nobody published. */
 static int repack(const char *dir, const char *how, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     git_call_init(&call, dir);
     git_verb(&call, "repack");
     git_arg(&call, "-d");
@@ -265,7 +265,7 @@ static int repack(const char *dir, const char *how, struct err *err)
  */
 static int pack_refs(const char *dir, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     git_call_init(&call, dir);
     git_verb(&call, "pack-refs");
     git_arg(&call, "--all");
@@ -339,7 +339,7 @@ int git_sweep(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 
 int git_version(char **ret_version, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     AUTO_BUF out = BUF_INIT(4096);
     git_call_init(&call, NULL);
     git_verb(&call, "version");

@@ -330,7 +330,7 @@ static void git_exit(void *context, const struct child_result *result)
 
 static int start_git(struct session *s, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     service_call(&call, &(struct service){.route = &s->route,
                                           .dir = s->dir,
                                           .v2 = wants_v2(s),

@@ -154,7 +154,7 @@ static int list_ended(struct git_process *p, const struct git_call *call, const 
 
 int tree_list_read(const char *dir, const char *commit, struct tree_list *ret_list, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     AUTO(git_process) *p = NULL;
     struct tree_list l = {.paths = BUF_INIT(PATHS_MAX)};
     git_call_init(&call, dir);
@@ -182,7 +182,7 @@ int tree_list_read(const char *dir, const char *commit, struct tree_list *ret_li
 static int list_path(const char *dir, const char *commit, const char *path, struct buf *out,
                      struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     struct git_outcome outcome;
     git_call_init(&call, dir);
     git_verb(&call, "ls-tree");
@@ -228,7 +228,7 @@ static int find_file(struct str lines, const char *path, int64_t max, char id[GI
 
 static int read_blob(const char *dir, const char *id, struct buf *out, struct err *err)
 {
-    AUTO_GIT call;
+    AUTO_GIT(call);
     git_call_init(&call, dir);
     git_verb(&call, "cat-file");
     git_arg(&call, "blob");
