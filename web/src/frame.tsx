@@ -6,6 +6,7 @@ import { Palette, paletteOpen } from './palette';
 import { AppPage } from './pages/app';
 import { BranchesPage } from './pages/branches';
 import { BuildPage } from './pages/build';
+import { ConflictsPage } from './pages/conflicts';
 import { EnvPage } from './pages/env';
 import { HomePage } from './pages/home';
 import { JournalPage } from './pages/journal';
@@ -60,6 +61,7 @@ function page(at: string[]) {
         case 'submit': return <SubmitPage key={key} app={app} env={env} />;
         case 'rollouts': return <RolloutPage key={key} app={app} env={env} id={Number(number)} />;
         case 'builds': return <BuildPage key={key} app={app} env={env} number={Number(number)} />;
+        case 'conflicts': return <ConflictsPage key={key} app={app} env={env} />;
         case 'logs':
         case 'requests': return <LinesPage key={key} app={app} env={env} kind={third} />;
         default: return <NotFound />;
@@ -79,7 +81,7 @@ function Trail({ at }: { at: string[] }) {
     if (second)
         trail.push([second === 'branches' ? t('branches') : second, `${trail[0]![1]}/${encodeURIComponent(second)}`]);
     if (third) {
-        const name = { submit: t('app.submit'), rollouts: `${t('rollout')} ${number}`, builds: `${t('build')} b${number}`, logs: t('logs'), requests: t('requests') }[third];
+        const name = { submit: t('app.submit'), rollouts: `${t('rollout')} ${number}`, builds: `${t('build')} b${number}`, conflicts: t('facts.title'), logs: t('logs'), requests: t('requests') }[third];
         trail.push([name ?? third, location.pathname]);
     }
     return (

@@ -142,6 +142,37 @@ export interface Branches extends Page<Branch> {
     trunk: string;
     more: boolean;
 }
+// Two commits that do not merge.
+export interface FactsConflict {
+    a?: string; // of a pair
+    b?: string;
+    branch?: string; // of one with trunk, or with what the last env runs
+    files: { path: string; hunks: number; lines: string }[];
+    file_count: number;
+    hunks: number;
+    text: string;
+    first: { id: string; author: string; at: number; subject: string }[]; // of each side: since when
+}
+export interface FactsOut {
+    branch: string;
+    why: 'trunk' | 'pair' | 'together';
+    against: string[];
+}
+export interface Facts {
+    trunk: { branch: string; commit: string };
+    last: { env: string; release: number; commit: string } | null;
+    ticks: { branch: string; tip: string }[];
+    gone: string[];
+    in: string[];
+    contained: string[];
+    out: FactsOut[];
+    frees: { branch: string; frees: string[]; costs: string[] }[];
+    pairs: FactsConflict[];
+    pair_count: number;
+    on_trunk: FactsConflict[];
+    on_live: FactsConflict[];
+    at: number;
+}
 export interface Env {
     name: string;
     position: number;

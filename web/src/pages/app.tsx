@@ -52,7 +52,7 @@ export function newCommits(ticks: Tick[] | undefined): number {
 function EnvCard({ app, env, position, count, traffic }: { app: string; env: string; position: number; count: number; traffic: Traffic | undefined }) {
     const base = `/apps/${seg(app)}/envs/${seg(env)}`;
     const mine = (event: { app: string | null; env: string | null }) => event.app === app && event.env === env;
-    const { data, error, reload } = useResource<AppEnv>(base, { concerns: (event) => mine(event) && event.topic !== 'output' && event.topic !== 'repo' });
+    const { data, error, reload } = useResource<AppEnv>(base, { concerns: (event) => mine(event) && !['output', 'repo', 'facts'].includes(event.topic) });
     const ticks = useResource<Ticks>(`${base}/ticks`, { concerns: (event) => mine(event) && (event.topic === 'repo' || event.topic === 'journal') });
     const rollouts = useResource<Page<Rollout>>(`${base}/rollouts?limit=1`, { concerns: (event) => mine(event) && event.topic === 'rollout' });
     const last = rollouts.data?.items[0];

@@ -1,8 +1,8 @@
 // 分支管理: all branches of the app, where each is, and what to type to work on one.
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { visible } from '../ansi';
-import { api, ApiError, query, seg } from '../api';
-import { looked } from '../feed';
+import { api, query, seg } from '../api';
+import { touched, useFacts } from '../facts';
 import { t, tName } from '../i18n';
 import { useResource } from '../resource';
 import { address, param, setParam } from '../route';
@@ -31,7 +31,8 @@ export function BranchesPage({ app }: { app: string }) {
     const [creating, setCreating] = useState(false);
     const [ticks, setTicks] = useState<TicksOf>(new Map());
     const onTicks = (env: string, reply: Ticks) => setTicks((before) => new Map(before).set(env, { known: reply.known, of: new Map(reply.ticks.map((tick) => [tick.branch, tick])) }));
-    const conflicts = useConflicts(app, about?.envs, ticks, may(about?.rights, 'tick'));
+    const [conflicts, setConflicts] = useState(new Map<string, Set<string>>());
+    const onFacts = (env: string, branches: Set<string>) => setConflicts((before) => new Map(before).set(env, branches));
     const own = useMemo(() => new Set(mine.data?.branches.filter((one) => one.app === app).map((one) => one.branch)), [mine.data, app]);
     if (!data)
         return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
@@ -50,9 +51,10 @@ export function BranchesPage({ app }: { app: string }) {
             </div>
             {data.items.length <= 1 && <Empty title={data.items.length ? t('branches.empty') : t('app.pushFirst')}>{about && data.items.length === 0 && <Copy text={`git push ${about.git} ${about.trunk}`} />}</Empty>}
             {envs.map((env) => <EnvTicks key={env} app={app} env={env} onTicks={onTicks} />)}
+            {envs.filter((env) => (ticks.get(env)?.of.size ?? 0) > 0).map((env) => <EnvFacts key={env} app={app} env={env} onFacts={onFacts} />)}
             {sorted.length > 0 && (
                 <div class="scroll"><table>
-                    <thead><tr><th scope="col">{t('branch')}</th><th scope="col">{t('branches.lastCommit')}</th><th scope="col">{t('author')}</th><th scope="col">{t('when')}</th><th scope="col">{t('branches.ahead')}</th><th scope="col">{t('branches.behind')}</th>{envs.map((env) => <th scope="col" key={env}>{tName('stage', env)}</th>)}<th scope="col" /></tr></thead>
+                    <thead><tr><th scope="col">{t('branch')}</th><th scope="col">{t('branches.lastCommit')}</th><th scope="col">{t('author')}</th><th scope="col">{t('when')}</th><th scope="col">{t('branches.ahead')}</th><th scope="col">{t('branches.behind')}</th>{envs.map((env) => <th scope="col" key={env}>{conflicts.get(env)?.size ? <a href={`/apps/${seg(app)}/${seg(env)}/conflicts`}>{tName('stage', env)}</a> : tName('stage', env)}</th>)}<th scope="col" /></tr></thead>
                     <tbody>{sorted.map((one) => <Row key={one.name} one={one} app={about} own={own.has(one.name)} trunk={one.name === data.trunk} envs={envs} ticks={ticks} conflicts={conflicts} />)}</tbody>
                 </table></div>
             )}
@@ -79,30 +81,14 @@ function EnvTicks({ app, env, onTicks }: { app: string; env: string; onTicks: (e
     return data ? null : <ErrorBox error={error} retry={reload} />;
 }
 
-// env -> the branches that its set cannot be merged with now
-function useConflicts(app: string, envs: string[] | undefined, ticks: TicksOf, wanted: boolean): Map<string, Set<string>> {
-    const [conflicts, setConflicts] = useState(new Map<string, Set<string>>());
-    const live = useSignal(looked);
-    // integrating costs something: only when a tip has moved, and for who looks
-    const moved = (envs ?? []).filter((env) => ticks.get(env)?.known && [...ticks.get(env)!.of.values()].some((tick) => tick.now !== tick.deployed_tip));
-    const key = JSON.stringify(moved.map((env) => [env, ...[...ticks.get(env)!.of.values()].map((tick) => `${tick.branch} ${tick.now}`)]));
+// Asked for by each env's own part of the page, as its ticks are.
+function EnvFacts({ app, env, onFacts }: { app: string; env: string; onFacts: (env: string, branches: Set<string>) => void }) {
+    const { data } = useFacts(app, env);
     useEffect(() => {
-        if (!wanted || !live)
-            return;
-        const own = new AbortController();
-        void Promise.all(moved.map(async (env): Promise<[string, Set<string>]> => {
-            try {
-                await api.post(`/apps/${seg(app)}/envs/${seg(env)}/plan`, { kind: 'deploy' }, own.signal);
-            } catch (error) {
-                const conflict = error instanceof ApiError && error.detail?.conflict;
-                if (conflict)
-                    return [env, new Set([conflict.branch, ...conflict.against])];
-            }
-            return [env, new Set()];
-        })).then((all) => !own.signal.aborted && setConflicts(new Map(all)));
-        return () => own.abort();
-    }, [app, key, wanted, live]);
-    return conflicts;
+        if (data)
+            onFacts(env, touched(data));
+    }, [data]);
+    return null;
 }
 
 function Row({ one, app, own, trunk, envs, ticks, conflicts }: {

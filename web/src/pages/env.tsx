@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import { visible } from '../ansi';
 import { api, query, seg } from '../api';
 import { Compare } from '../compare';
+import { useFacts } from '../facts';
 import type { FeedEvent } from '../feed';
 import { t, tName } from '../i18n';
 import { useResource } from '../resource';
@@ -24,7 +25,7 @@ interface Place {
 
 export function EnvPage({ app, env }: Place) {
     const base = `/apps/${seg(app)}/envs/${seg(env)}`;
-    const mine = (event: FeedEvent) => event.app === app && event.env === env && event.topic !== 'output' && event.topic !== 'repo';
+    const mine = (event: FeedEvent) => event.app === app && event.env === env && !['output', 'repo', 'facts'].includes(event.topic);
     const { data: ae, error, reload } = useResource<AppEnv>(base, { concerns: mine });
     const { data: envs } = useResource<Page<Env>>('/envs', { concerns: (event) => event.topic === 'journal' && event.data.kind === 'env.purpose' });
     if (!ae)
@@ -141,9 +142,11 @@ function Branches({ app, env, release }: Place & { release: Release | null }) {
     const branches = useResource<AllBranches>(`/apps/${seg(app)}/branches${query({ limit: 500 })}`);
     const authors = new Map(branches.data?.items.map((one) => [one.name, one.author]));
     const { data, error } = useResource<Ticks>(`/apps/${seg(app)}/envs/${seg(env)}/ticks`, { concerns: (event) => event.app === app && event.env === env && (event.topic === 'repo' || event.topic === 'journal') });
+    const { data: facts } = useFacts(app, data?.ticks.length ? env : null);
+    const out = new Set(facts?.out.map((row) => row.branch));
     return (
         <section aria-labelledby="branches">
-            <h2 id="branches">{t('submit.ticked')}</h2>
+            <div class="bar"><h2 id="branches">{t('submit.ticked')}</h2>{facts && <State name={out.size ? 'failed' : 'done'} text={t('facts.merge', { in: facts.in.length + facts.contained.length, n: facts.ticks.length })} />}<span class="grow" />{facts && facts.ticks.length > 1 && <a class="button" href={`/apps/${seg(app)}/${seg(env)}/conflicts`}>{t('facts.show')}</a>}</div>
             <ErrorBox error={error} />
             {release && <p class="dim">{t('release')} r{release.number}, {t('commit')} <Commit id={release.commit} /></p>}
             {data && data.ticks.length === 0 && <p class="dim">{t('app.onlyTrunk')}</p>}
@@ -153,7 +156,7 @@ function Branches({ app, env, release }: Place & { release: Release | null }) {
                     <tbody>{data.ticks.map((tick) => (
                         <tr key={tick.branch}>
                             <td>{visible(tick.branch)}</td><td>{visible(authors.get(tick.branch) ?? '–')}</td><td><Commit id={tick.deployed_tip} /></td><td><Commit id={tick.now} /></td>
-                            <td><TickState tick={tick} known={data.known} /></td><td>{tick.by}</td><td><Age at={tick.at} /></td>
+                            <td><TickState tick={tick} known={data.known} />{out.has(tick.branch) && <State name="failed" text={t('branches.conflict')} />}</td><td>{tick.by}</td><td><Age at={tick.at} /></td>
                         </tr>
                     ))}</tbody>
                 </table></div>

@@ -2,12 +2,13 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { visible } from '../ansi';
 import { api, ApiError, query, seg } from '../api';
+import { FactsOutList, touched } from '../facts';
 import { t, tName } from '../i18n';
 import { stepText } from '../plan';
 import { mayPass, useResource } from '../resource';
 import { go } from '../route';
 import { may } from '../session';
-import type { AppEnv, Branch, Branches, Env, Page, Plan, Tick, Ticks } from '../types';
+import type { AppEnv, Branch, Branches, Env, Facts, Page, Plan, Tick, Ticks } from '../types';
 import { Age, ask, Empty, envTone, ErrorBox, Loading, State } from '../ui';
 import { TickState } from './env';
 
@@ -57,6 +58,7 @@ function Submit({ ae, ticks: { ticks, known }, branches, envs, purpose, match, s
     const set = source === 'ticked' && changed ? { branches: changed } : {};
     const check = usePlan(mayDeploy || may(ae.rights, 'tick') ? base : null, { ...body, ...how, ...set }, ae.live_release, ticks);
     const conflict = check.error?.detail?.conflict as Conflict | undefined;
+    const [inConflict, setTouched] = useState<Set<string>>(new Set());
     // What was looked at is what is released, or it is refused: the plan says its commit and what it replaces.
     const submit = async () => {
         const expect = { ...(check.plan?.commit ? { expect_commit: check.plan.commit } : {}), expect_live: check.plan?.live_release ?? ae.live_release };
@@ -81,7 +83,7 @@ function Submit({ ae, ticks: { ticks, known }, branches, envs, purpose, match, s
                             setMatch(event.currentTarget.value); // there are more than those shown: the server filters
                     }} />{branches.more && <span class="dim">{t('submit.more', { n: branches.items.length })}</span>}</div>
                     {!may(ae.rights, 'tick') && <p class="dim">{t('submit.mayNotTick')}</p>}
-                    <Pick branches={branches} ticks={ticks} known={known} stored={stored} wanted={wanted} conflict={conflict} filter={filter} toggle={toggle} disabled={!mayTick} />
+                    <Pick branches={branches} ticks={ticks} known={known} stored={stored} wanted={wanted} touched={conflict ? new Set([...inConflict, conflict.branch, ...conflict.against]) : new Set()} filter={filter} toggle={toggle} disabled={!mayTick} />
                 </section>
                 {check.asked && <section aria-labelledby="plan" class="plan-side">
                     {before && (
@@ -94,7 +96,7 @@ function Submit({ ae, ticks: { ticks, known }, branches, envs, purpose, match, s
                     </fieldset>
                     <h2 id="plan">{t('submit.plan')}</h2>
                     <div aria-live="polite">
-                        {check.busy ? <p class="dim">{t('submit.checking')}</p> : conflict ? <ConflictBox conflict={conflict} /> : check.error ? <ErrorBox error={check.error} retry={check.again} /> : <p class="good-text">✓ {t('submit.clean')}</p>}
+                        {check.busy ? <p class="dim">{t('submit.checking')}</p> : conflict ? <ConflictBox conflict={conflict} base={base} wanted={wanted} tips={ticks} leave={mayTick ? toggle : undefined} onFacts={setTouched} /> : check.error ? <ErrorBox error={check.error} retry={check.again} /> : <p class="good-text">✓ {t('submit.clean')}</p>}
                     </div>
                     {check.plan && !check.error && <ol class={`steps${check.busy ? ' old' : ''}`}>{check.plan.steps.map((step) => <li key={step.index}>{stepText(step)}</li>)}</ol>}
                     {mayDeploy && <div class="buttons"><button type="button" class={`primary big${position === envs.length - 1 ? ' danger' : ''}`} disabled={!!ae.rollout || !!check.error || check.busy} onClick={confirm}>{t('submit.go', { env: tName('stage', env) })}</button></div>}
@@ -111,13 +113,28 @@ interface Conflict {
     file_count: number;
 }
 
-function ConflictBox({ conflict }: { conflict: Conflict }) {
+// What the plan could not do, at once; then what is to be known of the whole choice, and how to get out of it.
+function ConflictBox({ conflict, base, wanted, tips, leave, onFacts }: { conflict: Conflict; base: string; wanted: string[]; tips: Tick[]; leave: ((branch: string) => void) | undefined; onFacts: (branches: Set<string>) => void }) {
+    const [facts, setFacts] = useState<Facts>();
+    const key = JSON.stringify([wanted, tips.map((tick) => tick.now)]);
+    useEffect(() => {
+        const own = new AbortController();
+        setFacts(undefined);
+        api.post<Facts>(`${base}/conflicts`, { branches: wanted }, own.signal).then((reply) => {
+            setFacts(reply);
+            onFacts(touched(reply));
+        }, () => {}); // what the plan says stands
+        return () => own.abort();
+    }, [base, key]);
     return (
-        <div class="box bad" role="alert">
-            <strong>{t('submit.conflict')}</strong>
-            <p>{t('submit.conflictSays', { branch: conflict.branch, against: conflict.against.join(', '), count: conflict.file_count ?? conflict.files.length })}</p>
-            <ul class="mono">{conflict.files.slice(0, 8).map((file) => <li key={file}>{file}</li>)}{conflict.files.length > 8 && <li>…</li>}</ul>
-        </div>
+        <>
+            <div class="box bad" role="alert">
+                <strong>{t('submit.conflict')}</strong>
+                <p>{t('submit.conflictSays', { branch: conflict.branch, against: conflict.against.join(', '), count: conflict.file_count ?? conflict.files.length })}</p>
+                {!facts && <ul class="mono">{conflict.files.slice(0, 8).map((file) => <li key={file}>{file}</li>)}{conflict.files.length > 8 && <li>…</li>}</ul>}
+            </div>
+            {facts && <FactsOutList facts={facts} leave={leave} />}
+        </>
     );
 }
 
@@ -151,8 +168,8 @@ function usePlan(base: string | null, body: object, live: number, ticks: Tick[])
     return { ...state, asked: base !== null, again: () => setTries((n) => n + 1) };
 }
 
-function Pick({ branches, ticks, known, stored, wanted, conflict, filter, toggle, disabled }: {
-    branches: Branches; ticks: Tick[]; known: boolean; stored: string[]; wanted: string[]; conflict: Conflict | undefined; filter: string; toggle: (name: string) => void; disabled: boolean;
+function Pick({ branches, ticks, known, stored, wanted, touched, filter, toggle, disabled }: {
+    branches: Branches; ticks: Tick[]; known: boolean; stored: string[]; wanted: string[]; touched: Set<string>; filter: string; toggle: (name: string) => void; disabled: boolean;
 }) {
     const byName = new Map(ticks.map((tick) => [tick.branch, tick]));
     const listed = new Set(branches.items.map((one) => one.name));
@@ -162,7 +179,6 @@ function Pick({ branches, ticks, known, stored, wanted, conflict, filter, toggle
     const q = filter.toLowerCase();
     const shown = all.filter((one) => wanted.includes(one.name) || one.name.toLowerCase().includes(q) || one.author.toLowerCase().includes(q));
     const sorted = [...shown].sort((a, b) => Number(stored.includes(b.name)) - Number(stored.includes(a.name)) || b.at - a.at);
-    const touched = new Set(conflict ? [conflict.branch, ...conflict.against] : []);
     if (!all.length)
         return <Empty title={t('submit.noBranches')} />;
     return (

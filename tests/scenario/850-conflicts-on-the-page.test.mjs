@@ -1,0 +1,80 @@
+// Twenty branches in one environment, some in each other's way. The page says who is out because of whom, and since
+// which commits; while ticking, one click leaves out the one that keeps the others from coming in.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { browser, platform } from '../lib/index.mjs';
+
+const LINES = Array.from({ length: 60 }, (_, i) => `line ${i + 1}`);
+const changed = (file, at, text) => ({ [file]: [...LINES.slice(0, at - 1), text, ...LINES.slice(at)].join('\n') + '\n' });
+// [branch, file, line]: two of one place conflict
+const PLAN = [['feature/price', 'src/Pay.java', 20], ['feature/coupon', 'src/Pay.java', 20], ['feature/vip', 'src/Pay.java', 20], ['feature/sms', 'src/Sms.java', 7],
+    ['feature/mail', 'src/Sms.java', 7], ['feature/搜索', 'src/Search.java', 40], ['feature/law', 'src/Law.java', 3]];
+
+let p, b, web, page;
+before(async () => {
+    p = await platform();
+    web = await p.app('web', 'server', { files: Object.assign({}, ...[...new Set(PLAN.map(([, file]) => file))].map((file) => changed(file, 1, 'line 1'))) });
+    for (const [branch, file, line] of PLAN)
+        await web.change(branch, changed(file, line, branch), `${branch} changes line ${line}`);
+    for (let i = PLAN.length; i < 20; i++)
+        await web.change(`feature/own-${i}`, { [`own/${i}`]: 'mine\n' });
+    await web.change('main', changed('src/Law.java', 3, 'by law'), 'the law has changed');
+    b = await browser(p);
+    page = await b.person('wang', 'ops');
+});
+after(async () => {
+    await b?.close();
+    await p?.stop();
+});
+
+const all = () => [...PLAN.map(([branch]) => branch), ...Array.from({ length: 20 - PLAN.length }, (_, i) => `feature/own-${i + PLAN.length}`)];
+
+test('the heat map shows each pair, and choosing one shows lines, commits and owners', async () => {
+    await web.ticks('test', ...all());
+    await b.go(page, '/apps/web/test');
+    await page.getByText('16 of 20 merge').waitFor();
+    await page.getByRole('link', { name: 'All conflicts' }).click();
+    await page.getByRole('heading', { name: /Conflicts/ }).waitFor();
+    await page.getByText('feature/coupon conflicts with feature/price').waitFor();
+    await page.getByText('feature/law conflicts with main: merge it into the branch and push').waitFor();
+    assert.equal(await page.locator('.heat tbody tr').count(), 20);
+    assert.equal(await page.locator('.heat .hot').count(), 3 * 2 + 1 * 2 + 1); // price x coupon x vip, sms x mail, law x trunk
+    await page.getByRole('button', { name: /^feature\/sms × feature\/mail/ }).click();
+    const detail = page.getByRole('heading', { name: 'feature/sms × feature/mail' }).locator('..');
+    await detail.getByText('src/Sms.java 7').waitFor();
+    await detail.getByText('feature/mail changes line 7').waitFor();
+    await b.picture(page, 'conflicts', { full: true });
+});
+
+test('a push that solves one is seen without a reload', async () => {
+    await web.change('feature/mail', { ...changed('src/Sms.java', 50, 'mail') }, 'out of the way');
+    await page.getByText('17 of 20 merge').waitFor();
+});
+
+test('while ticking: what leaving one out brings is one click away', async () => {
+    await b.go(page, '/apps/web/dev/submit');
+    for (const name of ['feature/price', 'feature/coupon', 'feature/搜索'])
+        await page.getByRole('checkbox', { name: new RegExp(name) }).check();
+    await page.getByText('Without feature/price comes in: feature/coupon.').waitFor();
+    await b.picture(page, 'submit-what-if');
+    await page.getByText('Without feature/price').getByRole('button', { name: 'Leave out feature/price' }).click();
+    await page.getByText('Merges cleanly').waitFor();
+    assert.equal(await page.getByRole('checkbox', { name: /feature\/price/ }).isChecked(), false);
+    assert.ok(await page.getByRole('button', { name: 'Submit to dev' }).isEnabled());
+});
+
+test('the branches page marks them in each environment', async () => {
+    await b.go(page, '/apps/web/branches');
+    await page.getByRole('row', { name: /feature\/coupon/ }).getByText('in conflict').waitFor();
+    assert.equal(await page.getByRole('row', { name: /feature\/搜索/ }).getByText('in conflict').count(), 0);
+});
+
+test('in Chinese, too', async () => {
+    const zh = await b.person('li', 'ops', { locale: 'zh-CN' });
+    await b.go(zh, '/apps/web/test/conflicts');
+    await zh.getByText('feature/coupon 与 feature/price 冲突').waitFor();
+    await zh.getByRole('button', { name: /^feature\/price × feature\/coupon/ }).click();
+    await zh.getByText('feature/coupon changes line 20').last().waitFor();
+    await b.picture(zh, 'conflicts.zh', { full: true });
+    b.assertClean();
+});
