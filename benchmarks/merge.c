@@ -1,6 +1,9 @@
 /* bench-merge: the courier's integrate, called directly. Reads a JSON object {"root","app","trunk",
  * "base","ticks","leave_out": bool} from stdin and prints {"us", "calls", "left_out", "reply"}.
  *
+ * With "facts", it is merge.facts instead, twice: cold, and again with the ticks of "moved", the
+ * first one's memory of pairs at hand, as after a push: {"us","reply","again_us","again"}.
+ *
  * With leave_out, a branch that conflicts is left out and the rest asked again until all is merged,
  * as the policy `skip` of an env does; the cache of merges is kept between the calls, as the
  * courier does. See bench/merge.mjs. */
@@ -52,6 +55,37 @@ static int run(const struct git_store *store, json_t *args, json_t *ret_result, 
     }
 }
 
+static int facts_once(const struct git_ask *ask, int64_t *ret_us, json_t **ret_reply,
+                      struct err *err)
+{
+    int64_t start_us = clock_mono_us();
+    if (git_merge_facts(ask, ret_reply, err) < 0)
+        return -1;
+    *ret_us = clock_mono_us() - start_us;
+    return 0;
+}
+
+static int run_facts(const struct git_store *store, json_t *args, json_t *ret_result,
+                     struct err *err)
+{
+    struct map *cache = mem_alloc(sizeof(*cache));
+    struct git_ask ask = {.store = store, .args = args, .fd = -1, .cache = cache};
+    json_t *cold = NULL, *again = NULL;
+    int64_t cold_us = 0, again_us = 0;
+    map_init(cache);
+    if (facts_once(&ask, &cold_us, &cold, err) < 0)
+        return -1;
+    json_put(args, "ticks", json_incref(json_list(args, "moved")));
+    if (facts_once(&ask, &again_us, &again, err) < 0)
+        return -1;
+    json_put_int(ret_result, "us", cold_us);
+    json_put(ret_result, "reply", cold);
+    json_put_int(ret_result, "again_us", again_us);
+    json_put(ret_result, "again", again);
+    git_cache_free(cache);
+    return 0;
+}
+
 int main(void)
 {
     struct err err = ERR_INIT;
@@ -62,7 +96,7 @@ int main(void)
     log_setup("bench", LOG_WARN);
     if (file_read_fd(0, 1u << 20, &text, &err) < 0 || json_parse(buf_str(&text), &args, &err) < 0 ||
         git_store_open(json_text_or(args, "root", ""), &store, &err) < 0 ||
-        run(&store, args, result, &err) < 0) {
+        (json_bool(args, "facts", false) ? run_facts : run)(&store, args, result, &err) < 0) {
         log_error("bench-merge failed", F_ERR(&err));
         return 1;
     }

@@ -23,7 +23,7 @@ const struct cli_verb cli_verbs[] = {
      "what a role may do, in an env or in every one", MANY},
     {"app", verb_app, "app ls|create|show|remove [NAME] [--ref TRUNK]", "apps", 2},
     {"env", verb_env,
-     "env ls|add|purpose|domains|certificate [NAME|DOMAIN...] [--like ENV] [-e ENV]",
+     "env ls|add|purpose|policy|domains|certificate [NAME|DOMAIN...] [--like ENV] [-e ENV]",
      "environments and domains", MANY},
     {"branch", verb_branch,
      "branch ls|new|rm|conflicts [NAME...] [--from BRANCH] [--match TEXT] [-n COUNT] [--after "

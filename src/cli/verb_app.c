@@ -108,18 +108,20 @@ int verb_env(struct cli *c, struct err *err)
 {
     static const struct cli_column columns[] = {{"ENV", "name", CLI_TEXT},
                                                 {"POSITION", "position", CLI_TEXT},
+                                                {"CONFLICTS", "policy", CLI_TEXT},
                                                 {"PURPOSE", "purpose", CLI_TEXT}};
     const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
     AUTO_JSON *reply = NULL;
     if (text_is(what, "domains"))
         return set_domains(c, err);
-    if (cli_at_most(c, text_is(what, "ls") ? 1 : text_is(what, "purpose") ? 3 : 2, err) < 0)
+    bool changes = text_is(what, "purpose") || text_is(what, "policy");
+    if (cli_at_most(c, text_is(what, "ls") ? 1 : changes ? 3 : 2, err) < 0)
         return -1;
-    if (text_is(what, "purpose") && cli_word(c, 2)) {
+    if (changes && cli_word(c, 2)) {
         AUTO_FREE char *env = cli_escape(cli_word(c, 1));
-        AUTO_FREE char *path = mem_format("/envs/%s/purpose", env);
+        AUTO_FREE char *path = mem_format("/envs/%s", env);
         AUTO_JSON *body = json_object();
-        json_put_text(body, "purpose", cli_word(c, 2));
+        json_put_text(body, what, cli_word(c, 2));
         return cli_call(c, "PUT", path, body, &reply, err);
     }
     if (text_is(what, "certificate") && cli_word(c, 1))
@@ -132,10 +134,12 @@ int verb_env(struct cli *c, struct err *err)
         return cli_call(c, "POST", "/envs", body, &reply, err);
     }
     if (!text_is(what, "ls"))
-        return cli_usage("env ls | env add NAME [--like ENV] | env purpose NAME TEXT | env domains "
-                         "[DOMAIN...] -e ENV | "
-                         "env certificate DOMAIN -e ENV",
-                         err);
+        return cli_usage(
+            "env ls | env add NAME [--like ENV] | env purpose NAME TEXT | env policy NAME "
+            "stop|skip|last-good | env domains "
+            "[DOMAIN...] -e ENV | "
+            "env certificate DOMAIN -e ENV",
+            err);
     if (cli_list(c, "/envs", &reply, err) < 0)
         return -1;
     cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));

@@ -1,5 +1,6 @@
 /* slipway branch conflicts: who of the ticked branches merges, who does not and why. */
 #include "cli/verbs.h"
+#include "base/buf.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -182,6 +183,23 @@ static void print_facts(const struct cli *c, const json_t *facts)
         cli_print("  conflicts with what %s runs\n", json_text_or(last, "env", "the last env"));
         print_place(row);
     }
+}
+
+char *cli_left_out_text(const json_t *row)
+{
+    AUTO_BUF text = BUF_INIT(4096);
+    bool together = text_is(json_text(row, "why"), "together");
+    const char *file = json_string_value(json_array_get(json_list(row, "files"), 0));
+    size_t i;
+    json_t *name;
+    (void)buf_add_format(&text, "left out: %s conflicts with ", json_text_or(row, "branch", "?"));
+    json_array_foreach(json_list(row, "against"), i, name)(void)
+        buf_add_format(&text, "%s%s", i ? ", " : "", json_string_value(name));
+    if (together)
+        (void)buf_add_text(&text, " together");
+    if (file)
+        (void)buf_add_format(&text, " in %s", file);
+    return mem_strdup(text.data ? text.data : "");
 }
 
 int cli_conflicts(struct cli *c, json_t *branches, struct err *err)

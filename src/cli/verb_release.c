@@ -43,9 +43,8 @@ static void say_address(struct cli *c)
     cli_print_address(state);
 }
 
-/* The build that a rollout begins with, when its source was built before. Nice to know: what cannot
- * be had is left out. */
-static int64_t same_source(struct cli *c, const json_t *rollout)
+/* The build that a rollout begins with. Nice to know: NULL when it cannot be had. */
+static json_t *build_of(struct cli *c, const json_t *rollout)
 {
     size_t i;
     json_t *step;
@@ -53,28 +52,41 @@ static int64_t same_source(struct cli *c, const json_t *rollout)
     {
         struct err ignored = ERR_INIT;
         AUTO_FREE char *path = NULL;
-        AUTO_JSON *build = NULL;
+        json_t *build = NULL;
         AUTO_FREE char *tail =
             mem_format("/builds/%lld", (long long)json_int(json_dict(step, "args"), "build", 0));
         if (!text_is(json_text(step, "kind"), "build"))
             continue;
         return cli_app_env_path(c, tail, &path, &ignored) == 0 &&
                        cli_get(c, path, &build, &ignored) == 0
-                   ? json_int(build, "same_as", 0)
-                   : 0;
+                   ? build
+                   : NULL;
     }
-    return 0;
+    return NULL;
+}
+
+static void say_left_out(struct cli *c, const json_t *left_out)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach((json_t *)(uintptr_t)left_out, i, row)
+    {
+        AUTO_FREE char *text = cli_left_out_text(row);
+        cli_progress(c, "%s\n", text);
+    }
 }
 
 static void say_start(struct cli *c, const char *kind, const json_t *rollout)
 {
-    int64_t same = same_source(c, rollout);
+    AUTO_JSON *build = build_of(c, rollout);
+    int64_t same = json_int(build, "same_as", 0);
     cli_progress(c, "%s of r%lld to %s (rollout %lld)", kind,
                  (long long)json_int(rollout, "release", 0), c->env,
                  (long long)json_int(rollout, "id", 0));
     if (same)
         cli_progress(c, " (same source as build %lld)", (long long)same);
     cli_progress(c, "\n");
+    say_left_out(c, json_list(build, "left_out"));
 }
 
 static int start_rollout(struct cli *c, const char *kind, int64_t release, struct err *err)
@@ -171,6 +183,7 @@ int verb_plan(struct cli *c, struct err *err)
     json_t *step;
     json_array_foreach(json_list(reply, "steps"), i, step)
         cli_print("%3zu  %s\n", i + 1, json_text_or(step, "text", "?"));
+    say_left_out(c, json_list(reply, "left_out"));
     return 0;
 }
 
@@ -193,6 +206,7 @@ int verb_build(struct cli *c, struct err *err)
     if (same)
         cli_progress(c, " (same source as build %lld)", (long long)same);
     cli_progress(c, "\n");
+    say_left_out(c, json_list(build, "left_out"));
     if (c->no_wait) {
         cli_print("it has started: 'slipway logs build %lld -e %s -f' shows its output\n",
                   (long long)number, c->env);

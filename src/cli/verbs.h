@@ -11,5 +11,7 @@ cli_verb_fn verb_compare, verb_figures;
 cli_verb_fn verb_completion, verb_version;
 /* verb_conflicts.c: of the env's ticked branches, or of these (names; taken) when there are any. */
 int cli_conflicts(struct cli *c, json_t *branches, struct err *err) MUST_CHECK;
+/* "left out: X conflicts with Y, Z": of a row of left_out; heap, safe to print. */
+char *cli_left_out_text(const json_t *row);
 /* verb_certificate.c */
 int cli_certificate_set(struct cli *c, const char *domain, struct err *err) MUST_CHECK;

@@ -43,7 +43,7 @@ static const struct store_migration migrations[] = {
     {9, "builds by commit", build_commit_schema},
     {10, "rollouts by end", release_ended_schema},
     {11, "time of integration", build_integrate_schema},
-    {12, "what an env is for", env_purpose_schema},
+    {12, "about envs", env_about_schema},
 };
 
 /* ---- what other roles ask and tell ---- */

@@ -101,7 +101,7 @@ static inline struct core *fixture_start(struct settings *settings)
                                                  {8, "builds by commit", build_commit_schema},
                                                  {9, "rollouts by end", release_ended_schema},
                                                  {10, "integration", build_integrate_schema},
-                                                 {11, "purpose", env_purpose_schema}};
+                                                 {11, "about envs", env_about_schema}};
     struct core *core = &fixture_core;
     struct err err = ERR_INIT;
     AUTO_FREE char *path = settings_data(settings, "core/store.db");

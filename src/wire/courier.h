@@ -32,13 +32,17 @@ WIRE_TABLE courier_branch_create[] = {WIRE_TEXT("app", 40), WIRE_TEXT("name", 20
 WIRE_TABLE courier_branch_delete[] = {WIRE_TEXT("app", 40), WIRE_TEXT("name", 200),
                                       WIRE_TEXT_OPTIONAL("expect", 40)};
 /* integrate: trunk tip + ordered tips -> one commit; a pure function (fixed author, date of the
- * newest input), nothing is published. ticks: [{"branch","tip"}]; base: commit. reply
- * {"commit","tree","merged": n, "skipped": [names already contained], "ms"} or {"conflict":
+ * newest input), nothing is published. ticks: [{"branch","tip","good": the tip that was merged the
+ * last time (optional)}]; base: commit. policy: at a conflict "stop" (default), "skip": leave the
+ * branch out, or "last-good": take that tip, or else leave it out. reply
+ * {"commit","tree","merged": n, "skipped": [names already contained], "ticks": what is in, "out":
+ * [a conflict as below, with "tip"], "ms"} or, with "stop", {"conflict":
  * {"branch", "why": "trunk"|"pair"|"together", "against": [names it conflicts with, trunk's for
  * trunk; together: all of them are needed], "files": [paths], "text"}}; branch_unknown when a tip
  * is absent. */
 WIRE_TABLE courier_integrate[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200),
-                                  WIRE_TEXT("base", 40), WIRE_LIST("ticks", 100)};
+                                  WIRE_TEXT("base", 40), WIRE_LIST("ticks", 100),
+                                  WIRE_TEXT_OPTIONAL("policy", 20)};
 /* merge.facts: what is to be known of a set before anybody integrates it. live: the commit that the
  * last env runs. reply {"in": [names that merge, one after the other, when those that conflict are
  * left out], "contained": [names already there], "out": [{"branch","tip","why","against"}: as in a

@@ -8,6 +8,7 @@ let p, web;
 before(async () => {
     p = await platform();
     web = await p.app('web');
+    await p.root.put('/envs/dev', { policy: 'stop' });
     await web.tick('dev', 'feature/a', 'conflict/left', 'conflict/right');
 });
 after(() => p?.stop());

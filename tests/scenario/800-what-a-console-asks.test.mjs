@@ -149,14 +149,17 @@ test('a plan of branches that nobody has ticked tells of a conflict, and stores 
     const before = (await web.status('dev')).ticks;
     const plan = await web.plan('dev', { branches: ['feature/b', 'feature/b'] });
     assert.deepEqual(plan.ticks.map((row) => row.branch), ['feature/b']);
-    const conflict = await p.api.call('POST', `${DEV}/plan`, { branches: ['conflict/left', 'conflict/right'] });
+    const left = await web.plan('dev', { branches: ['conflict/left', 'conflict/right'] });
+    assert.deepEqual([left.ticks, left.left_out].map((rows) => rows.map((row) => row.branch)), [['conflict/left'], ['conflict/right']]);
+    const conflict = await p.api.call('POST', DEV.replace('dev', 'pre') + '/plan', { branches: ['conflict/left', 'conflict/right'] });
     assert.deepEqual([conflict.status, conflict.json.error, conflict.json.detail.conflict.branch], [409, 'merge_conflict', 'conflict/right']);
     assert.equal((await web.plan('dev', { branches: [] })).ticks.length, 0);
     for (const [wanted, error] of [[{ kind: 'rollback', branches: [] }, 'field_invalid'], [{ release: 1, branches: [] }, 'field_invalid'], [{ branches: ['main'] }, 'field_invalid'],
         [{ branches: ['-x'] }, 'ref_invalid'], [{ branches: [1] }, 'ref_invalid'], [{ branches: ['feature/nowhere'] }, 'branch_unknown']])
         await assert.rejects(web.plan('dev', wanted), { error }, JSON.stringify(wanted));
     assert.deepEqual((await web.status('dev')).ticks, before);
-    assert.equal((await looker.api.call('POST', `${DEV}/plan`, { branches: ['feature/b'] })).status, 403, 'integrating any set is for who may tick');
+    for (const what of ['plan', 'conflicts'])
+        assert.equal((await looker.api.call('POST', `${DEV}/${what}`, { branches: ['feature/b'] })).status, 403, 'integrating any set is for who may tick');
 });
 
 test('a rollout is the one that was planned, or none; its branches are ticked with it', async () => {

@@ -67,7 +67,8 @@ step('勾选 20 个分支，一屏显示，提交到开发环境', async () => {
     await b.go(li, '/apps/shop/dev/submit');
     for (const name of [...names, 'feature/li-优惠券', 'conflict/left', 'conflict/right'])
         await li.getByRole('checkbox', { name: new RegExp(name) }).check();
-    await li.getByText('conflict/right 与 conflict/left 在 1 个文件上冲突').waitFor();
+    await li.getByText('将跳过 1 个分支，发布其余分支。').waitFor();
+    await li.getByText('conflict/right 与 conflict/left 冲突').waitFor();
     await b.picture(li, 'submit-conflict.zh');
     for (const name of ['conflict/left', 'conflict/right'])
         await li.getByRole('checkbox', { name: new RegExp(name) }).uncheck();

@@ -42,6 +42,13 @@ function conflictsOf(facts: Facts, row: FactsOut): FactsConflict[] {
     return row.why === 'pair' ? row.against.flatMap((other) => pairOf(facts, row.branch, other) ?? []) : [];
 }
 
+// Who was not built, by the environment's policy.
+export function LeftOut({ rows }: { rows: FactsOut[] | null | undefined }) {
+    if (!rows?.length)
+        return null;
+    return <ul class="box warn plain">{rows.map((row) => <li key={row.branch}>{t('facts.leftOut', { branch: row.branch, against: names(row.against) })}</li>)}</ul>;
+}
+
 // Who is out, and why; with what leaving another one out would bring. leave: a button that does so.
 export function FactsOutList({ facts, leave }: { facts: Facts; leave?: ((branch: string) => void) | undefined }) {
     return (

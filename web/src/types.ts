@@ -126,6 +126,7 @@ export interface AppEnv {
     rights: string[];
     deployers: string[];
     wanted: number; // instances
+    policy: Policy;
 }
 export interface Branch {
     name: string;
@@ -158,6 +159,8 @@ export interface FactsOut {
     why: 'trunk' | 'pair' | 'together';
     against: string[];
 }
+// What an environment does at a conflict.
+export type Policy = 'stop' | 'skip' | 'last-good';
 export interface Facts {
     trunk: { branch: string; commit: string };
     last: { env: string; release: number; commit: string } | null;
@@ -177,6 +180,7 @@ export interface Env {
     name: string;
     position: number;
     purpose: string; // '': nobody has said what it is for
+    policy: Policy;
 }
 export interface BuildStep {
     step: string;
@@ -187,6 +191,7 @@ export interface BuildStep {
 }
 export interface Build {
     integrate_ms: number | null;
+    left_out: FactsOut[] | null;
     steps: BuildStep[];
     number: number;
     state: string;
@@ -203,4 +208,5 @@ export interface Plan {
     steps: { index: number; kind: string; text: string; args?: any }[];
     ticks?: { branch: string; tip: string }[];
     commit?: string;
+    left_out?: FactsOut[];
 }

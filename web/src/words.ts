@@ -36,6 +36,7 @@ export const words = {
 
     // common
     'ok': ['OK', '确定'],
+    'change': ['Change', '修改'],
     'cancel': ['Cancel', '取消'],
     'close': ['Close', '关闭'],
     'save': ['Save', '保存'],
@@ -259,6 +260,13 @@ export const words = {
     'submit.comes': ['comes in', '将加入'],
     'submit.gone': ['deleted', '已删除'],
     'submit.unknown': ['deployed; whether there is more is not known now', '已部署；暂时无法得知是否有新提交'],
+    'policy': ['At a conflict', '遇到冲突时'],
+    'policy.stop': ['refuse to release', '拒绝发布'],
+    'policy.skip': ['leave out the later branch, release the others', '跳过后勾选的分支，发布其余分支'],
+    'policy.last-good': ['take its last commit that merged, or leave it out', '使用该分支上次成功合并的提交，没有则跳过'],
+    'policy.says': ['Holds for {env} of every app.', '对所有应用的{env}都有效。'],
+    'facts.leftOut': ['Left out: {branch} conflicts with {against}', '未合入：{branch} 与 {against} 冲突'],
+    'facts.willLeaveOut': ['{n} {n|branch is|branches are} left out, the others are released.', '将跳过 {n} 个分支，发布其余分支。'],
     'facts.title': ['Conflicts', '冲突'],
     'facts.merge': ['{in} of {n} merge', '{n} 个分支中 {in} 个可合并'],
     'facts.onto': ['onto', '基于'],

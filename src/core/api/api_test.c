@@ -384,14 +384,19 @@ TEST(bodies_are_strict)
     IS_INT(fixture_count(core, "SELECT count(*) FROM env"), 4);
     ANSWERS(call("POST", "/envs", "{\"name\":\"stage\"}"), 201, "-");
     ANSWERS(call("POST", "/envs", "{\"name\":\"stage\"}"), 409, "exists");
-    ANSWERS(call("PUT", "/envs/stage/purpose", "{\"purpose\":\"给客户试用\"}"), 200, "-");
-    ANSWERS(call("PUT", "/envs/none/purpose", "{\"purpose\":\"x\"}"), 404, "not_found");
+    ANSWERS(call("PUT", "/envs/stage", "{\"purpose\":\"给客户试用\"}"), 200, "-");
+    ANSWERS(call("PUT", "/envs/none", "{\"purpose\":\"x\"}"), 404, "not_found");
     AUTO_FREE char *long_text = mem_format("{\"purpose\":\"%0301d\"}", 0);
-    ANSWERS(call("PUT", "/envs/stage/purpose", long_text), 413, "too_large");
+    ANSWERS(call("PUT", "/envs/stage", long_text), 413, "too_large");
+    ANSWERS(call("PUT", "/envs/stage", "{\"policy\":\"maybe\"}"), 422, "field_invalid");
+    ANSWERS(call("PUT", "/envs/stage", "{\"policy\":\"last-good\"}"), 200, "-");
     AUTO_ANSWER envs = call("GET", "/envs", "");
     const json_t *last = json_array_get(json_list(envs.body, "items"), 4);
     IS_STR(json_text(last, "purpose"), "给客户试用");
+    IS_STR(json_text(last, "policy"), "last-good");
     IS_STR(json_text(json_array_get(json_list(envs.body, "items"), 0), "purpose"), "");
+    IS_STR(json_text(json_array_get(json_list(envs.body, "items"), 0), "policy"), "skip");
+    IS_STR(json_text(json_array_get(json_list(envs.body, "items"), 3), "policy"), "stop");
     IS_INT(fixture_count(core, "SELECT count(*) FROM env"), 5);
     close_api();
 }

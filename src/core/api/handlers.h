@@ -24,7 +24,7 @@ API_HANDLER(api_token_remove);
 /* handlers_app.c */
 API_HANDLER(api_envs);
 API_HANDLER(api_env_add);
-API_HANDLER(api_env_purpose);
+API_HANDLER(api_env_change);
 API_HANDLER(api_conflicts);
 API_HANDLER(api_conflicts_try);
 API_HANDLER(api_apps);
@@ -80,3 +80,6 @@ API_HANDLER(api_mine);
 API_HANDLER(api_compare);
 /* handlers_instances.c */
 API_HANDLER(api_instances);
+
+/* handlers_release.c: integrating any set is for who may tick or release there. */
+int api_may_try(struct api_call *call, struct err *err) MUST_CHECK;

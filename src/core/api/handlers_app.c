@@ -29,11 +29,11 @@ API_HANDLER(api_env_add)
                       json_int(call->body, "position", 50), json_text(call->body, "like"), err);
 }
 
-API_HANDLER(api_env_purpose)
+API_HANDLER(api_env_change)
 {
     call->reply = json_object();
-    return env_set_purpose(call->core, &call->who, api_param(call, "env"),
-                           json_text(call->body, "purpose"), err);
+    return env_change(call->core, &call->who, api_param(call, "env"),
+                      json_text(call->body, "purpose"), json_text(call->body, "policy"), err);
 }
 
 bool api_may_view(struct api_call *call, int64_t app_id, int64_t env_id)
@@ -414,6 +414,7 @@ API_HANDLER(api_app_env)
     call->reply = json_object();
     json_put_text(call->reply, "app", call->ae.app);
     json_put_text(call->reply, "env", call->ae.env);
+    json_put_text(call->reply, "policy", call->ae.policy);
     json_put_int(call->reply, "id", call->ae.id);
     json_put_int(call->reply, "live_release", call->ae.live_release);
     json_put_text(call->reply, "live_slot", call->ae.live_slot);

@@ -23,6 +23,8 @@ API_HANDLER(api_conflicts_try)
     const json_t *branches = json_list(call->body, "branches");
     size_t i;
     json_t *name;
+    if (api_may_try(call, err) < 0)
+        return -1;
     if (json_array_size(branches) > TICKS_MAX)
         return FAIL(err, E_TOO_MANY, "more than %d branches", TICKS_MAX);
     json_array_foreach((json_t *)branches, i, name)

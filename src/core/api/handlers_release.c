@@ -169,6 +169,8 @@ static int make_plan(struct api_call *call, const struct wanted *w, struct err *
     json_put_int(call->reply, "live_release", call->ae.live_release);
     if (w->request.source)
         json_put(call->reply, "ticks", json_incref(json_object_get(w->request.source, "ticks")));
+    if (w->request.source)
+        json_put(call->reply, "left_out", json_deep_copy(json_list(w->request.source, "left_out")));
     if (w->commit)
         json_put_text(call->reply, "commit", w->commit);
     return 0;
@@ -187,6 +189,8 @@ static int take_over_ticks(struct api_call *call, const struct wanted *w, struct
     const json_t *ticks =
         release ? json_list(release, "branches") : json_list(w->request.source, "ticks");
     json_array_foreach(ticks, i, tick) json_push(set, json_incref(json_object_get(tick, "branch")));
+    json_array_foreach(json_list(w->request.source, "left_out"), i, tick)
+        json_push(set, json_incref(json_object_get(tick, "branch")));
     return ticks_change(call->core, &call->who, &call->ae, NULL, NULL, set, err);
 }
 
@@ -349,14 +353,19 @@ static int plan_or_rollout(struct api_call *call,
 }
 
 /* Integrating costs the courier something: any set is for who may tick or release it. */
-API_HANDLER(api_plan)
+int api_may_try(struct api_call *call, struct err *err)
 {
     struct err ignored = ERR_INIT;
-    if (asked_branches(call) &&
-        access_check(call->core, &call->who, PERMISSION_DEPLOY, call->ae.app_id, call->ae.env_id,
-                     false, &ignored) < 0 &&
-        access_check(call->core, &call->who, PERMISSION_TICK, call->ae.app_id, call->ae.env_id,
-                     false, err) < 0)
+    if (access_check(call->core, &call->who, PERMISSION_DEPLOY, call->ae.app_id, call->ae.env_id,
+                     false, &ignored) == 0)
+        return 0;
+    return access_check(call->core, &call->who, PERMISSION_TICK, call->ae.app_id, call->ae.env_id,
+                        false, err);
+}
+
+API_HANDLER(api_plan)
+{
+    if (asked_branches(call) && api_may_try(call, err) < 0)
         return -1;
     return plan_or_rollout(call, make_plan, err);
 }

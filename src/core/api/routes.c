@@ -26,8 +26,8 @@ static const struct json_field env_fields[] = {WIRE_TEXT("name", 300),
                                                WIRE_INT_OPTIONAL("position", 0, 100000),
                                                WIRE_TEXT_OPTIONAL("like", 100)};
 static const struct json_field conflicts_fields[] = {WIRE_LIST("branches", 100)};
-static const struct json_field purpose_fields[] = {
-    {"purpose", JSON_FIELD_STRING, true, 0, ENV_PURPOSE_MAX}};
+static const struct json_field env_change_fields[] = {
+    WIRE_TEXT_OPTIONAL("purpose", ENV_PURPOSE_MAX), WIRE_TEXT_OPTIONAL("policy", 20)};
 static const struct json_field right_fields[] = {WIRE_TEXT("permission", 40),
                                                  WIRE_TEXT_OPTIONAL("env", 100)};
 static const struct json_field app_fields[] = {{"name", JSON_FIELD_STRING, true, 0, 4096},
@@ -128,8 +128,8 @@ const struct api_route api_routes[] = {
      "the environments in order", QUERY(names_query)},
     {"POST", "/envs", PERMISSION_ADMIN, API_WRITE, api_env_add, BODY(env_fields), 201,
      "a new environment"},
-    {"PUT", "/envs/{env}/purpose", PERMISSION_ADMIN, API_WRITE, api_env_purpose,
-     BODY(purpose_fields), 200, "say what an environment is for"},
+    {"PUT", "/envs/{env}", PERMISSION_ADMIN, API_WRITE, api_env_change, BODY(env_change_fields),
+     200, "what an environment is for, and what it does at a conflict"},
     {"GET", "/overview", PERMISSION_PERSON, API_READ, api_overview, NO_BODY_FIELDS, 200,
      "what runs where, of all that I may see", QUERY(names_query)},
     {"GET", "/figures", PERMISSION_PERSON, API_READ, api_figures, NO_BODY_FIELDS, 200,

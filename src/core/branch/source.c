@@ -10,6 +10,7 @@
 #define NAME_SHORT                                                                                 \
     44 /* bytes of a name in an error's text, which holds 255: three names and advice */
 #define DETAIL_FILES 200
+#define LEFT_OUT_FILES 5 /* of each branch; the facts know all */
 #define DETAIL_BYTES (32u << 10)
 #define DETAIL_TEXT (8u << 10)
 
@@ -154,6 +155,26 @@ static void fail_conflict(struct resolve *r, const json_t *conflict)
     resolve_free(r);
 }
 
+/* Bounded: a build keeps it. */
+static json_t *left_out(const json_t *out)
+{
+    json_t *list = json_array(), *row;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)out, i, row)
+    {
+        json_t *kept = json_object(), *files = json_array();
+        json_put_text(kept, "branch", json_text(row, "branch"));
+        json_put_text(kept, "tip", json_text(row, "tip"));
+        json_put_text(kept, "why", json_text(row, "why"));
+        json_put(kept, "against", json_deep_copy(json_list(row, "against")));
+        for (size_t n = 0; n < json_array_size(json_list(row, "files")) && n < LEFT_OUT_FILES; n++)
+            json_push(files, json_incref(json_array_get(json_list(row, "files"), n)));
+        json_put(kept, "files", files);
+        json_push(list, kept);
+    }
+    return list;
+}
+
 static void on_integrated(void *context, json_t *ok, const struct err *error)
 {
     struct resolve *r = context;
@@ -169,7 +190,30 @@ static void on_integrated(void *context, json_t *ok, const struct err *error)
     json_put_text(r->source, "tree", json_text(ok, "tree"));
     json_put(r->source, "skipped", json_incref(json_list(ok, "skipped")));
     json_put_int(r->source, "ms", json_int(ok, "ms", 0));
+    json_put(r->source, "ticks", json_deep_copy(json_list(ok, "ticks")));
+    json_put(r->source, "left_out", left_out(json_list(ok, "out")));
     ask_file(r, json_text_or(ok, "commit", ""));
+}
+
+/* With what was merged the last time, for an env that falls back on it. */
+static json_t *ticks_to_ask(const struct resolve *r)
+{
+    struct err err = ERR_INIT;
+    AUTO_JSON *rows = NULL;
+    AUTO_JSON *good = json_object();
+    json_t *ticks = json_deep_copy(json_list(r->source, "ticks")), *row;
+    size_t i;
+    if (!text_is(r->ae.policy, "last-good") || ticks_list(r->core, r->ae.id, &rows, &err) < 0)
+        return ticks; /* without: such a branch is left out */
+    json_array_foreach(rows, i, row)
+        json_put_text(good, json_text_or(row, "branch", ""), json_text(row, "deployed_tip"));
+    json_array_foreach(ticks, i, row)
+    {
+        const char *tip = json_text(good, json_text_or(row, "branch", ""));
+        if (tip)
+            json_put_text(row, "good", tip);
+    }
+    return ticks;
 }
 
 static void ask_integrate(struct resolve *r)
@@ -178,7 +222,8 @@ static void ask_integrate(struct resolve *r)
     json_put_text(args, "app", r->ae.app);
     json_put_text(args, "trunk", r->ae.trunk);
     json_put_text(args, "base", json_text(r->source, "trunk_tip"));
-    json_put(args, "ticks", json_deep_copy(json_list(r->source, "ticks")));
+    json_put(args, "ticks", ticks_to_ask(r));
+    json_put_text(args, "policy", r->ae.policy);
     link_call(r->core->courier, "integrate", args, COURIER_MS, on_integrated, r);
 }
 

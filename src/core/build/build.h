@@ -11,7 +11,7 @@
 
 extern const char build_schema[];
 extern const char build_commit_schema[];    /* an index by commit */
-extern const char build_integrate_schema[]; /* how long its integration took */
+extern const char build_integrate_schema[]; /* how its integration went */
 
 enum build_state {
     BUILD_QUEUED,

@@ -13,7 +13,8 @@ const char build_schema[] =
     "CREATE INDEX build_open ON build(state) WHERE state IN ('queued','running');";
 
 const char build_commit_schema[] = "CREATE INDEX build_commit ON build(commit_id);";
-const char build_integrate_schema[] = "ALTER TABLE build ADD COLUMN integrate_ms BIGINT;";
+const char build_integrate_schema[] = "ALTER TABLE build ADD COLUMN integrate_ms BIGINT;"
+                                      "ALTER TABLE build ADD COLUMN left_out TEXT;";
 
 #define COLUMNS "SELECT id, app_env_id, number, state, commit_id, artifact FROM build "
 
@@ -54,7 +55,8 @@ int build_find(struct core *core, int64_t app_env_id, int64_t number, struct bui
 #define PEOPLE                                                                                     \
     "SELECT id, number, state, built_by AS \"by\", created_at AS \"at\", ended_at, commit_id AS "  \
     "\"commit\", trunk_tip, integrate_ms,"                                                         \
-    " ticks AS ticks_json, same_as, artifact, result AS result_json, error AS error_json FROM "    \
+    " ticks AS ticks_json, left_out AS left_out_json, same_as, artifact, result AS result_json, "  \
+    "error AS error_json FROM "                                                                    \
     "build "
 
 int build_people_row(struct core *core, int64_t id, json_t **ret_row, struct err *err)
@@ -89,14 +91,16 @@ int build_insert(struct core *core, const struct person *by, const struct app_en
                       "commit_id=$2 AND state='done'",
                       "it", ae->id, commit) < 0)
         return -1;
-    return store_one_int(core->store, ret_id, err,
-                         "INSERT INTO build(app_env_id, number, state, built_by, created_at, "
-                         "commit_id, trunk_tip, ticks, config, same_as, integrate_ms)"
-                         " VALUES($1,$2,'queued',$3,$4,$5,$6,$7,$8,nullif($9,0),nullif($10,-1)) "
-                         "RETURNING id",
-                         "iitittooii", ae->id, number, by->name, clock_wall_ms(core->clock), commit,
-                         json_text_or(source, "trunk_tip", ""), json_list(source, "ticks"),
-                         json_dict(source, "config"), same, json_int(source, "ms", -1));
+    return store_one_int(
+        core->store, ret_id, err,
+        "INSERT INTO build(app_env_id, number, state, built_by, created_at, "
+        "commit_id, trunk_tip, ticks, config, same_as, integrate_ms, left_out)"
+        " VALUES($1,$2,'queued',$3,$4,$5,$6,$7,$8,nullif($9,0),nullif($10,-1),$11) "
+        "RETURNING id",
+        "iitittooiio", ae->id, number, by->name, clock_wall_ms(core->clock), commit,
+        json_text_or(source, "trunk_tip", ""), json_list(source, "ticks"),
+        json_dict(source, "config"), same, json_int(source, "ms", -1),
+        json_list(source, "left_out"));
 }
 
 int build_set_state(struct core *core, struct build *b, int state, struct err *err)

@@ -29,7 +29,10 @@ const char env_schema[] =
     "NOT NULL);"
     "CREATE TABLE app_gone(id BIGINT PRIMARY KEY, name TEXT NOT NULL);";
 
-const char env_purpose_schema[] = "ALTER TABLE env ADD COLUMN purpose TEXT NOT NULL DEFAULT '';";
+/* Where people try things, the others go on without the one that conflicts. */
+const char env_about_schema[] = "ALTER TABLE env ADD COLUMN purpose TEXT NOT NULL DEFAULT '';"
+                                "ALTER TABLE env ADD COLUMN policy TEXT NOT NULL DEFAULT 'stop';"
+                                "UPDATE env SET policy='skip' WHERE name IN ('dev','test');";
 
 static void copy_name(char *target, size_t size, const char *text)
 {
@@ -65,7 +68,8 @@ int env_load(struct core *core, const char *name, int64_t *ret_id, struct err *e
 #define APP_ENV_COLUMNS                                                                            \
     "SELECT ae.id, ae.app_id, ae.env_id, a.name, e.name, a.trunk, ae.live_slot, ae.live_release, " \
     "ae.share, "                                                                                   \
-    "ae.edge_version FROM app_env ae JOIN app a ON a.id=ae.app_id JOIN env e ON e.id=ae.env_id "
+    "ae.edge_version, e.policy FROM app_env ae JOIN app a ON a.id=ae.app_id JOIN env e ON "        \
+    "e.id=ae.env_id "
 
 static int app_env_read(struct query *q, struct app_env *ret, struct err *err)
 {
@@ -85,6 +89,7 @@ static int app_env_read(struct query *q, struct app_env *ret, struct err *err)
     ret->live_release = query_int(q, 7);
     ret->share = query_int(q, 8);
     ret->edge_version = query_int(q, 9);
+    copy_name(ret->policy, sizeof(ret->policy), query_text(q, 10));
     (void)snprintf(ret->subject, sizeof(ret->subject), "%s.%s", ret->app, ret->env);
     return 0;
 }
@@ -273,23 +278,40 @@ int env_create(struct core *core, const struct person *by, const char *name, int
     return journal_append(core, by->actor, "env.created", name, 0, data, err);
 }
 
-int env_set_purpose(struct core *core, const struct person *by, const char *name,
-                    const char *purpose, struct err *err)
+static int change_policy(struct core *core, int64_t id, const char *policy, struct err *err)
+{
+    static const char *const names[] = {"stop", "skip", "last-good"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (text_is(policy, names[i]))
+            return store_run(core->store, err, "UPDATE env SET policy=$2 WHERE id=$1", "it", id,
+                             policy);
+    return FAIL(err, E_FIELD_INVALID, "'%.40s' is no policy: stop, skip or last-good", policy);
+}
+
+int env_change(struct core *core, const struct person *by, const char *name, const char *purpose,
+               const char *policy, struct err *err)
 {
     int64_t id = 0;
     AUTO_JSON *data = json_object();
     if (env_load(core, name, &id, err) < 0)
         return FAIL(err, E_NOT_FOUND, "there is no env '%.40s': 'slipway env ls' lists them", name);
-    if (store_run(core->store, err, "UPDATE env SET purpose=$2 WHERE id=$1", "it", id, purpose) < 0)
+    if (purpose &&
+        store_run(core->store, err, "UPDATE env SET purpose=$2 WHERE id=$1", "it", id, purpose) < 0)
         return -1;
-    json_put_text(data, "purpose", purpose);
-    return journal_append(core, by->actor, "env.purpose", name, 0, data, err);
+    if (policy && change_policy(core, id, policy, err) < 0)
+        return -1;
+    if (purpose)
+        json_put_text(data, "purpose", purpose);
+    if (policy)
+        json_put_text(data, "policy", policy);
+    return journal_append(core, by->actor, "env.changed", name, 0, data, err);
 }
 
 int env_list(struct core *core, json_t **ret_rows, struct err *err)
 {
     return store_rows(core->store, ret_rows, err,
-                      "SELECT id, name, position, purpose FROM env ORDER BY position, id", "");
+                      "SELECT id, name, position, purpose, policy FROM env ORDER BY position, id",
+                      "");
 }
 
 /* ---- the ticked set ---- */

@@ -10,9 +10,9 @@
 #include "core/core.h"
 #include "core/store/store.h"
 
-extern const char env_schema[];         /* app, env, app_env, domain, ticked */
-extern const char env_purpose_schema[]; /* what an env is for, in the words of its people */
-#define ENV_PURPOSE_MAX 300             /* bytes */
+extern const char env_schema[];       /* app, env, app_env, domain, ticked */
+extern const char env_about_schema[]; /* what an env is for, and what it does at a conflict */
+#define ENV_PURPOSE_MAX 300           /* bytes */
 #define ENV_NAME_MAX 41
 #define TICKS_MAX 100
 #define DOMAINS_MAX 20
@@ -29,6 +29,7 @@ struct app_env {
     char app[ENV_NAME_MAX];
     char env[ENV_NAME_MAX];
     char trunk[201];
+    char policy[12];                /* of the env, at a conflict: stop, skip or last-good */
     char subject[2 * ENV_NAME_MAX]; /* "shop.dev": the journal's and the wire's name */
     char live_slot[2];              /* "", "a" or "b" */
     int64_t live_release;           /* number; 0: none */
@@ -55,10 +56,11 @@ int app_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
 /* like (NULL: none): an env of which the rights that name it are copied. */
 int env_create(struct core *core, const struct person *by, const char *name, int64_t position,
                const char *like, struct err *err) MUST_CHECK;
-/* What it is for, at most ENV_PURPOSE_MAX bytes; "": nothing is said. E_NOT_FOUND. */
-int env_set_purpose(struct core *core, const struct person *by, const char *name,
-                    const char *purpose, struct err *err) MUST_CHECK;
-/* [{"id","name","position","purpose"}], in order. */
+/* What changes: purpose (in a sentence, at most ENV_PURPOSE_MAX bytes) and policy; NULL stays.
+ * E_NOT_FOUND, E_FIELD_INVALID. */
+int env_change(struct core *core, const struct person *by, const char *name, const char *purpose,
+               const char *policy, struct err *err) MUST_CHECK;
+/* [{"id","name","position","purpose","policy"}], in order. */
 int env_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
 
 /* The ticked set, in order: [{"branch","tip","by","at"}]; tip is what was integrated last (null:

@@ -15,6 +15,7 @@ static int tick_parse(const json_t *value, struct tick *ret_tick, struct err *er
     static const struct json_field fields[] = {
         {"branch", JSON_FIELD_STRING, true, 1, 200},
         {"tip", JSON_FIELD_STRING, true, 40, 40},
+        {"good", JSON_FIELD_STRING, false, 40, 40},
     };
     struct tick t = {0};
     if (!json_is_object(value))

@@ -6,7 +6,9 @@
  * skipped. New objects go to a quarantine; when all is merged they move into the repository as one
  * fsynced pack.
  *
- * At the first conflict we stop and say against whom (explain.c).
+ * At a conflict the policy decides: `stop` ends there, and says against whom (explain.c); `skip`
+ * leaves the branch out and goes on; `last-good` tries the tip that was merged the last time before
+ * it does so.
  *
  * What was merged is remembered in the app's cache by (result so far, tip, name), and after a
  * conflict the quarantine too: asking again with one branch left out or moved repeats only what
@@ -25,8 +27,10 @@
 #define CACHE_MAX 20000             /* entries of the app's cache */
 #define QUARANTINE_KEY "quarantine" /* in the cache: its path */
 
+enum policy { POLICY_STOP, POLICY_SKIP, POLICY_LAST_GOOD };
 struct done {
     bool merged;         /* a merge commit of its own */
+    bool out;            /* it conflicts */
     char chain[GIT_OID]; /* the chain's tip after this branch */
 };
 struct memo { /* a step of the chain done earlier */
@@ -39,7 +43,10 @@ struct integration {
     struct tick ticks[TICKS_MAX];
     struct done done[TICKS_MAX];
     size_t count;
+    const char *good[TICKS_MAX]; /* tips that were merged before, or NULL */
+    enum policy policy;
     const char *trunk, *base;
+    json_t *out;        /* those left out, and why */
     struct chain start; /* trunk alone */
     struct chain chain;
     int64_t merged;
@@ -47,13 +54,33 @@ struct integration {
     bool changed; /* the quarantine holds something to keep */
 };
 
+static int parse_policy(const char *name, enum policy *ret_policy, struct err *err)
+{
+    static const char *const names[] = {"stop", "skip", "last-good"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (!text_is(name ? name : "stop", names[i]))
+            continue;
+        *ret_policy = (enum policy)i;
+        return 0;
+    }
+    return FAIL(err, E_FIELD_INVALID, "'%.40s' is no policy: stop, skip or last-good", name);
+}
+
 static int parse_input(struct integration *in, const json_t *args, struct err *err)
 {
     in->trunk = json_text(args, "trunk");
     in->base = json_text(args, "base");
     if (repo_check_branch(in->trunk, err) < 0 || repo_check_commit(in->base, "the base", err) < 0)
         return -1;
-    return ticks_parse(json_list(args, "ticks"), in->ticks, &in->count, err);
+    if (ticks_parse(json_list(args, "ticks"), in->ticks, &in->count, err) < 0 ||
+        parse_policy(json_text(args, "policy"), &in->policy, err) < 0)
+        return -1;
+    for (size_t i = 0; i < in->count; i++) {
+        in->good[i] = json_text(json_array_get(json_list(args, "ticks"), i), "good");
+        if (in->good[i] && repo_check_commit(in->good[i], "the last good tip", err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* --- what is remembered --------------------------------------------------------------------- */
@@ -194,7 +221,7 @@ static json_t *explain_next(struct integration *in)
     return json_object();
 }
 
-static json_t *conflict_json(struct integration *in, const struct merge_answer *answer)
+static json_t *conflict_row(struct integration *in, const struct merge_answer *answer)
 {
     AUTO_BUF text = BUF_INIT(64u << 10);
     AUTO_JSON *why = explain_next(in);
@@ -206,9 +233,45 @@ static json_t *conflict_json(struct integration *in, const struct merge_answer *
     json_put(conflict, "against", json_deep_copy(json_list(why, "against")));
     json_put(conflict, "files", json_incref(answer->files));
     json_put_str(conflict, "text", buf_str(&text));
+    return conflict;
+}
+
+/* The tip that was merged the last time, when it still exists and is another one. */
+static bool try_last_good(struct integration *in)
+{
+    struct tick t = in->ticks[in->next];
+    struct repo_commit base;
+    struct err ignored = ERR_INIT;
+    struct ticks_ask ask = {in->merger.dir, in->trunk, in->base, NULL, NULL};
+    AUTO_MERGE answer = {0};
+    if (in->policy != POLICY_LAST_GOOD || !in->good[in->next] || text_is(in->good[in->next], t.tip))
+        return false;
+    t.tip = in->good[in->next];
+    if (ticks_read(&ask, &t, 1, &base, &ignored) < 0)
+        return false;
+    int r = chain_add(&in->chain, &in->merger, &t, &answer, &ignored);
+    if (r < 0 || r == CHAIN_CONFLICT)
+        return false;
+    in->ticks[in->next] = t;
+    in->changed |= r != CHAIN_CONTAINED;
+    note_done(in, r != CHAIN_CONTAINED);
+    return true;
+}
+
+static json_t *conflict_reply(struct integration *in, const struct merge_answer *answer)
+{
     json_t *reply = json_object();
-    json_put(reply, "conflict", conflict);
+    json_put(reply, "conflict", conflict_row(in, answer));
     return reply;
+}
+
+static void leave_out(struct integration *in, const struct merge_answer *answer)
+{
+    json_t *row = conflict_row(in, answer);
+    json_put_text(row, "tip", in->ticks[in->next].tip);
+    json_push(in->out, row);
+    in->done[in->next].out = true;
+    note_done(in, false);
 }
 
 /* --- keeping -------------------------------------------------------------------------------- */
@@ -248,17 +311,34 @@ static int keep_objects(const struct integration *in, struct err *err)
     return git_run(&call, buf_str(&names), &out, err);
 }
 
+/* What is in, at the tips that are in. */
+static json_t *ticks_of(const struct integration *in)
+{
+    json_t *ticks = json_array();
+    for (size_t i = 0; i < in->count; i++) {
+        if (in->done[i].out)
+            continue;
+        json_t *tick = json_object();
+        json_put_text(tick, "branch", in->ticks[i].branch);
+        json_put_text(tick, "tip", in->ticks[i].tip);
+        json_push(ticks, tick);
+    }
+    return ticks;
+}
+
 static json_t *merged_json(const struct integration *in, int64_t started_us)
 {
     json_t *reply = json_object();
     json_t *skipped = json_array();
     for (size_t i = 0; i < in->count; i++)
-        if (!in->done[i].merged)
+        if (!in->done[i].merged && !in->done[i].out)
             json_push(skipped, json_str_value(str_of(in->ticks[i].branch)));
     json_put_text(reply, "commit", in->chain.tip);
     json_put_text(reply, "tree", in->chain.tree);
     json_put_int(reply, "merged", in->merged);
     json_put(reply, "skipped", skipped);
+    json_put(reply, "out", json_incref(in->out));
+    json_put(reply, "ticks", ticks_of(in));
     json_put_int(reply, "ms", (clock_mono_us() - started_us) / 1000);
     return reply;
 }
@@ -270,10 +350,12 @@ static int merge_all(struct integration *in, json_t **ret_conflict, struct err *
         int r = merge_next(in, &answer, err);
         if (r < 0)
             return err_wrap(err, "cannot merge '%s'", in->ticks[in->next].branch);
-        if (r == CONFLICT) {
-            *ret_conflict = conflict_json(in, &answer);
+        if (r == CONFLICT && in->policy == POLICY_STOP) {
+            *ret_conflict = conflict_reply(in, &answer);
             return 0;
         }
+        if (r == CONFLICT && !try_last_good(in))
+            leave_out(in, &answer);
     }
     return 0;
 }
@@ -299,12 +381,14 @@ int git_integrate(const struct git_ask *ask, json_t **ret_reply, struct err *err
         return -1;
     struct integration *in = mem_alloc(sizeof(*in));
     in->cache = ask->cache;
+    in->out = json_array();
     int result = parse_input(in, ask->args, err);
     if (result == 0)
         result = take_quarantine(in, dir, ask->store, err);
     if (result == 0)
         result = integrate(in, ret_reply, err);
     merger_done(&in->merger);
+    json_decref(in->out);
     free(in);
     return result;
 }

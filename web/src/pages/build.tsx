@@ -1,5 +1,6 @@
 import { api, seg } from '../api';
 import { BuildOutput, BuildSteps, Checks } from '../build';
+import { LeftOut } from '../facts';
 import { t, tName } from '../i18n';
 import { useResource } from '../resource';
 import { may } from '../session';
@@ -23,6 +24,7 @@ export function BuildPage({ app, env, number }: { app: string; env: string; numb
                 {!build.ended_at && may(ae?.rights, 'deploy') && <button type="button" class="danger" onClick={cancel}>{t('build.abort')}</button>}
             </div>
             <ErrorBox error={build.error ?? undefined} />
+            <LeftOut rows={build.left_out} />
             <BuildSteps build={build} />
             <Checks build={build} />
             <BuildOutput app={app} env={env} number={number} ended={!!build.ended_at} />

@@ -12,7 +12,7 @@ import { go } from '../route';
 import { may, me } from '../session';
 import { siteUrl } from '../site';
 import { bytes } from '../time';
-import type { AppEnv, Branches as AllBranches, Env, Instance, Page, Release, Rollout, Tick, Ticks } from '../types';
+import type { AppEnv, Branches as AllBranches, Env, Instance, Page, Policy, Release, Rollout, Tick, Ticks } from '../types';
 import { Act, Age, ask, Commit, Dialog, Empty, envTone, ErrorBox, Field, Form, Loading, State } from '../ui';
 
 const HISTORY = 20;
@@ -27,7 +27,7 @@ export function EnvPage({ app, env }: Place) {
     const base = `/apps/${seg(app)}/envs/${seg(env)}`;
     const mine = (event: FeedEvent) => event.app === app && event.env === env && !['output', 'repo', 'facts'].includes(event.topic);
     const { data: ae, error, reload } = useResource<AppEnv>(base, { concerns: mine });
-    const { data: envs } = useResource<Page<Env>>('/envs', { concerns: (event) => event.topic === 'journal' && event.data.kind === 'env.purpose' });
+    const { data: envs } = useResource<Page<Env>>('/envs', { concerns: (event) => event.topic === 'journal' && event.data.kind === 'env.changed' });
     if (!ae)
         return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
     const names = envs?.items.map((one) => one.name) ?? [];
@@ -51,7 +51,7 @@ export function EnvPage({ app, env }: Place) {
                 {may(ae.rights, 'deploy') && ae.live_release > 0 && <button type="button" class="danger" onClick={stop}>{t('env.stop')}</button>}
             </div>
             <p class="dim">{position >= 0 && t('env.what', { position: position + 1, count: names.length })} · {rights ? t('env.who', { rights }) : t('env.whoNothing')}</p>
-            {position >= 0 && <Purpose env={envs!.items[position]!} />}
+            {position >= 0 && <About env={envs!.items[position]!} />}
             {ae.deployers.length > 0 && <p class="dim">{t('env.deployers', { who: ae.deployers.join(', ') })}</p>}
             {ae.rollout && <p class="box"><a href={`${to}/rollouts/${ae.rollout.id}`}>{t('env.held', { who: ae.rollout.by, kind: tName('kind', ae.rollout.kind), release: ae.rollout.release, id: ae.rollout.id })}</a></p>}
             <Domains ae={ae} />
@@ -65,16 +65,34 @@ export function EnvPage({ app, env }: Place) {
     );
 }
 
-function Purpose({ env }: { env: Env }) {
-    const edit = () => {
-        let purpose = env.purpose;
+const POLICIES: Policy[] = ['stop', 'skip', 'last-good'];
+
+// What it is for, and what it does at a conflict: of this environment of every app.
+function About({ env }: { env: Env }) {
+    const path = `/envs/${seg(env.name)}`;
+    const name = tName('stage', env.name);
+    const purpose = () => {
+        let text = env.purpose;
         ask({
             title: t('env.purpose'), go: t('save'),
-            says: <><p>{t('env.purposeSays', { env: tName('stage', env.name) })}</p><textarea rows={3} maxLength={100} defaultValue={purpose} aria-label={t('env.purpose')} onInput={(event) => { purpose = event.currentTarget.value; }} /></>,
-            act: () => api.put(`/envs/${seg(env.name)}/purpose`, { purpose: purpose.trim() }),
+            says: <><p>{t('env.purposeSays', { env: name })}</p><textarea rows={3} maxLength={100} defaultValue={text} aria-label={t('env.purpose')} onInput={(event) => { text = event.currentTarget.value; }} /></>,
+            act: () => api.put(path, { purpose: text.trim() }),
         });
     };
-    return (env.purpose || me.value?.admin) && <p>{visible(env.purpose)} {me.value?.admin && <button type="button" class="small" onClick={edit}>{t('env.purpose')}</button>}</p>;
+    const policy = () => {
+        let chosen = env.policy;
+        ask({
+            title: t('policy'), go: t('save'),
+            says: <><p>{t('policy.says', { env: name })}</p>{POLICIES.map((one) => <label key={one}><input type="radio" name="policy" defaultChecked={one === env.policy} onChange={() => { chosen = one; }} />{tName('policy', one)}</label>)}</>,
+            act: () => api.put(path, { policy: chosen }),
+        });
+    };
+    return (
+        <>
+            {(env.purpose || me.value?.admin) && <p>{visible(env.purpose)} {me.value?.admin && <button type="button" class="small" onClick={purpose}>{t('env.purpose')}</button>}</p>}
+            <p class="dim">{t('policy')}: {tName('policy', env.policy)} {me.value?.admin && <button type="button" class="small" onClick={policy}>{t('change')}</button>}</p>
+        </>
+    );
 }
 
 function Domains({ ae }: { ae: AppEnv }) {

@@ -1,6 +1,7 @@
 // One rollout, live: its steps with their seconds, the output of its build, and at the end where it is to be seen.
 import { api, seg } from '../api';
 import { BuildOutput, BuildSteps, Checks } from '../build';
+import { LeftOut } from '../facts';
 import type { FeedEvent } from '../feed';
 import { t, tName } from '../i18n';
 import { stepText } from '../plan';
@@ -55,6 +56,7 @@ function BuildOf({ app, env, number, replaces }: { app: string; env: string; num
     return (
         <section aria-labelledby="build">
             <h2 id="build">{t('build')} b{number} <small class="dim">{replaces && replaces !== number ? t('rollout.overwrites', { n: replaces }) : ''}{build?.same_as ? ` · ${t('rollout.sameAs', { n: build.same_as })}` : ''}</small></h2>
+            <LeftOut rows={build?.left_out} />
             {build && <BuildSteps build={build} />}
             {build && <Checks build={build} />}
             <BuildOutput app={app} env={env} number={number} ended={!!build?.ended_at} />

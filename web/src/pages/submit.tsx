@@ -83,7 +83,7 @@ function Submit({ ae, ticks: { ticks, known }, branches, envs, purpose, match, s
                             setMatch(event.currentTarget.value); // there are more than those shown: the server filters
                     }} />{branches.more && <span class="dim">{t('submit.more', { n: branches.items.length })}</span>}</div>
                     {!may(ae.rights, 'tick') && <p class="dim">{t('submit.mayNotTick')}</p>}
-                    <Pick branches={branches} ticks={ticks} known={known} stored={stored} wanted={wanted} touched={conflict ? new Set([...inConflict, conflict.branch, ...conflict.against]) : new Set()} filter={filter} toggle={toggle} disabled={!mayTick} />
+                    <Pick branches={branches} ticks={ticks} known={known} stored={stored} wanted={wanted} touched={conflict ? new Set([...inConflict, conflict.branch, ...conflict.against]) : check.plan?.left_out?.length ? inConflict : new Set()} filter={filter} toggle={toggle} disabled={!mayTick} />
                 </section>
                 {check.asked && <section aria-labelledby="plan" class="plan-side">
                     {before && (
@@ -96,7 +96,7 @@ function Submit({ ae, ticks: { ticks, known }, branches, envs, purpose, match, s
                     </fieldset>
                     <h2 id="plan">{t('submit.plan')}</h2>
                     <div aria-live="polite">
-                        {check.busy ? <p class="dim">{t('submit.checking')}</p> : conflict ? <ConflictBox conflict={conflict} base={base} wanted={wanted} tips={ticks} leave={mayTick ? toggle : undefined} onFacts={setTouched} /> : check.error ? <ErrorBox error={check.error} retry={check.again} /> : <p class="good-text">✓ {t('submit.clean')}</p>}
+                        {check.busy ? <p class="dim">{t('submit.checking')}</p> : conflict ? <ConflictBox conflict={conflict} base={base} wanted={wanted} tips={ticks} leave={mayTick ? toggle : undefined} onFacts={setTouched} /> : check.error ? <ErrorBox error={check.error} retry={check.again} /> : check.plan?.left_out?.length ? <WhatIf base={base} wanted={wanted} tips={ticks} leave={mayTick ? toggle : undefined} onFacts={setTouched} says={t('facts.willLeaveOut', { n: check.plan.left_out.length })} /> : <p class="good-text">✓ {t('submit.clean')}</p>}
                     </div>
                     {check.plan && !check.error && <ol class={`steps${check.busy ? ' old' : ''}`}>{check.plan.steps.map((step) => <li key={step.index}>{stepText(step)}</li>)}</ol>}
                     {mayDeploy && <div class="buttons"><button type="button" class={`primary big${position === envs.length - 1 ? ' danger' : ''}`} disabled={!!ae.rollout || !!check.error || check.busy} onClick={confirm}>{t('submit.go', { env: tName('stage', env) })}</button></div>}
@@ -114,7 +114,21 @@ interface Conflict {
 }
 
 // What the plan could not do, at once; then what is to be known of the whole choice, and how to get out of it.
-function ConflictBox({ conflict, base, wanted, tips, leave, onFacts }: { conflict: Conflict; base: string; wanted: string[]; tips: Tick[]; leave: ((branch: string) => void) | undefined; onFacts: (branches: Set<string>) => void }) {
+function ConflictBox({ conflict, ...rest }: { conflict: Conflict } & Omit<Parameters<typeof WhatIf>[0], 'says'>) {
+    return (
+        <>
+            <div class="box bad" role="alert">
+                <strong>{t('submit.conflict')}</strong>
+                <p>{t('submit.conflictSays', { branch: conflict.branch, against: conflict.against.join(', '), count: conflict.file_count ?? conflict.files.length })}</p>
+                <ul class="mono">{conflict.files.slice(0, 8).map((file) => <li key={file}>{file}</li>)}{conflict.files.length > 8 && <li>…</li>}</ul>
+            </div>
+            <WhatIf {...rest} />
+        </>
+    );
+}
+
+// Of the branches that are chosen now, ticked or not.
+function WhatIf({ base, wanted, tips, leave, onFacts, says }: { base: string; wanted: string[]; tips: Tick[]; leave: ((branch: string) => void) | undefined; onFacts: (branches: Set<string>) => void; says?: string }) {
     const [facts, setFacts] = useState<Facts>();
     const key = JSON.stringify([wanted, tips.map((tick) => tick.now)]);
     useEffect(() => {
@@ -126,16 +140,7 @@ function ConflictBox({ conflict, base, wanted, tips, leave, onFacts }: { conflic
         }, () => {}); // what the plan says stands
         return () => own.abort();
     }, [base, key]);
-    return (
-        <>
-            <div class="box bad" role="alert">
-                <strong>{t('submit.conflict')}</strong>
-                <p>{t('submit.conflictSays', { branch: conflict.branch, against: conflict.against.join(', '), count: conflict.file_count ?? conflict.files.length })}</p>
-                {!facts && <ul class="mono">{conflict.files.slice(0, 8).map((file) => <li key={file}>{file}</li>)}{conflict.files.length > 8 && <li>…</li>}</ul>}
-            </div>
-            {facts && <FactsOutList facts={facts} leave={leave} />}
-        </>
-    );
+    return <>{says && <p class="box warn">{says}</p>}{facts && <FactsOutList facts={facts} leave={leave} />}</>;
 }
 
 // The plan for this choice, asked for when the ticking rests.
