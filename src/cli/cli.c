@@ -23,7 +23,8 @@ const struct cli_verb cli_verbs[] = {
      "what a role may do, in an env or in every one", MANY},
     {"app", verb_app, "app ls|create|show|remove [NAME] [--ref TRUNK]", "apps", 2},
     {"env", verb_env,
-     "env ls|add|purpose|policy|domains|certificate [NAME|DOMAIN...] [--like ENV] [-e ENV]",
+     "env ls|add|purpose|policy|automation|domains|certificate [NAME|DOMAIN...] [--like ENV] [-e "
+     "ENV]",
      "environments and domains", MANY},
     {"branch", verb_branch,
      "branch ls|new|rm|conflicts [NAME...] [--from BRANCH] [--match TEXT] [-n COUNT] [--after "
@@ -47,6 +48,8 @@ const struct cli_verb cli_verbs[] = {
     {"rollback", verb_rollback, "rollback [RELEASE] -e ENV [--no-wait]",
      "bring an earlier release back", 1},
     {"stop", verb_stop, "stop -e ENV [--no-wait]", "take an app out of service in an env", 0},
+    {"hotfix", verb_hotfix, "hotfix new NAME", "a branch from exactly what the last env runs", 2},
+    {"land", verb_land, "land [RELEASE|plan|ls]", "make what the last env runs trunk", 1},
     {"cancel", verb_cancel, "cancel [build N|ROLLOUT] -e ENV", "undo and end what runs", 2},
     {"status", verb_status, "status [-e ENV] [-w]", "what runs where", 0},
     {"logs", verb_logs,

@@ -104,6 +104,17 @@ static int set_domains(struct cli *c, struct err *err)
     return 0;
 }
 
+static int set_automation(struct cli *c, struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    json_put_text(body, "when", cli_word(c, 1));
+    if (cli_at_most(c, 2, err) < 0 || cli_app_env_path(c, "/automation", &path, err) < 0)
+        return -1;
+    return cli_call(c, "PUT", path, body, &reply, err);
+}
+
 int verb_env(struct cli *c, struct err *err)
 {
     static const struct cli_column columns[] = {{"ENV", "name", CLI_TEXT},
@@ -114,6 +125,8 @@ int verb_env(struct cli *c, struct err *err)
     AUTO_JSON *reply = NULL;
     if (text_is(what, "domains"))
         return set_domains(c, err);
+    if (text_is(what, "automation") && cli_word(c, 1))
+        return set_automation(c, err);
     bool changes = text_is(what, "purpose") || text_is(what, "policy");
     if (cli_at_most(c, text_is(what, "ls") ? 1 : changes ? 3 : 2, err) < 0)
         return -1;
@@ -136,9 +149,8 @@ int verb_env(struct cli *c, struct err *err)
     if (!text_is(what, "ls"))
         return cli_usage(
             "env ls | env add NAME [--like ENV] | env purpose NAME TEXT | env policy NAME "
-            "stop|skip|last-good | env domains "
-            "[DOMAIN...] -e ENV | "
-            "env certificate DOMAIN -e ENV",
+            "stop|skip|last-good | env automation click|push|HH:MM -e ENV | env domains "
+            "[DOMAIN...] -e ENV | env certificate DOMAIN -e ENV",
             err);
     if (cli_list(c, "/envs", &reply, err) < 0)
         return -1;

@@ -7,7 +7,7 @@ cli_verb_fn verb_user, verb_role, verb_app, verb_env, verb_branch, verb_tick, ve
 cli_verb_fn verb_plan, verb_build, verb_deploy, verb_promote, verb_rollback, verb_stop, verb_cancel;
 cli_verb_fn verb_status, verb_logs, verb_requests, verb_top, verb_history;
 cli_verb_fn verb_config, verb_secret, verb_token, verb_audit, verb_df, verb_doctor, verb_debug;
-cli_verb_fn verb_compare, verb_figures;
+cli_verb_fn verb_compare, verb_figures, verb_land, verb_hotfix;
 cli_verb_fn verb_completion, verb_version;
 /* verb_conflicts.c: of the env's ticked branches, or of these (names; taken) when there are any. */
 int cli_conflicts(struct cli *c, json_t *branches, struct err *err) MUST_CHECK;

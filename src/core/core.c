@@ -12,11 +12,13 @@
 #include "core/access/access.h"
 #include "core/api/api.h"
 #include "core/api/clock_check.h"
+#include "core/automation/automation.h"
 #include "core/build/build.h"
 #include "core/env/env.h"
 #include "core/facts/facts.h"
 #include "core/feed/feed.h"
 #include "core/journal/journal.h"
+#include "core/land/land.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
 #include "core/secret/secret.h"
@@ -44,6 +46,8 @@ static const struct store_migration migrations[] = {
     {10, "rollouts by end", release_ended_schema},
     {11, "time of integration", build_integrate_schema},
     {12, "about envs", env_about_schema},
+    {13, "landings", land_schema},
+    {14, "automation", automation_schema},
 };
 
 /* ---- what other roles ask and tell ---- */
@@ -71,6 +75,7 @@ static void resume_all(void *context, const struct err *error)
     env_forget_gone(core);
     release_resume(core);
     build_resume(core);
+    landing_resume(core);
 }
 
 static void no_drop(void *context)
@@ -97,6 +102,8 @@ static void resume_builds(void *context, const struct err *error)
     env_forget_gone(core);
     build_resume(core);
     facts_resume(core->facts);
+    automation_resume(core->automation);
+    landing_resume(core);
 }
 
 static void on_courier_up(struct core *core)
@@ -165,6 +172,7 @@ static int open_parts(struct core *core, struct err *err)
         return -1;
     core->feed = feed_new(core->epoch * 1000000000 + 1); /* ids grow over restarts */
     core->facts = facts_new(core);
+    core->automation = automation_new(core);
     if (secret_box_open(ROLE_FD_KEY, &core->secrets, err) < 0 || release_init(core, err) < 0)
         return -1;
     if (tick_input(core->tick, "master key", check_key, core, err) < 0)
@@ -206,6 +214,8 @@ static void stop(struct core *core)
     stop_links(core);
     release_done();
     facts_free(core->facts);
+    automation_free(core->automation);
+    landing_done();
     tick_free(core->tick);
     store_free(core->store);
     secret_box_free(core->secrets);

@@ -1,6 +1,6 @@
 /* What core's modules share. Modules use one another only downwards (tools/layers.txt):
- * api > facts > release > edge > build > branch > env > config, secret > access > journal > feed,
- * link > tick > store. */
+ * api > automation, facts, land > release > edge > build > branch > env > config, secret > access >
+ * journal > feed, link > tick > store. */
 #pragma once
 #include <stdint.h>
 #include "base/time.h"
@@ -12,6 +12,7 @@ struct link;
 struct feed;
 struct secret_box;
 struct facts;
+struct automation;
 
 struct core {
     const struct settings *settings;
@@ -21,6 +22,7 @@ struct core {
     struct feed *feed;
     struct secret_box *secrets;
     struct facts *facts;
+    struct automation *automation;
     struct link *host, *courier, *signals;
     int64_t journal_told; /* host was told the journal's heads up to this row */
     int64_t epoch;        /* grows by one at every start of core; fences older cores at host */

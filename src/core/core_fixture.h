@@ -9,11 +9,13 @@
 #include "base/mem.h"
 #include "base/tap.h"
 #include "core/access/access.h"
+#include "core/automation/automation.h"
 #include "core/build/build.h"
 #include "core/env/env.h"
 #include "core/facts/facts.h"
 #include "core/feed/feed.h"
 #include "core/journal/journal.h"
+#include "core/land/land.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
 #include "core/secret/secret.h"
@@ -101,7 +103,9 @@ static inline struct core *fixture_start(struct settings *settings)
                                                  {8, "builds by commit", build_commit_schema},
                                                  {9, "rollouts by end", release_ended_schema},
                                                  {10, "integration", build_integrate_schema},
-                                                 {11, "about envs", env_about_schema}};
+                                                 {11, "about envs", env_about_schema},
+                                                 {12, "landings", land_schema},
+                                                 {13, "automation", automation_schema}};
     struct core *core = &fixture_core;
     struct err err = ERR_INIT;
     AUTO_FREE char *path = settings_data(settings, "core/store.db");
@@ -111,6 +115,7 @@ static inline struct core *fixture_start(struct settings *settings)
     core->tick = tick_new(core->store);
     core->feed = feed_new(core->epoch * 1000000000 + 1);
     core->facts = facts_new(core);
+    core->automation = automation_new(core);
     FINE(secret_box_open(fixture_key(settings), &core->secrets, &err));
     FINE(release_init(core, &err));
     return core;
@@ -124,6 +129,8 @@ static inline void fixture_stop(struct core *core)
         link_free(links[i]);
     release_done();
     facts_free(core->facts);
+    automation_free(core->automation);
+    landing_done();
     tick_free(core->tick);
     until_quiet(); /* what was deferred, and the handles that close */
     feed_free(core->feed);

@@ -87,6 +87,10 @@ static void ref_publish(void *context, struct message *m)
 {
     job_answer(context, m, JOB_QUICK, git_ref_publish);
 }
+static void ref_land(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_ref_land);
+}
 static void ref_retain(void *context, struct message *m)
 {
     job_answer(context, m, JOB_QUICK, git_ref_retain);
@@ -117,6 +121,7 @@ const struct message_verb courier_verbs[] = {
     {WIRE("integrate", courier_integrate), 0, integrate},
     {WIRE("merge.facts", courier_merge_facts), 0, merge_facts},
     {WIRE("ref.publish", courier_ref_publish), 0, ref_publish},
+    {WIRE("ref.land", courier_ref_land), 0, ref_land},
     {WIRE("ref.retain", courier_ref_retain), 0, ref_retain},
     {WIRE("file.read", courier_file_read), 0, file_read},
     {WIRE("export", courier_export), 1, export},

@@ -419,6 +419,56 @@ TEST(unrelated_history_is_a_conflict)
     OK(strstr(json_text_or(conflict, "text", ""), "share no history"));
 }
 
+/* --- landing -------------------------------------------------------------------------------- */
+
+static json_t *land_args(const char *commit, const char *tag)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:[s, s]}", "app", "landing", "trunk", "main", "commit",
+                     commit, "tag", tag, "branches", "b0", "gone");
+}
+
+static char *server_ref(const char *name)
+{
+    AUTO_FREE char *dir = mem_format("%s/data/git/landing.git", home);
+    return GIT_TEXT(".", "--git-dir", dir, "for-each-ref", "--format=%(objectname)", name);
+}
+
+TEST(landing_moves_trunk_and_tags_and_is_done_once)
+{
+    make_app("landing");
+    make_branches("landing", 2);
+    AUTO_FREE char *before = server_ref("refs/heads/main"), *tip0 = tip("landing", "b0");
+    AUTO_JSON *made = integrate("landing", ticks_of("landing", 2));
+    const char *commit = json_text_or(made, "commit", "");
+    AUTO_JSON *landed = ask("ref.land", land_args(commit, "prod/r1"));
+    IS_STR(json_text(landed, "from"), before);
+    OK(json_bool(landed, "moved", false));
+    IS_STR(json_text(json_dict(landed, "tips"), "b0"), tip0);
+    OK(json_is_null(json_object_get(json_dict(landed, "tips"), "gone")));
+    AUTO_FREE char *trunk = server_ref("refs/heads/main"), *tag = server_ref("refs/tags/prod/r1");
+    IS_STR(trunk, commit);
+    IS_STR(tag, commit);
+    AUTO_JSON *again = ask("ref.land", land_args(commit, "prod/r1"));
+    OK(!json_bool(again, "moved", true));
+    IS_INT(ask_kind("ref.land", land_args(before, "prod/r1")), E_EXISTS);
+    IS_INT(ask_kind("ref.land", land_args("1234567890123456789012345678901234567890", "prod/r2")),
+           E_BRANCH_UNKNOWN);
+}
+
+TEST(trunk_that_has_more_does_not_move)
+{
+    free(GIT_TEXT("landing", "checkout", "-q", "main"));
+    AUTO_JSON *made = integrate("landing", ticks_of("landing", 1)); /* on the trunk of before */
+    commit_file("landing", "straight", "to trunk\n");
+    free(GIT_TEXT("landing", "push", "-q", "-f", "ops", "main"));
+    AUTO_FREE char *before = server_ref("refs/heads/main");
+    IS_INT(ask_kind("ref.land", land_args(json_text_or(made, "commit", ""), "prod/r9")),
+           E_REF_CHANGED);
+    AUTO_FREE char *after = server_ref("refs/heads/main"), *tag = server_ref("refs/tags/prod/r9");
+    IS_STR(after, before);
+    IS_STR(tag, "");
+}
+
 /* --- repositories --------------------------------------------------------------------------- */
 
 TEST(repositories_are_measured_deleted_and_whole)

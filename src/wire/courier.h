@@ -60,6 +60,13 @@ WIRE_TABLE courier_merge_facts[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200
  * absent). E_REF_CHANGED */
 WIRE_TABLE courier_ref_publish[] = {WIRE_TEXT("app", 40), WIRE_TEXT("ref", 250),
                                     WIRE_TEXT("commit", 40), WIRE_TEXT_OPTIONAL("expect", 40)};
+/* ref.land: trunk moves forward onto a commit that contains all of it, and a tag names that commit.
+ * Asked again, it finds that done. reply {"from": trunk's tip before, "moved": false: trunk had it,
+ * "tips": {"name": commit or null} of `branches`}; ref_changed: trunk has more than the commit;
+ * exists: the tag is another commit's */
+WIRE_TABLE courier_ref_land[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200),
+                                 WIRE_TEXT("commit", 40), WIRE_TEXT("tag", 200),
+                                 WIRE_LIST("branches", 100)};
 /* ref.retain: of the refs of builds, refs/slipway/ENV/bN, those up to b`newest` go that are not in
  * `keep` (numbers). What only they held is collected two days later. reply {"removed"} */
 WIRE_TABLE courier_ref_retain[] = {WIRE_TEXT("app", 40), WIRE_TEXT("env", 40),

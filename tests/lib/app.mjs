@@ -1,7 +1,7 @@
 // An app of a test: its repository, and what people do with it, through the API. Everything waits to its
 // end and throws when that is not the good one, unless told otherwise.
 import { mkdirSync, readFileSync } from 'node:fs';
-import { git, Repository } from './git.mjs';
+import { git, gitOk, Repository } from './git.mjs';
 import { until } from './until.mjs';
 
 const FINAL = ['done', 'reverted', 'failed', 'cancelled'];
@@ -33,15 +33,24 @@ class App {
         return `/apps/${this.name}/envs/${env}`;
     }
 
+    // What git needs to reach the app's repository as the holder of a token.
+    #asHolder(token) {
+        const { hostname, port } = new URL(this.url);
+        return { configuration: {
+            'http.extraHeader': `Authorization: Basic ${Buffer.from(`tester:${token}`).toString('base64')}`,
+            'http.curloptResolve': `${hostname}:${port || 80}:127.0.0.1`,
+        } };
+    }
+
     // Push everything, or these refspecs; as somebody when a token is given. Returns {code, out, err}.
     async pushAs(token, refs = ['--all', '--force']) {
-        const { hostname, port } = new URL(this.url);
-        return git(this.repository.dir, ['push', '-q', this.url, ...refs], {
-            configuration: {
-                'http.extraHeader': `Authorization: Basic ${Buffer.from(`tester:${token}`).toString('base64')}`,
-                'http.curloptResolve': `${hostname}:${port || 80}:127.0.0.1`,
-            },
-        });
+        return git(this.repository.dir, ['push', '-q', this.url, ...refs], this.#asHolder(token));
+    }
+
+    // The branch as it is on the server, in the work tree, too.
+    async pull(branch) {
+        await gitOk(this.repository.dir, ['fetch', '-q', '--tags', this.url, branch], this.#asHolder(this.p.api.token));
+        await this.repository.git('checkout', '-q', '-f', '-B', branch, 'FETCH_HEAD');
     }
 
     async push(...refs) {

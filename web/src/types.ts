@@ -127,6 +127,7 @@ export interface AppEnv {
     deployers: string[];
     wanted: number; // instances
     policy: Policy;
+    automation: string; // "click", "push", or a time of day
 }
 export interface Branch {
     name: string;
@@ -175,6 +176,27 @@ export interface Facts {
     on_trunk: FactsConflict[];
     on_live: FactsConflict[];
     at: number;
+}
+export interface LandingPreview {
+    env: string;
+    release: number;
+    commit: string | null;
+    branches: { branch: string; tip: string }[];
+    tag: string;
+    landed: boolean;
+    refused: ErrorText | null;
+}
+export interface Landing {
+    id: number;
+    env: string;
+    release: number;
+    commit: string;
+    tag: string;
+    state: string;
+    by: string;
+    at: number;
+    result: { from: string; moved: boolean; unticked: Record<string, string[]>; behind: { env: string; release: number }[] } | null;
+    error: ErrorText | null;
 }
 export interface Env {
     name: string;

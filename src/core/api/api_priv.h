@@ -111,9 +111,6 @@ void api_stream_put(struct buf *out, int64_t id, const char *event, const json_t
  * what is not sent stays where it is kept, and the reader's cursor stays with it. */
 bool api_stream_send(struct api_call *call, struct buf *out);
 
-/* ---- git.c: news of a repository, to who follows an app of it ---- */
-void api_publish_repo(struct core *core, const char *app, const json_t *data);
-
 /* ---- refused.c: what strangers were refused, by kind ---- */
 void refused_count(enum err_kind kind);
 json_t *refused_counts(void);        /* {"unauthenticated": 12}, since the start */

@@ -1,7 +1,6 @@
 /* The courier asks who may fetch and push. */
 #include "core/api/api_priv.h"
 #include "base/log.h"
-#include "core/feed/feed.h"
 #include "core/journal/journal.h"
 #include "core/tick/tick.h"
 #include "io/message.h"
@@ -137,26 +136,14 @@ static int note_push(void *context, struct err *err)
     return journal_append(p->core, actor, "repo.pushed", app.name, 0, data, err);
 }
 
-void api_publish_repo(struct core *core, const char *app, const json_t *data)
-{
-    struct err err = ERR_INIT;
-    AUTO_JSON *rows = NULL;
-    if (store_rows(core->store, &rows, &err,
-                   "SELECT ae.id FROM app_env ae JOIN app a ON a.id=ae.app_id WHERE a.name=$1", "t",
-                   app) < 0)
-        return;
-    size_t i;
-    json_t *row;
-    json_array_foreach(rows, i, row)
-        feed_publish(core->feed, "repo", json_int(row, "id", 0), json_deep_copy(data));
-}
-
 void api_repo_changed(void *context, struct message *m)
 {
     struct core *core = context;
     struct err err = ERR_INIT;
+    struct app app;
     struct pushed p = {core, m->args};
     if (tick_input(core->tick, "a push", note_push, &p, &err) < 0)
         log_error("cannot note a push in the journal", F_ERR(&err));
-    api_publish_repo(core, json_text_or(m->args, "app", ""), m->args);
+    if (app_load(core, json_text_or(m->args, "app", ""), &app, &err) == 0)
+        env_publish_repo(core, app.id, m->args);
 }

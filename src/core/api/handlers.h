@@ -38,6 +38,7 @@ API_HANDLER(api_config);
 API_HANDLER(api_config_check);
 API_HANDLER(api_app_env);
 API_HANDLER(api_domains_set);
+API_HANDLER(api_automation_set);
 API_HANDLER(api_certificate_put);
 API_HANDLER(api_secrets);
 API_HANDLER(api_secret_put);
@@ -80,6 +81,11 @@ API_HANDLER(api_mine);
 API_HANDLER(api_compare);
 /* handlers_instances.c */
 API_HANDLER(api_instances);
+/* handlers_land.c */
+API_HANDLER(api_landing);
+API_HANDLER(api_landings);
+API_HANDLER(api_landing_get);
+API_HANDLER(api_landing_add);
 
 /* handlers_release.c: integrating any set is for who may tick or release there. */
 int api_may_try(struct api_call *call, struct err *err) MUST_CHECK;

@@ -2,6 +2,7 @@
 #include <sodium.h>
 
 #include "core/api/handlers.h"
+#include "core/automation/automation.h"
 #include "core/branch/source.h"
 #include "core/config/config.h"
 #include "core/journal/journal.h"
@@ -270,7 +271,7 @@ static void on_branch_done(void *context, json_t *ok, const struct err *error)
     } else {
         if (json_text(ok, "tip"))
             json_put_text(d->data, "tip", json_text(ok, "tip"));
-        api_publish_repo(d->call->core, d->call->app.name, d->data);
+        env_publish_repo(d->call->core, d->call->app.id, d->data);
         api_finish_input(d->call, run_branch_done, d);
     }
     json_decref(d->data);
@@ -411,10 +412,14 @@ static int put_lists(struct api_call *call, json_t *reply, struct err *err)
 
 API_HANDLER(api_app_env)
 {
+    char when[8];
     call->reply = json_object();
     json_put_text(call->reply, "app", call->ae.app);
     json_put_text(call->reply, "env", call->ae.env);
     json_put_text(call->reply, "policy", call->ae.policy);
+    if (automation_get(call->core, call->ae.id, when, err) < 0)
+        return -1;
+    json_put_text(call->reply, "automation", when);
     json_put_int(call->reply, "id", call->ae.id);
     json_put_int(call->reply, "live_release", call->ae.live_release);
     json_put_text(call->reply, "live_slot", call->ae.live_slot);
@@ -424,6 +429,13 @@ API_HANDLER(api_app_env)
     if (put_rights(call, call->ae.env_id, call->reply, err) < 0)
         return -1;
     return put_lists(call, call->reply, err);
+}
+
+API_HANDLER(api_automation_set)
+{
+    call->reply = json_object();
+    return automation_set(call->core->automation, &call->who, &call->ae,
+                          json_text(call->body, "when"), err);
 }
 
 static void on_edge(void *context, json_t *ok, const struct err *error)

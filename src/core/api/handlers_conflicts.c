@@ -2,13 +2,29 @@
 #include "core/api/handlers.h"
 #include "core/facts/facts.h"
 
+/* What the last env runs is for those who may look there. */
+static bool may_view_last(struct api_call *call, const json_t *facts)
+{
+    struct err ignored = ERR_INIT;
+    int64_t env_id = 0;
+    const char *env = json_text(json_dict(facts, "last"), "env");
+    return !env || (env_load(call->core, env, &env_id, &ignored) == 0 &&
+                    api_may_view(call, call->ae.app_id, env_id));
+}
+
 static void on_facts(void *context, const json_t *facts, const struct err *error)
 {
     struct api_call *call = context;
-    if (error)
+    if (error) {
         api_fail(call, error);
-    else
-        api_reply(call, 200, json_copy((json_t *)(uintptr_t)facts));
+        return;
+    }
+    json_t *reply = json_copy((json_t *)(uintptr_t)facts);
+    if (!may_view_last(call, facts)) {
+        json_put(reply, "last", json_null());
+        json_put(reply, "on_live", json_array());
+    }
+    api_reply(call, 200, reply);
 }
 
 API_HANDLER(api_conflicts)

@@ -25,6 +25,8 @@ static const struct json_field token_fields[] = {
 static const struct json_field env_fields[] = {WIRE_TEXT("name", 300),
                                                WIRE_INT_OPTIONAL("position", 0, 100000),
                                                WIRE_TEXT_OPTIONAL("like", 100)};
+static const struct json_field automation_fields[] = {WIRE_TEXT("when", 20)};
+static const struct json_field landing_fields[] = {WIRE_INT_OPTIONAL("release", 1, 1000000000)};
 static const struct json_field conflicts_fields[] = {WIRE_LIST("branches", 100)};
 static const struct json_field env_change_fields[] = {
     WIRE_TEXT_OPTIONAL("purpose", ENV_PURPOSE_MAX), WIRE_TEXT_OPTIONAL("policy", 20)};
@@ -155,6 +157,14 @@ const struct api_route api_routes[] = {
      200, "check a slipway.yaml"},
     {"GET", "/apps/{app}/compare", PERMISSION_VIEW, API_READ, api_compare, NO_BODY_FIELDS, 200,
      "what differs between two releases, each as ENV/N", QUERY(compare_query)},
+    {"GET", "/apps/{app}/landing", PERMISSION_VIEW, API_READ, api_landing, NO_BODY_FIELDS, 200,
+     "what would become trunk now: the release of the last env"},
+    {"GET", "/apps/{app}/landings", PERMISSION_VIEW, API_READ, api_landings, NO_BODY_FIELDS, 200,
+     "what has become trunk, newest first", QUERY(page_query)},
+    {"POST", "/apps/{app}/landings", PERMISSION_TRUNK, API_NO_INPUT, api_landing_add,
+     BODY(landing_fields), 201, "make the release of the last env trunk"},
+    {"GET", "/apps/{app}/landings/{landing}", PERMISSION_VIEW, API_READ, api_landing_get,
+     NO_BODY_FIELDS, 200, "one landing"},
     {"GET", P, PERMISSION_VIEW, API_READ, api_app_env, NO_BODY_FIELDS, 200, "state of an app-env"},
     {"GET", P "/ticks", PERMISSION_VIEW, API_READ, api_ticks, NO_BODY_FIELDS, 200,
      "the ticked set"},
@@ -168,6 +178,8 @@ const struct api_route api_routes[] = {
      "its instances, with what they use now"},
     {"PUT", P "/domains", PERMISSION_APP, API_WRITE, api_domains_set, BODY(domains_fields), 200,
      "own domains"},
+    {"PUT", P "/automation", PERMISSION_APP, API_WRITE, api_automation_set, BODY(automation_fields),
+     200, "when it is released without a click"},
     {"PUT", P "/certificate", PERMISSION_APP, API_NO_INPUT, api_certificate_put,
      BODY(certificate_fields), 200, "an own certificate for one of its domains"},
     {"GET", P "/secrets", PERMISSION_VIEW, API_READ, api_secrets, NO_BODY_FIELDS, 200,

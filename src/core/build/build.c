@@ -279,8 +279,9 @@ static void on_exported(void *context, json_t *ok, const struct err *error)
     a->export = NULL;
     if (error && !role_away(error) && error->kind != E_CANCELLED) {
         struct err why = *error;
-        (void)err_wrap(&why, "the tree could not be exported");    /* -1 always */
-        build_event(a->core, a->id, BUILD_EVENT_FAIL, NULL, &why); /* host is told by a cancel */
+        AUTO_JSON *result = told_so_far(a);
+        (void)err_wrap(&why, "the tree could not be exported");      /* -1 always */
+        build_event(a->core, a->id, BUILD_EVENT_FAIL, result, &why); /* host is told by a cancel */
         return;
     }
     if (a->wants_source)
@@ -327,8 +328,9 @@ static void source_send(struct action *a)
     a->wants_source = false;
     if (pipe2(ends, O_CLOEXEC) < 0) {
         struct err err = ERR_INIT;
+        AUTO_JSON *result = told_so_far(a);
         (void)FAIL_SYS(&err, "cannot make a pipe");
-        build_event(a->core, a->id, BUILD_EVENT_FAIL, NULL, &err);
+        build_event(a->core, a->id, BUILD_EVENT_FAIL, result, &err);
         return;
     }
     AUTO_CLOSE int read_end = ends[0];

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/feed/feed.h"
 #include "core/journal/journal.h"
 #include "core/secret/secret.h"
 #include "core/tick/tick.h"
@@ -312,6 +313,19 @@ int env_list(struct core *core, json_t **ret_rows, struct err *err)
     return store_rows(core->store, ret_rows, err,
                       "SELECT id, name, position, purpose, policy FROM env ORDER BY position, id",
                       "");
+}
+
+void env_publish_repo(struct core *core, int64_t app_id, const json_t *data)
+{
+    struct err err = ERR_INIT;
+    AUTO_JSON *rows = NULL;
+    size_t i;
+    json_t *row;
+    if (store_rows(core->store, &rows, &err, "SELECT id FROM app_env WHERE app_id=$1", "i",
+                   app_id) < 0)
+        return;
+    json_array_foreach(rows, i, row) feed_publish(core->feed, "repo", json_int(row, "id", 0),
+                                                  data ? json_deep_copy(data) : json_object());
 }
 
 /* ---- the ticked set ---- */

@@ -63,6 +63,10 @@ int env_change(struct core *core, const struct person *by, const char *name, con
 /* [{"id","name","position","purpose","policy"}], in order. */
 int env_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
 
+/* Its branches or tags are others now: an event "repo" for each of its app-envs. data is borrowed;
+ * NULL: nothing to say. */
+void env_publish_repo(struct core *core, int64_t app_id, const json_t *data);
+
 /* The ticked set, in order: [{"branch","tip","by","at"}]; tip is what was integrated last (null:
  * never). */
 int ticks_list(struct core *core, int64_t app_env_id, json_t **ret_rows,

@@ -26,9 +26,10 @@ struct known { /* of one app-env */
     int64_t app_env_id;
     bool marked; /* something has changed since the latest look began */
     bool looking;
-    int looks;      /* while somebody waits */
-    int64_t due_ms; /* mono: not before */
-    json_t *latest; /* NULL: never found out */
+    int looks;         /* while somebody waits */
+    int64_t due_ms;    /* mono: not before; INT64_MAX: not before something happens */
+    int64_t looked_ms; /* mono: when the latest look ended */
+    json_t *latest;    /* NULL: never found out */
     struct waiter *waiters;
 };
 struct facts {
@@ -63,14 +64,6 @@ static void known_free(struct known *k)
     free(k);
 }
 
-static void known_forget(struct known *k)
-{
-    char key[24];
-    (void)snprintf(key, sizeof(key), "%lld", (long long)k->app_env_id);
-    (void)map_remove(&k->facts->known, key);
-    known_free(k);
-}
-
 static void answer(struct known *k, const struct err *error)
 {
     AUTO_JSON *latest = json_incref(k->latest); /* who hears it may ask again */
@@ -82,6 +75,16 @@ static void answer(struct known *k, const struct err *error)
         free(w);
         w = next;
     }
+}
+
+/* It is gone: first from the table, so that who is told and asks again gets a new one. */
+static void known_forget(struct known *k, const struct err *error)
+{
+    char key[24];
+    (void)snprintf(key, sizeof(key), "%lld", (long long)k->app_env_id);
+    (void)map_remove(&k->facts->known, key);
+    answer(k, error);
+    known_free(k);
 }
 
 /* --- looking -------------------------------------------------------------------------------- */
@@ -100,9 +103,10 @@ static void publish(const struct known *k)
 
 static void look_failed(struct known *k, const struct err *error)
 {
+    bool waits = error->kind == E_ROLE_DOWN || error->kind == E_BRANCH_UNKNOWN;
     k->marked = true;
-    k->due_ms = clock_mono_ms(k->facts->core->clock) + AGAIN_MS;
-    if (error->kind != E_ROLE_DOWN && error->kind != E_BRANCH_UNKNOWN)
+    k->due_ms = waits ? INT64_MAX : clock_mono_ms(k->facts->core->clock) + AGAIN_MS;
+    if (!waits) /* else facts_resume comes, or a push */
         log_warn("what is known of an app-env could not be found out, trying again",
                  F_INT("app_env", k->app_env_id), F_ERR(error));
     answer(k, error);
@@ -114,6 +118,7 @@ static void on_looked(void *context, json_t *latest, const struct err *error)
     struct known *k = context;
     struct facts *f = k->facts;
     k->looking = false;
+    k->looked_ms = clock_mono_ms(f->core->clock);
     if (error) {
         look_failed(k, error);
         return;
@@ -140,14 +145,15 @@ static json_t *names_of(const json_t *ticks)
 
 static void look_now(struct known *k)
 {
-    struct core *core = k->facts->core;
+    struct facts *f = k->facts;
+    struct core *core = f->core;
     struct err err = ERR_INIT;
     struct app_env ae;
     AUTO_JSON *ticks = NULL;
     k->marked = false;
     if (app_env_load(core, k->app_env_id, &ae, &err) < 0 && err.kind == E_NOT_FOUND) {
-        answer(k, &err);
-        known_forget(k);
+        known_forget(k, &err);
+        look_soon(f, 0); /* the next one's turn */
         return;
     }
     if (err.kind != E_OK || ticks_list(core, k->app_env_id, &ticks, &err) < 0) {
@@ -161,13 +167,21 @@ static void look_now(struct known *k)
 struct turn {
     struct known *next; /* NULL: none is due */
     bool busy;          /* a look is under way */
-    int64_t due_ms;     /* when there will be one; 0: never */
+    int64_t due_ms;     /* when there will be one; INT64_MAX: never */
 };
 
-/* One after the other: the courier does one at a time anyway. Who is waited for comes first. */
+/* Who is waited for comes first, then who was looked at the longest ago. */
+static bool comes_before(const struct known *a, const struct known *b)
+{
+    if (!a->waiters != !b->waiters)
+        return a->waiters != NULL;
+    return a->looked_ms < b->looked_ms;
+}
+
+/* One after the other: the courier does one at a time anyway. */
 static struct turn whose_turn(const struct facts *f)
 {
-    struct turn turn = {0};
+    struct turn turn = {.due_ms = INT64_MAX};
     int64_t now_ms = clock_mono_ms(f->core->clock);
     for (size_t i = 0; i < f->known.count; i++) {
         struct known *k = f->known.entries[i].value;
@@ -175,8 +189,8 @@ static struct turn whose_turn(const struct facts *f)
         if (!k->marked)
             continue;
         if (!k->waiters && k->due_ms > now_ms)
-            turn.due_ms = turn.due_ms && turn.due_ms < k->due_ms ? turn.due_ms : k->due_ms;
-        else if (!turn.next || (k->waiters && !turn.next->waiters))
+            turn.due_ms = turn.due_ms < k->due_ms ? turn.due_ms : k->due_ms;
+        else if (!turn.next || comes_before(k, turn.next))
             turn.next = k;
     }
     return turn;
@@ -191,13 +205,14 @@ static void on_timer(void *context)
         return; /* its end comes back here */
     if (turn.next)
         look_now(turn.next);
-    else if (turn.due_ms)
+    else if (turn.due_ms != INT64_MAX)
         look_soon(f, turn.due_ms - clock_mono_ms(f->core->clock));
 }
 
 /* Sooner than what is scheduled, never later. */
 static void look_soon(struct facts *f, int64_t delay_ms)
 {
+    delay_ms = delay_ms > 0 ? delay_ms : 0;
     int64_t due_ms = clock_mono_ms(f->core->clock) + delay_ms;
     if (f->timer && f->timer_due_ms <= due_ms)
         return;

@@ -19,12 +19,14 @@ static struct timer *again_timer;
 
 static void compare_again(void *context)
 {
+    timer_free(&again_timer);
     instance_reconcile(context);
 }
 
 void instance_reconcile_later(struct core *core)
 {
-    timer_start(&again_timer, AGAIN_MS, 0, compare_again, core);
+    if (!again_timer) /* a failure more does not put it off */
+        timer_start(&again_timer, AGAIN_MS, 0, compare_again, core);
 }
 
 void reconcile_done(void)
@@ -229,10 +231,12 @@ static void on_listed(void *context, json_t *ok, const struct err *error)
                    "ae.id=i.app_env_id JOIN env e ON e.id=ae.env_id WHERE i.state IN "
                    "('serving','draining','warm') ORDER BY e.position DESC, i.app_env_id, "
                    "i.state='warm', i.state DESC, i.name",
-                   "") < 0)
-        log_error("cannot list the instances", F_ERR(&err));
-    else
+                   "") == 0) {
         compare(core, rows, instances);
+        return;
+    }
+    log_error("cannot list the instances, trying again", F_ERR(&err));
+    instance_reconcile_later(core);
 }
 
 static void refresh_edges(struct core *core)

@@ -5,7 +5,9 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "base/time.h"
 
+#define RESTART_US 60000000
 #define WHO "Slipway <slipway@localhost>"
 
 /* --- ticks ---------------------------------------------------------------------------------- */
@@ -95,13 +97,22 @@ int merger_ask(struct merger *m, const char *ours, const char *theirs,
                struct merge_answer *ret_answer, struct err *err)
 {
     merge_answer_init(ret_answer);
-    if (!m->process && merge_start(m->dir, m->quarantine, &m->process, err) < 0)
-        return -1;
+    /* it has a deadline for all that it does: long work takes another one */
+    if (m->process && clock_mono_us() - m->started_us > RESTART_US)
+        git_process_free(TAKE(m->process));
+    if (!m->process) {
+        m->started_us = clock_mono_us();
+        if (merge_start(m->dir, m->quarantine, &m->process, err) < 0)
+            return -1;
+    }
     int r = merge_ask(m->process, ours, theirs, ret_answer, err);
+    if (r == 0)
+        return 0;
+    git_process_free(
+        TAKE(m->process)); /* what it would say next is no answer to the next question */
     if (r != MERGE_UNRELATED)
-        return r;
-    git_process_free(TAKE(m->process));
-    (void)buf_add_text(&ret_answer->text, "they share no history");
+        return -1;
+    (void)buf_add_text(&ret_answer->text, MERGE_NO_HISTORY);
     return 0; /* not clean */
 }
 
@@ -113,24 +124,6 @@ void chain_begin(struct chain *c, const char *trunk, const char *base,
     *c = (struct chain){.trunk = trunk, .date = commit->date};
     (void)snprintf(c->tip, GIT_OID, "%s", base);
     memcpy(c->tree, commit->tree, GIT_OID);
-}
-
-#define NOT_CONTAINED 1
-static int is_contained(const struct chain *c, const struct merger *m, const struct tick *t,
-                        struct err *err)
-{
-    AUTO_GIT(call);
-    struct git_outcome outcome;
-    git_call_init(&call, m->dir);
-    git_verb(&call, "merge-base");
-    git_arg(&call, "--is-ancestor");
-    git_end(&call);
-    git_arg(&call, t->tip);
-    git_arg(&call, c->tip);
-    git_quarantine(&call, m->dir, m->quarantine);
-    if (git_capture(&call, (struct str){0}, NULL, &outcome, err) < 0)
-        return -1;
-    return outcome.exit_code == 1 ? NOT_CONTAINED : git_outcome_check(&call, &outcome, err);
 }
 
 static int write_commit(struct chain *c, struct merger *m, const struct tick *t, struct err *err)
@@ -153,7 +146,9 @@ int chain_add(struct chain *c, struct merger *m, const struct tick *t,
     if (!ret_answer->clean)
         return CHAIN_CONFLICT;
     /* Only a contained branch, or one that changes nothing, leaves the tree as it is. */
-    int r = text_is(ret_answer->tree, c->tree) ? is_contained(c, m, t, err) : NOT_CONTAINED;
+    int r = text_is(ret_answer->tree, c->tree)
+                ? repo_is_ancestor(m->dir, m->quarantine, t->tip, c->tip, err)
+                : REPO_NO_ANCESTOR;
     if (r <= 0)
         return r < 0 ? -1 : CHAIN_CONTAINED;
     memcpy(c->tree, ret_answer->tree, GIT_OID);

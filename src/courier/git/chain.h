@@ -32,6 +32,7 @@ struct merger {
     const struct git_store *store;
     char *quarantine;            /* heap */
     struct git_process *process; /* NULL: not started, or ended by what shares no history */
+    int64_t started_us;          /* when it was */
     struct git_process *reader;  /* of files: conflict.c; NULL: not started */
 };
 /* quarantine: one that exists (taken), or NULL: a fresh one. */
@@ -39,7 +40,8 @@ int merger_init(struct merger *m, const char *dir, const struct git_store *store
                 struct err *err) MUST_CHECK;
 /* The quarantine goes to the trash, unless it was taken out before. */
 void merger_done(struct merger *m);
-/* answer: initialised here; "they share no history" is a conflict. */
+/* answer: initialised here; to share no history is a conflict, with this text. */
+#define MERGE_NO_HISTORY "they share no history"
 int merger_ask(struct merger *m, const char *ours, const char *theirs,
                struct merge_answer *ret_answer, struct err *err) MUST_CHECK;
 

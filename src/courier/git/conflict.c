@@ -5,8 +5,8 @@
 #include "base/json.h"
 #include "base/str.h"
 
-#define FILES_MAX 20
-#define FILE_BYTES_MAX (8ll << 20) /* of a larger one only the first hunks are seen */
+#define FILES_MAX 5                /* of one conflict; hundreds of them go into one message */
+#define FILE_BYTES_MAX (8ll << 20) /* a larger one has no hunks */
 #define LINES_MAX 200              /* bytes of "88-97, 120" */
 #define READ_MS 120000
 
@@ -40,7 +40,7 @@ static bool is_marker(const struct hunks *h, char sign)
     for (size_t i = 0; i < 7; i++)
         if (h->head[i] != sign)
             return false;
-    return h->length >= 7 && (sign == '=' ? h->length == 7 : h->head[7] == ' ');
+    return sign == '=' ? h->length == 7 : h->length > 7 && h->head[7] == ' ';
 }
 
 static void end_line(struct hunks *h)
@@ -89,55 +89,59 @@ static int reader_start(struct merger *m, struct err *err)
 }
 
 /* "ID TYPE SIZE", or "WHAT missing": then *ret_size is -1. */
-static int read_head(struct git_process *p, const char *path, int64_t *ret_size, struct err *err)
+static int read_head(struct git_process *p, int64_t *ret_size, struct err *err)
 {
     struct str line;
     *ret_size = -1;
-    for (;;) { /* the name that is missing is told as it is: over several lines, perhaps */
-        int r = git_process_until(p, '\n', 65536, &line, err);
-        if (r != 0)
-            return r < 0 ? -1 : FAIL(err, E_CORRUPT, "'git cat-file' ended early");
-        if (str_ends(line, " missing"))
-            return 0;
-        if (str_is_commit((struct str){line.data, line.length < 40 ? line.length : 40}))
-            break;
-        if (!strchr(path, '\n'))
-            return FAIL(err, E_CORRUPT, "'git cat-file' gave an answer that cannot be read");
-    }
+    int r = git_process_until(p, '\n', 65536, &line, err);
+    if (r != 0)
+        return r < 0 ? -1 : FAIL(err, E_CORRUPT, "'git cat-file' ended early");
+    if (str_ends(line, " missing"))
+        return 0;
     (void)str_cut(&line, ' ');
-    bool is_file = str_is(str_cut(&line, ' '), "blob");
-    if (str_to_int(line, 0, INT64_MAX, "size of a file", ret_size, err) < 0)
-        return -1;
-    return is_file ? 0 : FAIL(err, E_CORRUPT, "'%s' is no file", path);
+    if (!str_is(str_cut(&line, ' '), "blob"))
+        return FAIL(err, E_CORRUPT, "it is no file"); /* a submodule */
+    return str_to_int(line, 0, INT64_MAX, "size of a file", ret_size, err);
 }
 
-static int count_hunks(struct merger *m, const char *tree, const char *path, struct hunks *h,
-                       struct err *err)
+static int read_hunks(struct merger *m, const char *tree, const char *path, struct hunks *h,
+                      struct err *err)
 {
     AUTO_FREE char *name = mem_format("%s:%s", tree, path);
     int64_t size = -1;
     if ((!m->reader && reader_start(m, err) < 0) ||
         git_process_write(m->reader, (struct str){name, strlen(name) + 1}, err) < 0 ||
-        read_head(m->reader, path, &size, err) < 0)
+        read_head(m->reader, &size, err) < 0)
         return -1;
-    for (int64_t left = size + 1, seen = 0; size >= 0 && left > 0;) {
+    if (size > FILE_BYTES_MAX)
+        return FAIL(err, E_TOO_LARGE, "it is too large to be looked through");
+    for (int64_t left = size + 1; size >= 0 && left > 0;) {
         struct str piece;
         if (git_process_some(m->reader, (size_t)left, &piece, err) < 0)
             return -1;
         left -= (int64_t)piece.length;
-        seen += (int64_t)piece.length;
-        if (seen <= FILE_BYTES_MAX)
-            hunks_feed(h, piece);
+        hunks_feed(h, piece);
     }
     return 0;
 }
 
+/* Lines are nice to have: what cannot be read has none, and takes its reader with it. A path with a
+ * line end is told over several lines when it is missing, so it is not asked for. */
+static void count_hunks(struct merger *m, const char *tree, const char *path, struct hunks *h)
+{
+    struct err err = ERR_INIT;
+    if (strchr(path, '\n') || read_hunks(m, tree, path, h, &err) == 0)
+        return;
+    git_process_free(TAKE(m->reader));
+    hunks_done(h);
+    hunks_init(h);
+}
+
 /* --- the whole ------------------------------------------------------------------------------ */
 
-int conflict_tell(struct merger *m, const struct merge_answer *answer, json_t **ret_conflict,
-                  struct err *err)
+json_t *conflict_tell(struct merger *m, const struct merge_answer *answer)
 {
-    AUTO_JSON *conflict = json_object();
+    json_t *conflict = json_object();
     json_t *files = json_array();
     int64_t hunks = 0;
     size_t i;
@@ -149,10 +153,7 @@ int conflict_tell(struct merger *m, const struct merge_answer *answer, json_t **
         if (i >= FILES_MAX)
             break;
         hunks_init(&h);
-        if (count_hunks(m, answer->tree, json_string_value(file), &h, err) < 0) {
-            hunks_done(&h);
-            return -1;
-        }
+        count_hunks(m, answer->tree, json_string_value(file), &h);
         json_t *row = json_object();
         json_put(row, "path", json_incref(file));
         json_put_int(row, "hunks", h.count);
@@ -164,6 +165,5 @@ int conflict_tell(struct merger *m, const struct merge_answer *answer, json_t **
     json_put_int(conflict, "file_count", (int64_t)answer->file_count);
     json_put_int(conflict, "hunks", hunks);
     json_put_str(conflict, "text", str_trim(buf_str(&answer->text)));
-    *ret_conflict = TAKE(conflict);
-    return 0;
+    return conflict;
 }

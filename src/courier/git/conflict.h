@@ -3,12 +3,12 @@
 #pragma once
 #include "courier/git/chain.h"
 
-/* CONFLICT: {"files": [{"path", "hunks", "lines": "88-97, 120" or ""}] (at most 20), "file_count",
+/* CONFLICT: {"files": [{"path", "hunks", "lines": "88-97, 120" or ""}] (at most 5), "file_count",
  * "hunks" (of those files), "text": git's own lines}. Lines are those of the file as it would be
  * merged, with the first side's part of each conflict; 0 hunks: it is not the lines that conflict
- * (deleted on one side, a binary file), or its name is no UTF-8. */
-int conflict_tell(struct merger *m, const struct merge_answer *answer, json_t **ret_conflict,
-                  struct err *err) MUST_CHECK;
+ * (deleted on one side, a binary or a huge file), or its name is no UTF-8. "text" is
+ * MERGE_NO_HISTORY when they share none. */
+json_t *conflict_tell(struct merger *m, const struct merge_answer *answer);
 /* Counts the hunks of a file with conflict markers, fed in pieces of any size. */
 struct hunks {
     enum { HUNKS_PLAIN, HUNKS_OURS, HUNKS_THEIRS } part;
@@ -31,8 +31,12 @@ struct pairs {
 /* *ret_conflict: NULL when they merge. */
 int pairs_ask(struct pairs *p, const char *a, const char *b, json_t **ret_conflict,
               struct err *err) MUST_CHECK;
+/* Only whether; *ret_clean. */
+int pairs_clean(struct pairs *p, const char *a, const char *b, bool *ret_clean,
+                struct err *err) MUST_CHECK;
 /* The first commit of each side that conflicts: [{"id","author","at","subject"}] of a, then of b;
- * along first parents. [] when they share no history. Remembered, too. */
+ * along first parents. [] when it cannot be told: it lies further back than one looks. Only of two
+ * that conflict and share history. Remembered, too. */
 int pairs_origin(struct pairs *p, const char *a, const char *b, json_t **ret_commits,
                  struct err *err) MUST_CHECK;
 

@@ -6,22 +6,22 @@
 
 static int with_trunk(const struct explain *x, bool *ret_conflicts, struct err *err)
 {
-    AUTO_JSON *conflict = NULL;
-    if (pairs_ask(x->pairs, x->base, x->ticks[x->k].tip, &conflict, err) < 0)
+    bool clean = false;
+    if (pairs_clean(x->pairs, x->base, x->ticks[x->k].tip, &clean, err) < 0)
         return -1;
-    *ret_conflicts = conflict != NULL;
+    *ret_conflicts = !clean;
     return 0;
 }
 
 static int with_pairs(const struct explain *x, json_t *against, struct err *err)
 {
     for (size_t i = 0; i < x->k; i++) {
-        AUTO_JSON *conflict = NULL;
+        bool clean = false;
         if (!x->in[i])
             continue;
-        if (pairs_ask(x->pairs, x->ticks[i].tip, x->ticks[x->k].tip, &conflict, err) < 0)
+        if (pairs_clean(x->pairs, x->ticks[i].tip, x->ticks[x->k].tip, &clean, err) < 0)
             return -1;
-        if (conflict)
+        if (!clean)
             json_push(against, json_string(x->ticks[i].branch));
     }
     return 0;
@@ -54,13 +54,17 @@ static int join(struct search *s, size_t member, struct err *err)
     return r < 0 ? -1 : r == CHAIN_CONFLICT ? JOINS_NOT : JOINS;
 }
 
-/* The chain of trunk and the chosen ones alone. */
+/* The chain of trunk and the chosen ones alone. NOBODY: they do not merge without the others, so
+ * nothing can be said of them. */
+#define NOBODY 1
 static int start_chain(struct search *s, struct err *err)
 {
     s->chain = *s->x->start;
-    for (size_t i = 0; i < s->count; i++)
-        if (join(s, s->chosen[i], err) < 0)
-            return -1;
+    for (size_t i = 0; i < s->count; i++) {
+        int r = join(s, s->chosen[i], err);
+        if (r != JOINS)
+            return r < 0 ? -1 : NOBODY;
+    }
     return 0;
 }
 
@@ -73,7 +77,6 @@ static bool is_chosen(const struct search *s, size_t member)
 }
 
 /* Add the others one by one until it conflicts: who completes it is chosen. */
-#define NOBODY 1
 static int choose(struct search *s, struct err *err)
 {
     for (size_t i = 0; i < s->x->k; i++) {
@@ -103,7 +106,7 @@ static int together(const struct explain *x, json_t *against, struct err *err)
         r = start_chain(s, err);
         if (r == 0)
             r = conflicts_now(s, &conflicts, err);
-        if (r < 0 || conflicts)
+        if (r != 0 || conflicts)
             break;
         r = choose(s, err);
     }

@@ -6,6 +6,7 @@
  * branch that moved is asked anew. Nothing is kept in the repository. */
 #include <stdio.h>
 #include "base/json.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "courier/git/conflict.h"
@@ -164,20 +165,29 @@ static int tell_frees(struct facts *f, struct err *err)
 
 /* --- pairs ---------------------------------------------------------------------------------- */
 
+/* Where it began is nice to have: a history that cannot be told leaves it empty. */
+static json_t *first_commits(struct facts *f, const char *a, const char *b, const json_t *conflict)
+{
+    struct err err = ERR_INIT;
+    json_t *first = NULL;
+    if (text_is(json_text(conflict, "text"), MERGE_NO_HISTORY))
+        return json_array();
+    if (pairs_origin(&f->pairs, a, b, &first, &err) == 0)
+        return first;
+    log_warn("cannot tell since when two branches conflict, going on", F_ERR(&err));
+    return json_array();
+}
+
 /* A row of a conflict of two commits, with where it began; NULL: they merge. */
 static int conflict_row(struct facts *f, const char *a, const char *b, json_t **ret_row,
                         struct err *err)
 {
     AUTO_JSON *conflict = NULL;
-    json_t *first = NULL;
     *ret_row = NULL;
     if (pairs_ask(&f->pairs, a, b, &conflict, err) < 0)
         return -1;
-    if (!conflict)
-        return 0;
-    if (pairs_origin(&f->pairs, a, b, &first, err) < 0)
-        return -1;
-    json_put(conflict, "first", first);
+    if (conflict)
+        json_put(conflict, "first", first_commits(f, a, b, conflict));
     *ret_row = TAKE(conflict);
     return 0;
 }
@@ -207,16 +217,17 @@ static int tell_pairs(struct facts *f, struct err *err)
     for (size_t i = 0; i < f->count; i++) {
         for (size_t j = i + 1; j < f->count; j++) {
             json_t *row = NULL;
-            if (conflict_row(f, f->ticks[i].tip, f->ticks[j].tip, &row, err) < 0)
+            bool clean = true;
+            if (count < PAIRS_MAX
+                    ? conflict_row(f, f->ticks[i].tip, f->ticks[j].tip, &row, err) < 0
+                    : pairs_clean(&f->pairs, f->ticks[i].tip, f->ticks[j].tip, &clean, err) < 0)
                 return -1;
+            count += row || !clean;
             if (!row)
                 continue;
             json_put_text(row, "a", f->ticks[i].branch);
             json_put_text(row, "b", f->ticks[j].branch);
-            if (count++ < PAIRS_MAX)
-                json_push(rows, row);
-            else
-                json_decref(row);
+            json_push(rows, row);
         }
     }
     json_put_int(f->reply, "pair_count", count);

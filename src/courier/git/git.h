@@ -40,6 +40,7 @@ git_work_fn git_branch_delete;
 git_work_fn git_commit_log;
 git_work_fn git_integrate;
 git_work_fn git_merge_facts;
+git_work_fn git_ref_land;
 git_work_fn git_ref_publish;
 git_work_fn git_ref_retain;
 git_work_fn git_file_read;

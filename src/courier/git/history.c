@@ -85,7 +85,7 @@ static json_t *take_commit(struct str *text)
         seconds = 0; /* shown as very old */
     json_t *commit = json_object();
     json_put_str(commit, "id", id);
-    json_put_str(commit, "author", author);
+    json_put_str(commit, "author", cut_subject(author));
     json_put_int(commit, "at", seconds * 1000);
     json_put_str(commit, "subject", cut_subject(subject));
     json_put_bool(commit, "merge",

@@ -40,6 +40,7 @@ struct memo { /* a step of the chain done earlier */
 struct integration {
     struct map *cache; /* may be NULL */
     struct merger merger;
+    struct merger explainer; /* what it makes is not kept; begun when it is needed */
     struct tick ticks[TICKS_MAX];
     struct done done[TICKS_MAX];
     size_t count;
@@ -202,7 +203,7 @@ static void conflict_text(struct buf *text, const struct tick *t, const json_t *
 
 static json_t *explain_next(struct integration *in)
 {
-    struct pairs pairs = {.merger = &in->merger, .cache = in->cache};
+    struct pairs pairs = {.merger = &in->explainer, .cache = in->cache};
     bool joined[TICKS_MAX];
     struct err err = ERR_INIT;
     json_t *why = NULL;
@@ -214,7 +215,9 @@ static json_t *explain_next(struct integration *in)
                         .ticks = in->ticks,
                         .in = joined,
                         .k = in->next};
-    if (explain(&x, &why, &err) == 0)
+    if ((in->explainer.quarantine ||
+         merger_init(&in->explainer, in->merger.dir, in->merger.store, NULL, &err) == 0) &&
+        explain(&x, &why, &err) == 0)
         return why;
     /* the conflict stands; only its explanation is missing */
     log_warn("cannot tell whom a branch conflicts with, answering without", F_ERR(&err));
@@ -388,6 +391,7 @@ int git_integrate(const struct git_ask *ask, json_t **ret_reply, struct err *err
     if (result == 0)
         result = integrate(in, ret_reply, err);
     merger_done(&in->merger);
+    merger_done(&in->explainer);
     json_decref(in->out);
     free(in);
     return result;

@@ -11,11 +11,9 @@
 
 /* --- what is remembered --------------------------------------------------------------------- */
 
-/* The order of the two is no part of the question whether they merge. */
 static char *pair_key(const char *what, const char *a, const char *b)
 {
-    return strcmp(a, b) < 0 ? mem_format("%s %s %s", what, a, b)
-                            : mem_format("%s %s %s", what, b, a);
+    return mem_format("%s %s %s", what, a, b);
 }
 
 /* A text of JSON; "" is NULL. */
@@ -60,11 +58,21 @@ int pairs_ask(struct pairs *p, const char *a, const char *b, json_t **ret_confli
     if (recall(p, key, ret_conflict))
         return 0;
     p->asked++;
-    bool turned = strcmp(a, b) > 0; /* so that the lines told are the same every time */
-    if (merger_ask(p->merger, turned ? b : a, turned ? a : b, &answer, err) < 0 ||
-        (!answer.clean && conflict_tell(p->merger, &answer, ret_conflict, err) < 0))
+    if (merger_ask(p->merger, a, b, &answer, err) < 0)
         return -1;
+    if (!answer.clean)
+        *ret_conflict = conflict_tell(p->merger, &answer);
     keep(p, key, *ret_conflict);
+    return 0;
+}
+
+int pairs_clean(struct pairs *p, const char *a, const char *b, bool *ret_clean, struct err *err)
+{
+    AUTO_FREE char *key = pair_key("pair", a, b);
+    AUTO_JSON *conflict = NULL;
+    if (!recall(p, key, &conflict))
+        return ask_clean(p, a, b, ret_clean, err);
+    *ret_clean = !conflict;
     return 0;
 }
 
@@ -86,11 +94,13 @@ static int side(const struct merger *m, const char *a, const char *b, struct buf
     return git_run(&call, (struct str){0}, ids, err);
 }
 
-/* The first of these commits that conflicts with `other`; the last one does. */
+/* The first of these commits that conflicts with `other`; the last one does. UNKNOWN: all do that
+ * are listed, and there are older ones. */
+#define UNKNOWN 1
 static int first_of(struct pairs *p, struct str ids, const char *other, char ret_id[GIT_OID],
                     struct err *err)
 {
-    size_t low = 0, high = ids.length / GIT_OID; /* a line each */
+    size_t low = 0, high = ids.length / GIT_OID, count = high; /* a line each */
     if (high == 0)
         return FAIL(err, E_CORRUPT, "a side of a conflict has no commits");
     for (high--; low < high;) {
@@ -105,7 +115,7 @@ static int first_of(struct pairs *p, struct str ids, const char *other, char ret
             high = middle;
     }
     (void)snprintf(ret_id, GIT_OID, "%.40s", ids.data + low * GIT_OID);
-    return 0;
+    return low == 0 && count >= SIDE_MAX ? UNKNOWN : 0;
 }
 
 static int find_origin(struct pairs *p, const char *a, const char *b, json_t **ret_commits,
@@ -114,17 +124,24 @@ static int find_origin(struct pairs *p, const char *a, const char *b, json_t **r
     char first[2][GIT_OID];
     const char *ids[2] = {first[0], first[1]};
     AUTO_BUF ours = BUF_INIT(1u << 20), theirs = BUF_INIT(1u << 20);
-    if (side(p->merger, a, b, &ours, err) < 0 || side(p->merger, b, a, &theirs, err) < 0 ||
-        first_of(p, buf_str(&ours), b, first[0], err) < 0 ||
-        first_of(p, buf_str(&theirs), first[0], first[1], err) < 0)
+    if (side(p->merger, a, b, &ours, err) < 0 || side(p->merger, b, a, &theirs, err) < 0)
         return -1;
+    int r = first_of(p, buf_str(&ours), b, first[0], err);
+    if (r == 0)
+        r = first_of(p, buf_str(&theirs), first[0], first[1], err);
+    if (r < 0)
+        return -1;
+    if (r == UNKNOWN) {
+        *ret_commits = json_array();
+        return 0;
+    }
     return history_tell(p->merger->dir, ids, 2, ret_commits, err);
 }
 
 int pairs_origin(struct pairs *p, const char *a, const char *b, json_t **ret_commits,
                  struct err *err)
 {
-    AUTO_FREE char *key = mem_format("origin %s %s", a, b);
+    AUTO_FREE char *key = pair_key("origin", a, b);
     if (recall(p, key, ret_commits) && *ret_commits)
         return 0;
     if (find_origin(p, a, b, ret_commits, err) < 0)

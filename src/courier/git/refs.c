@@ -152,7 +152,25 @@ int repo_commits(const char *dir, const char *objects, const char *const *commit
     return 0;
 }
 
-static int move_failed(const struct git_outcome *outcome, const char *ref, struct err *err)
+int repo_is_ancestor(const char *dir, const char *objects, const char *a, const char *b,
+                     struct err *err)
+{
+    AUTO_GIT(call);
+    struct git_outcome outcome;
+    git_call_init(&call, dir);
+    git_verb(&call, "merge-base");
+    git_arg(&call, "--is-ancestor");
+    git_end(&call);
+    git_arg(&call, a);
+    git_arg(&call, b);
+    if (objects)
+        git_quarantine(&call, dir, objects);
+    if (git_capture(&call, (struct str){0}, NULL, &outcome, err) < 0)
+        return -1;
+    return outcome.exit_code == 1 ? REPO_NO_ANCESTOR : git_outcome_check(&call, &outcome, err);
+}
+
+int repo_move_failed(const struct git_outcome *outcome, const char *ref, struct err *err)
 {
     static const struct {
         const char *words;
@@ -192,7 +210,7 @@ int repo_move_ref(const char *dir, const char *ref, const char *to, const char *
     FAULT("repo.move_ref");
     if (git_capture(&call, buf_str(&input), NULL, &outcome, err) < 0)
         return -1;
-    return outcome.exit_code == 0 ? 0 : move_failed(&outcome, ref, err);
+    return outcome.exit_code == 0 ? 0 : repo_move_failed(&outcome, ref, err);
 }
 
 static int list_refs(const json_t *names, char ***ret_refs, struct err *err)

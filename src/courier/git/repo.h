@@ -32,6 +32,12 @@ struct repo_commit {
 };
 int repo_commits(const char *dir, const char *objects, const char *const *commits, size_t count,
                  struct repo_commit *ret_commits, size_t *ret_absent, struct err *err) MUST_CHECK;
+/* 0: `a` is `b` or an ancestor of it; REPO_NO_ANCESTOR. objects as above. */
+#define REPO_NO_ANCESTOR 2
+int repo_is_ancestor(const char *dir, const char *objects, const char *a, const char *b,
+                     struct err *err) MUST_CHECK;
+/* Why an update of refs was refused: E_REF_CHANGED, E_EXISTS ..., E_SYSTEM. -1 always. */
+int repo_move_failed(const struct git_outcome *outcome, const char *ref, struct err *err);
 /* Compare-and-swap of one full ref. `to` NULL deletes; `expect` NULL: whatever it was, GIT_ZERO:
  * must be absent. E_EXISTS, E_REF_CHANGED, E_BRANCH_UNKNOWN (no such commit). */
 int repo_move_ref(const char *dir, const char *ref, const char *to, const char *expect,

@@ -6,6 +6,7 @@ import { Compare } from '../compare';
 import { useFacts } from '../facts';
 import type { FeedEvent } from '../feed';
 import { t, tName } from '../i18n';
+import { Land } from '../land';
 import { useResource } from '../resource';
 import { rollbackAsk } from '../rollback';
 import { go } from '../route';
@@ -52,12 +53,14 @@ export function EnvPage({ app, env }: Place) {
             </div>
             <p class="dim">{position >= 0 && t('env.what', { position: position + 1, count: names.length })} · {rights ? t('env.who', { rights }) : t('env.whoNothing')}</p>
             {position >= 0 && <About env={envs!.items[position]!} />}
+            <Automation ae={ae} />
             {ae.deployers.length > 0 && <p class="dim">{t('env.deployers', { who: ae.deployers.join(', ') })}</p>}
             {ae.rollout && <p class="box"><a href={`${to}/rollouts/${ae.rollout.id}`}>{t('env.held', { who: ae.rollout.by, kind: tName('kind', ae.rollout.kind), release: ae.rollout.release, id: ae.rollout.id })}</a></p>}
             <Domains ae={ae} />
             <Instances app={app} env={env} />
             <Branches app={app} env={env} release={ae.release} />
             <History app={app} env={env} live={ae.live_release} targets={ae.targets} ae={ae} />
+            {position === names.length - 1 && names.length > 0 && <Land app={app} env={env} mayLand={may(ae.rights, 'trunk')} />}
             {next && <NextDiff app={app} env={env} next={next} release={ae.live_release} />}
             <Secrets app={app} env={env} rights={ae.rights} />
             <Config app={app} env={env} />
@@ -90,9 +93,28 @@ function About({ env }: { env: Env }) {
     return (
         <>
             {(env.purpose || me.value?.admin) && <p>{visible(env.purpose)} {me.value?.admin && <button type="button" class="small" onClick={purpose}>{t('env.purpose')}</button>}</p>}
-            <p class="dim">{t('policy')}: {tName('policy', env.policy)} {me.value?.admin && <button type="button" class="small" onClick={policy}>{t('change')}</button>}</p>
+            <p class="dim">{t('policy')}: {tName('policy', env.policy)} {me.value?.admin && <button type="button" class="small" onClick={policy} aria-label={`${t('policy')}: ${t('change')}`}>{t('change')}</button>}</p>
         </>
     );
+}
+
+function automationText(when: string): string {
+    return when === 'click' || when === 'push' ? tName('automation', when) : t('automation.daily', { at: when });
+}
+
+function Automation({ ae }: { ae: AppEnv }) {
+    const change = () => {
+        let chosen = ae.automation;
+        let time = /:/.test(chosen) ? chosen : '03:00';
+        ask({
+            title: t('automation'), go: t('save'),
+            says: <><p>{t('automation.says')}</p>
+                {['click', 'push'].map((one) => <label key={one}><input type="radio" name="automation" defaultChecked={one === chosen} onChange={() => { chosen = one; }} />{automationText(one)}</label>)}
+                <label><input type="radio" name="automation" defaultChecked={/:/.test(chosen)} onChange={() => { chosen = time; }} />{t('automation.daily', { at: '' })}<input type="time" defaultValue={time} aria-label={t('automation.time')} onInput={(event) => { time = event.currentTarget.value; if (/:/.test(chosen)) chosen = time; }} /></label></>,
+            act: () => api.put(`/apps/${seg(ae.app)}/envs/${seg(ae.env)}/automation`, { when: chosen }),
+        });
+    };
+    return <p class="dim">{t('automation')}: {automationText(ae.automation)} {may(ae.rights, 'app') && <button type="button" class="small" onClick={change} aria-label={`${t('automation')}: ${t('change')}`}>{t('change')}</button>}</p>;
 }
 
 function Domains({ ae }: { ae: AppEnv }) {

@@ -1,0 +1,120 @@
+/* slipway land: what the last env runs becomes trunk. */
+#include "base/json.h"
+#include "base/mem.h"
+#include "cli/verbs.h"
+
+static void print_names(const json_t *names)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach((json_t *)(uintptr_t)names, i, name)
+    {
+        cli_print("%s", i ? ", " : "");
+        cli_print_safe(json_string_value(name));
+    }
+}
+
+static void print_landed(const json_t *landing)
+{
+    const json_t *result = json_dict(landing, "result");
+    const char *env, *name;
+    json_t *names, *row;
+    size_t i;
+    if (!text_is(json_text(landing, "state"), "done")) {
+        cli_print("landing %lld goes on when the courier is back: 'slipway land ls' shows it\n",
+                  (long long)json_int(landing, "id", 0));
+        return;
+    }
+    cli_print("r%lld of %s is ", (long long)json_int(landing, "release", 0),
+              json_text_or(landing, "env", "?"));
+    if (json_bool(result, "moved", false))
+        cli_print("trunk now: %.9s -> %.9s, tag %s\n", json_text_or(result, "from", "?"),
+                  json_text_or(landing, "commit", "?"), json_text_or(landing, "tag", "?"));
+    else
+        cli_print("on trunk already, tag %s\n", json_text_or(landing, "tag", "?"));
+    json_object_foreach(json_dict(result, "unticked"), env, names)
+    {
+        cli_print("  unticked in %s: ", env);
+        print_names(names);
+        cli_print("\n");
+    }
+    json_array_foreach(json_list(result, "behind"), i, row)
+    {
+        name = json_text_or(row, "env", "?");
+        cli_print("  %s runs r%lld, without the new trunk: slipway deploy -e %s\n", name,
+                  (long long)json_int(row, "release", 0), name);
+    }
+}
+
+static int list(struct cli *c, struct err *err)
+{
+    static const struct cli_column columns[] = {
+        {"ID", "id", CLI_TEXT},          {"ENV", "env", CLI_TEXT}, {"RELEASE", "release", CLI_TEXT},
+        {"COMMIT", "commit", CLI_SHORT}, {"TAG", "tag", CLI_TEXT}, {"STATE", "state", CLI_TEXT},
+        {"BY", "by", CLI_TEXT},          {"AGE", "at", CLI_AGE}};
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *reply = NULL;
+    if (cli_app_path(c, "/landings", &path, err) < 0 || cli_list(c, path, &reply, err) < 0)
+        return -1;
+    cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
+    return 0;
+}
+
+static int plan(struct cli *c, struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *reply = NULL;
+    size_t i;
+    json_t *row;
+    if (cli_app_path(c, "/landing", &path, err) < 0 || cli_get(c, path, &reply, err) < 0)
+        return -1;
+    if (c->json) {
+        cli_print_json(reply);
+        return 0;
+    }
+    const json_t *refused = json_object_get(reply, "refused");
+    if (json_is_object(refused)) {
+        cli_print_safe(json_text(refused, "text"));
+        cli_print("\n");
+        return 0;
+    }
+    cli_print("r%lld of %s (%.9s) would be trunk, with the tag %s%s\n",
+              (long long)json_int(reply, "release", 0), json_text_or(reply, "env", "?"),
+              json_text_or(reply, "commit", "?"), json_text_or(reply, "tag", "?"),
+              json_bool(reply, "landed", false) ? "; it is already" : "");
+    json_array_foreach(json_list(reply, "branches"), i, row)
+    {
+        cli_print("  ");
+        cli_print_safe(json_text(row, "branch"));
+        cli_print(" %.9s\n", json_text_or(row, "tip", "?"));
+    }
+    return 0;
+}
+
+int verb_land(struct cli *c, struct err *err)
+{
+    const char *what = cli_word(c, 0);
+    int64_t release = 0;
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    if (text_is(what, "ls"))
+        return list(c, err);
+    if (text_is(what, "plan"))
+        return plan(c, err);
+    struct str number = str_of(what ? what : "");
+    if (number.length > 0 && number.data[0] == 'r')
+        number = (struct str){number.data + 1, number.length - 1};
+    if (what && str_to_int(number, 1, 1000000000, "release", &release, err) < 0)
+        return cli_usage(c->usage, err);
+    if (what)
+        json_put_int(body, "release", release);
+    if (cli_app_path(c, "/landings", &path, err) < 0 ||
+        cli_call(c, "POST", path, body, &reply, err) < 0)
+        return -1;
+    if (c->json)
+        cli_print_json(json_dict(reply, "landing"));
+    else
+        print_landed(json_dict(reply, "landing"));
+    return 0;
+}

@@ -1,0 +1,152 @@
+/* ref.land: what was released becomes trunk.
+ *
+ * An integration is merge commits on top of a trunk tip, so trunk moves forward onto it: what is on
+ * trunk afterwards is the very commit that was built and tried, and not a second merge of the same
+ * branches. That needs all of trunk in it. A tag says which release it was. Asking again after it
+ * was done finds it done. */
+#include <stdio.h>
+#include "base/fault.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "courier/git/repo.h"
+
+struct land {
+    const char *dir, *trunk, *commit, *tag;
+    const json_t *branches; /* names of which the tips are told */
+    char *trunk_ref, *tag_ref;
+    struct map tips; /* of trunk, the tag and the branches */
+};
+
+static void land_done(struct land *l)
+{
+    repo_tips_done(&l->tips);
+    free(l->trunk_ref);
+    free(l->tag_ref);
+}
+
+static int check_input(struct land *l, const json_t *args, struct err *err)
+{
+    size_t i;
+    json_t *name;
+    l->trunk = json_text(args, "trunk");
+    l->commit = json_text(args, "commit");
+    l->tag = json_text(args, "tag");
+    l->branches = json_list(args, "branches");
+    if (repo_check_branch(l->trunk, err) < 0 || repo_check_branch(l->tag, err) < 0 ||
+        repo_check_commit(l->commit, "the commit", err) < 0)
+        return -1;
+    json_array_foreach((json_t *)(uintptr_t)l->branches, i, name)
+    {
+        if (repo_check_branch(json_string_value(name), err) < 0)
+            return -1;
+    }
+    l->trunk_ref = mem_format("refs/heads/%s", l->trunk);
+    l->tag_ref = mem_format("refs/tags/%s", l->tag);
+    return 0;
+}
+
+static int read_tips(struct land *l, struct err *err)
+{
+    size_t count = json_array_size(l->branches);
+    AUTO_JSON *texts = json_array();
+    const char **refs = mem_array(count + 2, sizeof(*refs));
+    refs[0] = l->trunk_ref;
+    refs[1] = l->tag_ref;
+    for (size_t i = 0; i < count; i++) {
+        AUTO_FREE char *ref =
+            mem_format("refs/heads/%s", json_string_value(json_array_get(l->branches, i)));
+        json_push(texts, json_string(ref));
+        refs[i + 2] = json_string_value(json_array_get(texts, i));
+    }
+    int result = repo_tips(l->dir, refs, count + 2, &l->tips, err);
+    free(refs);
+    return result;
+}
+
+#define LANDED 1
+/* 0: trunk can move onto it; LANDED: trunk has it; E_REF_CHANGED: trunk has more. */
+static int look(struct land *l, struct err *err)
+{
+    struct repo_commit found;
+    size_t absent = 0;
+    const char *now = map_get(&l->tips, l->trunk_ref), *tagged = map_get(&l->tips, l->tag_ref);
+    if (!now)
+        return FAIL(err, E_BRANCH_UNKNOWN, "the repository has no branch '%s'", l->trunk);
+    int r = repo_commits(l->dir, NULL, &l->commit, 1, &found, &absent, err);
+    if (r != 0)
+        return r < 0
+                   ? -1
+                   : FAIL(err, E_BRANCH_UNKNOWN, "commit '%s' does not exist any more", l->commit);
+    if (tagged && !text_is(tagged, l->commit))
+        return FAIL(err, E_EXISTS, "tag '%s' exists already, for another commit", l->tag);
+    if ((r = repo_is_ancestor(l->dir, NULL, l->commit, now, err)) != REPO_NO_ANCESTOR)
+        return r < 0 ? -1 : LANDED;
+    if ((r = repo_is_ancestor(l->dir, NULL, now, l->commit, err)) != REPO_NO_ANCESTOR)
+        return r;
+    return FAIL(err, E_REF_CHANGED,
+                "trunk '%s' has commits that were not released: release them, too, then land",
+                l->trunk);
+}
+
+/* Both refs at once: git takes the locks of both before it moves one. */
+static int move(struct land *l, bool landed, struct err *err)
+{
+    AUTO_GIT(call);
+    AUTO_BUF input = BUF_INIT(4096);
+    struct git_outcome outcome;
+    const char *now = map_get(&l->tips, l->trunk_ref);
+    if (landed && map_get(&l->tips, l->tag_ref))
+        return 0;
+    git_call_init(&call, l->dir);
+    git_verb(&call, "update-ref");
+    git_arg(&call, "--no-deref");
+    git_arg(&call, "--stdin");
+    if (!landed)
+        (void)buf_add_format(&input, "update %s %s %s\n", l->trunk_ref, l->commit, now);
+    if (!map_get(&l->tips, l->tag_ref))
+        (void)buf_add_format(&input, "create %s %s\n", l->tag_ref, l->commit);
+    FAULT("land.refs");
+    if (git_capture(&call, buf_str(&input), NULL, &outcome, err) < 0)
+        return -1;
+    FAULT("land.moved");
+    return outcome.exit_code == 0
+               ? 0
+               : repo_move_failed(&outcome, strstr(outcome.text, l->tag) ? l->tag : l->trunk, err);
+}
+
+static json_t *reply_of(const struct land *l, bool landed)
+{
+    json_t *reply = json_object(), *tips = json_object(), *name;
+    size_t i;
+    json_put_text(reply, "from", map_get(&l->tips, l->trunk_ref));
+    json_put_bool(reply, "moved", !landed);
+    json_array_foreach((json_t *)(uintptr_t)l->branches, i, name)
+    {
+        AUTO_FREE char *ref = mem_format("refs/heads/%s", json_string_value(name));
+        json_put_text(tips, json_string_value(name), map_get(&l->tips, ref));
+    }
+    json_put(reply, "tips", tips);
+    return reply;
+}
+
+int git_ref_land(const struct git_ask *ask, json_t **ret_reply, struct err *err)
+{
+    AUTO_FREE char *dir = NULL;
+    struct land l = {0};
+    if (repo_open(ask, &dir, err) < 0)
+        return -1;
+    l.dir = dir;
+    map_init(&l.tips);
+    int r = check_input(&l, ask->args, err);
+    if (r == 0)
+        r = read_tips(&l, err);
+    if (r == 0)
+        r = look(&l, err);
+    bool landed = r == LANDED;
+    if (r >= 0)
+        r = move(&l, landed, err);
+    if (r >= 0)
+        *ret_reply = reply_of(&l, landed);
+    land_done(&l);
+    return r < 0 ? -1 : 0;
+}
