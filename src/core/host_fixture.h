@@ -48,10 +48,12 @@ struct fake_host {
     int64_t commits;
     const char *yaml; /* NULL: the smallest */
     /* the script */
-    int64_t fail_start;   /* the nth start from now is never ready; 0: none */
-    int64_t refuse_edge;  /* the nth edge.apply from now is refused ... */
-    int64_t refuse_count; /* ... and so many after it */
-    int64_t fail_build;   /* the nth build from now */
+    int64_t fail_start;      /* the nth start from now is never ready; 0: none */
+    int64_t refuse_edge;     /* the nth edge.apply from now is refused ... */
+    int64_t refuse_count;    /* ... and so many after it */
+    bool tips_stay;          /* until the test counts `commits` up */
+    enum err_kind fail_land; /* of the next landing; E_OK: none */
+    int64_t fail_build;      /* the nth build from now */
     int64_t fail_prepare;
     size_t start_most; /* asked for more at once, all starts miss their deadline; 0: any */
     json_t *starts;    /* names, in the order in which their starts were asked for */
@@ -307,6 +309,11 @@ static inline enum err_kind fake_decide(struct fake_host *f, const struct messag
         return fake_build(f, m);
     if (text_is(m->verb, "build.cancel"))
         return fake_cancel(f, m->args);
+    if (text_is(m->verb, "ref.land")) {
+        enum err_kind kind = f->fail_land;
+        f->fail_land = E_OK;
+        return kind;
+    }
     if (text_is(m->verb, "release.prepare") && f->fail_prepare > 0 && --f->fail_prepare == 0)
         return E_DIGEST_MISMATCH;
     return E_OK;
@@ -357,12 +364,27 @@ static inline json_t *fake_tips(struct fake_host *f, const json_t *args)
     json_t *name;
     json_array_foreach(json_list(args, "names"), i, name)
     {
-        AUTO_FREE char *tip = mem_format("%040lld", (long long)++f->commits);
+        AUTO_FREE char *tip = mem_format(
+            "%040lld", f->tips_stay ? (long long)strlen(json_string_value(name)) + f->commits * 1000
+                                    : (long long)++f->commits);
         bool known = !text_starts(json_string_value(name), "no");
         json_put_text(tips, json_string_value(name), known ? tip : NULL);
     }
     json_put(ok, "tips", tips);
     return ok;
+}
+
+/* All merge. */
+static inline void fake_facts(json_t *ok, const json_t *args)
+{
+    static const char *const lists[] = {"contained", "out", "frees", "pairs", "trunk", "live"};
+    json_t *in = json_array(), *tick;
+    size_t i;
+    for (size_t n = 0; n < ARRAY_SIZE(lists); n++)
+        json_put(ok, lists[n], json_array());
+    json_array_foreach(json_list(args, "ticks"), i, tick)
+        json_push(in, json_incref(json_object_get(tick, "branch")));
+    json_put(ok, "in", in);
 }
 
 static inline json_t *fake_result(struct fake_host *f, const struct fake_asked *a)
@@ -381,8 +403,16 @@ static inline json_t *fake_result(struct fake_host *f, const struct fake_asked *
     json_t *ok = json_object();
     if (text_is(a->verb, "build.run"))
         json_put_text(ok, "artifact", json_text(f->built, json_text_or(a->args, "build", "")));
-    if (text_is(a->verb, "integrate"))
+    if (text_is(a->verb, "integrate")) {
         json_put_text(ok, "commit", json_text(a->args, "base"));
+        json_put(ok, "ticks", json_deep_copy(json_list(a->args, "ticks")));
+    }
+    if (text_is(a->verb, "merge.facts"))
+        fake_facts(ok, a->args);
+    if (text_is(a->verb, "ref.land")) {
+        json_put_bool(ok, "moved", true);
+        json_put_text(ok, "from", json_text(a->args, "commit"));
+    }
     if (text_is(a->verb, "file.read"))
         json_put_text(ok, "text", f->yaml ? f->yaml : "run: node server.js\n");
     return ok;
@@ -427,6 +457,8 @@ static const struct message_verb fake_verbs[] = {
     {WIRE("edge.drained", host_edge_drained), 0, fake_queue},
     {WIRE("journal.head", host_journal_head), 0, fake_head},
     {WIRE("ref.publish", courier_ref_publish), 0, fake_queue},
+    {WIRE("ref.land", courier_ref_land), 0, fake_queue},
+    {WIRE("merge.facts", courier_merge_facts), 0, fake_queue},
     {WIRE("ref.retain", courier_ref_retain), 0, fake_queue},
     {WIRE("export", courier_export), 1, fake_queue},
     {WIRE("repo.create", courier_repo_create), 0, fake_queue},

@@ -94,6 +94,14 @@ test('who will conflict with what the last environment runs hears it while still
     assert.deepEqual(facts.on_live.map((row) => [row.branch, row.files[0].path]), [['feature/late', 'src/Pay.java']]);
 });
 
+test('of what the last environment runs nothing is told to who may not look there', async () => {
+    const dev = await p.person('dana', 'tester', { app: 'web', env: 'dev' });
+    const { last, on_live, in: merge } = await dev.api.get('/apps/web/envs/dev/conflicts');
+    assert.deepEqual([last, on_live, merge], [null, [], ['feature/late']]);
+    await assert.rejects(dev.api.get('/apps/web/envs/prod/conflicts'), { status: 404 });
+    await assert.rejects(dev.api.get('/apps/web/landing'), { status: 404 });
+});
+
 test('the courier is killed: it is said that it is away, then everything is known again', async () => {
     await p.kill('courier');
     const facts = await until(async () => {

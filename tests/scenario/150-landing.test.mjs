@@ -80,6 +80,13 @@ test('who may not push trunk may not land; what is looked at is what lands', asy
     await assert.rejects(land({ release: 1 }), { error: 'state_conflict' });
 });
 
+test('who may look at dev alone sees nothing of what prod runs', async () => {
+    const dev = await p.person('dana', 'tester', { app: 'web', env: 'dev' });
+    await assert.rejects(dev.api.get('/apps/web/landing'), { status: 404 });
+    assert.deepEqual((await dev.api.get('/apps/web/landings')).items, []);
+    await assert.rejects(dev.api.get('/apps/web/landings/1'), { status: 404 });
+});
+
 test('the command line lands, and lists', async () => {
     await web.change('feature/c', { 'c.txt': 'c\n' });
     await web.ticks('prod', 'feature/c');
