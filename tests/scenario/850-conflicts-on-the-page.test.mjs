@@ -63,6 +63,18 @@ test('while ticking: what leaving one out brings is one click away', async () =>
     assert.ok(await page.getByRole('button', { name: 'Submit to dev' }).isEnabled());
 });
 
+test('whose branch is out sees it on the home page', async () => {
+    const { branches } = await p.api.get('/mine');
+    assert.deepEqual(branches.find((row) => row.branch === 'feature/vip').out, ['test']);
+    const admin = await b.window(); // who pushed them
+    await admin.goto(b.url);
+    await admin.locator('input[name=name]').fill('admin');
+    await admin.locator('input[name=password]').fill('correct horse battery staple');
+    await admin.getByRole('button', { name: 'Sign in' }).click();
+    await admin.getByText('feature/vip conflicts and is left out in test').click();
+    await admin.getByRole('heading', { name: /Conflicts/ }).waitFor();
+});
+
 test('the branches page marks them in each environment', async () => {
     await b.go(page, '/apps/web/branches');
     await page.getByRole('row', { name: /feature\/coupon/ }).getByText('in conflict').waitFor();

@@ -164,6 +164,7 @@ export const words = {
     'home.mine': ['Mine', '我的'],
     'home.mineEmpty': ['Branches that you create here or push show up here, with where each is ticked.', '你在平台上创建或推送的分支会显示在这里，并标明在哪些环境已勾选。'],
     'home.waiting': ['Waits for me', '待我处理'],
+    'home.leftOut': ['{branch} conflicts and is left out in {env}', '{branch} 有冲突，未合入{env}'],
     'home.inFlight': ['{what} in {env} goes on', '{env} 的{what}正在进行'],
     'home.wentWrong': ['{what} in {env}: {state}', '{env} 的{what}：{state}'],
     'home.tickedNowhere': ['ticked nowhere yet', '尚未勾选'],

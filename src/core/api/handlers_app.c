@@ -5,6 +5,7 @@
 #include "core/automation/automation.h"
 #include "core/branch/source.h"
 #include "core/config/config.h"
+#include "core/facts/facts.h"
 #include "core/journal/journal.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
@@ -179,13 +180,28 @@ API_HANDLER(api_app_remove)
 
 /* ---- branches ---- */
 
+/* Is it known to be left out there? */
+static bool is_out(struct api_call *call, int64_t app_env_id, const char *branch)
+{
+    const json_t *facts = facts_known(call->core->facts, app_env_id);
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_list(facts, "out"), i, row)
+    {
+        if (text_is(json_text(row, "branch"), branch))
+            return true;
+    }
+    return false;
+}
+
 void api_put_ticked_envs(struct api_call *call, int64_t app_id, const char *branch, json_t *target)
 {
     struct err err = ERR_INIT;
     AUTO_JSON *rows = NULL;
-    json_t *envs = json_array();
+    json_t *envs = json_array(), *out = json_array();
     if (store_rows(call->core->store, &rows, &err,
-                   "SELECT e.id, e.name FROM ticked t JOIN app_env ae ON ae.id=t.app_env_id"
+                   "SELECT e.id, e.name, ae.id AS app_env_id FROM ticked t JOIN app_env ae ON "
+                   "ae.id=t.app_env_id"
                    " JOIN env e ON e.id=ae.env_id"
                    " WHERE ae.app_id=$1 AND t.branch=$2 ORDER BY e.position",
                    "it", app_id, branch) == 0) {
@@ -193,11 +209,15 @@ void api_put_ticked_envs(struct api_call *call, int64_t app_id, const char *bran
         json_t *row;
         json_array_foreach(rows, i, row)
         {
-            if (api_may_view(call, app_id, json_int(row, "id", 0)))
-                json_push(envs, json_incref(json_object_get(row, "name")));
+            if (!api_may_view(call, app_id, json_int(row, "id", 0)))
+                continue;
+            json_push(envs, json_incref(json_object_get(row, "name")));
+            if (is_out(call, json_int(row, "app_env_id", 0), branch))
+                json_push(out, json_incref(json_object_get(row, "name")));
         }
     }
     json_put(target, "envs", envs);
+    json_put(target, "out", out);
 }
 
 static void on_branches(void *context, json_t *ok, const struct err *error)

@@ -349,6 +349,12 @@ void facts_ask(struct facts *f, const struct app_env *ae, facts_done_fn *done, v
     look_soon(f, 0);
 }
 
+const json_t *facts_known(struct facts *f, int64_t app_env_id)
+{
+    const struct known *k = known_find(f, app_env_id, false);
+    return k ? k->latest : NULL;
+}
+
 struct tried {
     facts_done_fn *done;
     void *context;

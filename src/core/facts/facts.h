@@ -24,6 +24,8 @@ typedef void facts_done_fn(void *context, const json_t *facts, const struct err 
 /* As it is now: done at once when nothing has changed since it was found out. Errors: role_down;
  * branch_unknown (no trunk yet). */
 void facts_ask(struct facts *f, const struct app_env *ae, facts_done_fn *done, void *context);
+/* What was found out last; NULL: nothing yet. Borrowed, until the loop goes on. */
+const json_t *facts_known(struct facts *f, int64_t app_env_id);
 /* As it would be with these branches ticked, in this order; nothing is kept. Takes branches, names
  * that are valid; at most TICKS_MAX. */
 void facts_try(struct facts *f, const struct app_env *ae, json_t *branches, facts_done_fn *done,

@@ -136,7 +136,7 @@ const GridCell = memo(function GridCell({ app, env, cell, traffic }: { app: stri
 });
 
 interface MineReply {
-    branches: { app: string; branch: string; at: number; envs: string[] }[];
+    branches: { app: string; branch: string; at: number; envs: string[]; out: string[] }[]; // out: the envs where it conflicts
 }
 
 // What I began and is not over, or went wrong and nobody has begun anything since.
@@ -151,10 +151,15 @@ function waiting(rows: OverviewRow[], name: string): { key: string; to: string; 
     }));
 }
 
+// A branch of mine is kept out: somebody has to talk to somebody.
+function leftOut(branches: MineReply['branches']): { key: string; to: string; app: string; text: string }[] {
+    return branches.flatMap((one) => one.out.map((env) => ({ key: `${one.app} ${one.branch} ${env}`, to: `/apps/${seg(one.app)}/${seg(env)}/conflicts`, app: one.app, text: t('home.leftOut', { branch: one.branch, env: tName('stage', env) }) })));
+}
+
 function Mine({ rows, name }: { rows: OverviewRow[]; name: string }) {
     const [all, setAll] = useState(false);
-    const waits = waiting(rows, name);
-    const { data } = useResource<MineReply>('/mine', { concerns: (event) => event.topic === 'repo' || event.topic === 'rollout', soon: RELOAD_MS });
+    const { data } = useResource<MineReply>('/mine', { concerns: (event) => ['repo', 'rollout', 'facts'].includes(event.topic), soon: RELOAD_MS });
+    const waits = [...leftOut(data?.branches ?? []), ...waiting(rows, name)];
     return (
         <section class="card" aria-labelledby="mine">
             <h2 id="mine">{t('home.mine')}</h2>
