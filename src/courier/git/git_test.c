@@ -299,6 +299,18 @@ TEST(reads_a_conflict_with_its_files_and_messages)
     IS_STR(a.text.data, "CONFLICT (content): in src/a\n");
 }
 
+/* A path told once a stage is one; two that JSON cannot tell apart are two. */
+TEST(conflicted_paths_are_compared_as_they_are)
+{
+    static const char *const fields[] = {"0", A40, "\xc4\xe3", "\xc4\xe3", "\xba\xc3", ""};
+    struct err err = ERR_INIT;
+    AUTO_MERGE a = {0};
+    merge_answer_init(&a);
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        IS_INT(merge_answer_feed(&a, str_of(fields[i]), &err), 0);
+    IS_INT(a.file_count, 2);
+}
+
 TEST(refuses_an_answer_it_cannot_read)
 {
     static const char *const bad[] = {"2", "1\0short", "0\0" A40 "\0f\0\0minus"};

@@ -66,9 +66,10 @@ static struct str cut_subject(struct str subject)
 {
     if (subject.length <= SUBJECT_MAX)
         return subject;
-    for (subject.length = SUBJECT_MAX; subject.length > 0 && !str_is_utf8(subject);)
-        subject.length--; /* between two characters; all of it when they are none */
-    return subject.length ? subject : (struct str){subject.data, SUBJECT_MAX};
+    size_t end = SUBJECT_MAX;
+    while (end > SUBJECT_MAX - 4 && ((unsigned char)subject.data[end] & 0xc0) == 0x80)
+        end--; /* within a character: before it */
+    return (struct str){subject.data, end};
 }
 
 /* One record of the format below; NULL when there is none. */

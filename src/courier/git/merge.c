@@ -21,12 +21,14 @@
 
 void merge_answer_init(struct merge_answer *a)
 {
-    *a = (struct merge_answer){.files = json_array(), .text = BUF_INIT(MERGE_TEXT_MAX)};
+    *a = (struct merge_answer){
+        .files = json_array(), .file = BUF_INIT(MERGE_FIELD_MAX), .text = BUF_INIT(MERGE_TEXT_MAX)};
 }
 
 void merge_answer_done(struct merge_answer *a)
 {
     json_decref(a->files);
+    buf_done(&a->file);
     buf_done(&a->text);
     *a = (struct merge_answer){0};
 }
@@ -45,14 +47,15 @@ static int feed_tree(struct merge_answer *a, struct str field, struct err *err)
     return 0;
 }
 
+/* One line a stage: the same name several times. Compared as they are, not as JSON can say them. */
 static void feed_file(struct merge_answer *a, struct str field)
 {
-    json_t *newest = json_array_get(a->files, json_array_size(a->files) - 1);
-    AUTO_JSON *file = json_str_value(field);
-    if (newest && json_equal(newest, file))
-        return; /* one line a stage */
+    if (a->file_count > 0 && str_equal(buf_str(&a->file), field))
+        return;
+    buf_clear(&a->file);
+    (void)buf_add_str(&a->file, field); /* what is too long for it is counted twice */
     if (a->file_count++ < MERGE_FILES_MAX)
-        json_push(a->files, json_incref(file));
+        json_push(a->files, json_str_value(field));
 }
 
 static int feed_count(struct merge_answer *a, struct str field, struct err *err)

@@ -26,6 +26,7 @@ struct merge_answer {
     char tree[GIT_OID]; /* of a clean merge */
     json_t *files;      /* conflicted paths, none twice */
     size_t file_count;  /* all of them */
+    struct buf file;    /* the path told last, as it is */
     struct buf text;    /* git's "CONFLICT ..." lines */
 };
 void merge_answer_init(struct merge_answer *a);
