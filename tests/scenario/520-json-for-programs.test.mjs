@@ -34,6 +34,8 @@ test('each verb answers a program with one JSON document', async () => {
         [['app', 'create', 'second']], [['app', 'ls']], [['app', 'show', 'web']], [['app', 'remove', 'second']],
         [['env', 'ls']], [['env', 'add', 'stage']], [['env', 'domains', 'own.example', ...at]],
         [['branch', 'ls', '-a', 'web']], [['branch', 'new', 'feature/new', '-a', 'web']], [['branch', 'rm', 'feature/new', '-a', 'web']],
+        [['branch', 'conflicts', ...at]], [['branch', 'conflicts', 'feature/a', ...at]], [['env', 'purpose', 'stage', 'to look at']], [['env', 'policy', 'stage', 'skip']], [['env', 'automation', 'click', ...at]],
+        [['land', 'plan', '-a', 'web']], [['land', 'ls', '-a', 'web']], [['land', '-a', 'web'], true], [['hotfix', 'new', 'typo', '-a', 'web'], true],
         [['tick', 'feature/a', ...at]], [['plan', ...at]], [['build', ...at]], [['build', '--no-wait', ...at]], [['logs', 'build', '1', ...at]],
         [['deploy', ...at]], [['deploy', '1', ...at]], [['untick', 'feature/a', ...at]], [['deploy', '--no-wait', ...at]], [['cancel', ...at], true],
         [['status']], [['status', ...at]], [['history', ...at]], [['history', 'releases', ...at]], [['history', 'builds', ...at]],

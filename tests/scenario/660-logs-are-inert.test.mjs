@@ -79,9 +79,10 @@ test('B075: branches and files that steer are inert wherever they are named: dep
         await web.change(name, { [file]: `${name}\n` });
     const at = ['-a', 'web', '-e', 'dev'];
     const outputs = [];
+    await p.root.put('/envs/dev', { policy: 'stop' });
     for (const [words, good, told] of [
         [['tick', ...names, ...at], true, /c12Jx.*bidix/s], [['deploy', ...at], false, /bidix.*c12Jx.*lines/s], [['plan', ...at], false, /bidix.*c12Jx/s], [['build', ...at], false, /bidix.*c12Jx/s],
-        [['branch', 'ls', '-a', 'web'], true, /bidix/], [['status'], true, /bidix/], [['status', ...at], true, /web in dev/], [['doctor'], true, /role host/], [['audit', '-n', '1000'], true, /bidi/],
+        [['branch', 'conflicts', ...at], true, /bidix.*c12Jx.*lines/s], [['branch', 'ls', '-a', 'web'], true, /bidix/], [['status'], true, /bidix/], [['status', ...at], true, /web in dev/], [['doctor'], true, /role host/], [['audit', '-n', '1000'], true, /bidi/],
         [['tick', `no\u009bsuch\u202e`, ...at], false, /nosuch/], [['branch', 'new', `new\u009b2J\u202e`, '-a', 'web'], true, /created new2J/], [['branch', 'rm', `new\u009b2J\u202e`, '-a', 'web'], true, /^$/],
         [['untick', names[0], ...at], true, /bidix/], [['deploy', ...at], true, /route all traffic/], [['history', 'releases', ...at], true, /bidix/], [['config', 'show', ...at, '--ref', names[1]], true, /run/],
     ])
@@ -102,5 +103,5 @@ test('B075: branches and files that steer are inert wherever they are named: dep
     assert.deepEqual(ticks.map((row) => row.branch), [names[1]]);
     for (const path of ['/apps/web/branches?limit=1000', '/apps/web/envs/dev', '/apps/web/envs/dev/releases', '/audit?newest=1&limit=1000'])
         inert((await p.api.call('GET', path)).text, path);
-    await o.check({ audit: { 'repo.pushed': 2, 'branch.created': 1, 'branch.deleted': 1, 'ticks.changed': 3, 'build.queued': 1, 'rollout.started': 1, 'build.running': 1, 'build.done': 1, 'rollout.done': 1 }, outputs });
+    await o.check({ audit: { 'env.changed': 1, 'repo.pushed': 2, 'branch.created': 1, 'branch.deleted': 1, 'ticks.changed': 3, 'build.queued': 1, 'rollout.started': 1, 'build.running': 1, 'build.done': 1, 'rollout.done': 1 }, outputs });
 });
