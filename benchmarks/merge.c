@@ -1,12 +1,11 @@
 /* bench-merge: the courier's integrate, called directly. Reads a JSON object {"root","app","trunk",
- * "base","ticks","leave_out": bool} from stdin and prints {"us", "calls", "left_out", "reply"}.
+ * "base","ticks","policy"} from stdin and prints {"us", "reply"}.
  *
  * With "facts", it is merge.facts instead, twice: cold, and again with the ticks of "moved", the
  * first one's memory of pairs at hand, as after a push: {"us","reply","again_us","again"}.
  *
- * With leave_out, a branch that conflicts is left out and the rest asked again until all is merged,
- * as the policy `skip` of an env does; the cache of merges is kept between the calls, as the
- * courier does. See bench/merge.mjs. */
+ * With "policy": "skip", branches that conflict are left out, as in an env with that policy. See
+ * bench/merge.mjs. */
 #include <stdio.h>
 #include "base/file.h"
 #include "base/json.h"
@@ -16,43 +15,19 @@
 #include "base/time.h"
 #include "courier/git/git.h"
 
-static void leave_out(json_t *ticks, const char *branch, json_t *left_out)
-{
-    for (size_t i = 0; i < json_array_size(ticks); i++) {
-        json_t *tick = json_array_get(ticks, i);
-        if (!text_is(json_text(tick, "branch"), branch))
-            continue;
-        json_push(left_out, json_string(branch));
-        (void)json_array_remove(ticks, i); /* i is in range */
-        return;
-    }
-}
-
 static int run(const struct git_store *store, json_t *args, json_t *ret_result, struct err *err)
 {
     struct map *cache = mem_alloc(sizeof(*cache));
-    json_t *left_out = json_array();
-    int64_t calls = 0;
+    struct git_ask ask = {.store = store, .args = args, .fd = -1, .cache = cache};
+    json_t *reply = NULL;
     int64_t start_us = clock_mono_us();
     map_init(cache);
-    for (;;) {
-        AUTO_JSON *reply = NULL;
-        struct git_ask ask = {.store = store, .args = args, .fd = -1, .cache = cache};
-        if (git_integrate(&ask, &reply, err) < 0)
-            return -1;
-        calls++;
-        const json_t *conflict = json_object_get(reply, "conflict");
-        if (conflict && json_bool(args, "leave_out", false)) {
-            leave_out(json_list(args, "ticks"), json_text(conflict, "branch"), left_out);
-            continue;
-        }
-        json_put_int(ret_result, "us", clock_mono_us() - start_us);
-        json_put_int(ret_result, "calls", calls);
-        json_put(ret_result, "left_out", left_out);
-        json_put(ret_result, "reply", TAKE(reply));
-        git_cache_free(cache);
-        return 0;
-    }
+    if (git_integrate(&ask, &reply, err) < 0)
+        return -1;
+    json_put_int(ret_result, "us", clock_mono_us() - start_us);
+    json_put(ret_result, "reply", reply);
+    git_cache_free(cache);
+    return 0;
 }
 
 static int facts_once(const struct git_ask *ask, int64_t *ret_us, json_t **ret_reply,

@@ -161,14 +161,14 @@ async function makeRepository(dir) {
 // ---- the two sides ---------------------------------------------------------------------------------
 function ours(names, tips, base, leaveOut) {
   const input = JSON.stringify({
-    root: path.join(work, 'git'), app: 'bench', trunk: 'main', base, leave_out: leaveOut,
+    root: path.join(work, 'git'), app: 'bench', trunk: 'main', base, ...(leaveOut && { policy: 'skip' }),
     ticks: names.map((n) => ({ branch: n, tip: tips.get(n) })),
   });
   const r = spawnSync(driver, [], { input, encoding: 'utf8', env });
   if (r.status !== 0) throw new Error(`bench-merge: ${r.stderr}`);
   const answer = JSON.parse(r.stdout);
   if (!answer.reply.commit) throw new Error(`bench-merge: ${r.stdout}`);
-  return { ms: answer.us / 1000, tree: answer.reply.tree, leftOut: answer.left_out };
+  return { ms: answer.us / 1000, tree: answer.reply.tree, leftOut: answer.reply.out.map((row) => row.branch) };
 }
 
 const mergeSettings = ['-c', 'merge.renameLimit=7000', '-c', 'merge.directoryRenames=conflict', '-c', 'gc.auto=0'];
