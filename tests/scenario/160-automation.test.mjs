@@ -72,14 +72,23 @@ test('what fails is tried once, what was rolled back stays back, and the journal
     await until(async () => (await builds())[0].state === 'done', 60_000, 'the next one is built');
     await settled();
     assert.equal((await builds()).length, count + 1, 'the failed commit was not built again');
+    const mended = await web.repository.tip('feature/b');
+    for (const [commit, reason] of [[`${mended}~1`, /failed here before/], [mended]]) { // taken back to what failed, and mended again
+        await web.repository.git('checkout', '-q', '-B', 'feature/b', commit);
+        await web.push('+feature/b');
+        if (reason)
+            await until(async () => (await p.root.get('/audit?limit=100')).items.some((row) => row.kind === 'automation.held' && reason.test(row.data.reason)), 30_000, 'it is said that it is held');
+    }
+    await settled();
+    assert.equal((await builds()).length, count + 1, 'nothing was built for it');
     await web.rollback('dev');
     const { commit } = await live();
     await p.kill('courier');
-    await until(() => p.ready(), 20_000, 'the courier is back');
+    await until(() => p.api.get('/apps/web/branches'), 20_000, 'the courier is back');
     await p.root.put('/envs/dev', { policy: 'stop' });
     await web.change('feature/a', { lines: 'mine\n' }, 'conflicts');
     await web.change('feature/b', { lines: 'no, mine\n' }, 'conflicts');
-    const held = await until(async () => (await p.root.get('/audit?limit=100')).items.find((row) => row.kind === 'automation.held'), 30_000, 'the journal says that it is held');
+    const held = await until(async () => (await p.root.get('/audit?limit=100')).items.find((row) => row.kind === 'automation.held' && /conflicts with/.test(row.data.reason)), 30_000, 'the journal says that it is held');
     assert.match(held.data.reason, /conflicts with/);
     assert.notEqual((await live()).commit, commit === null, 'something runs');
 });
