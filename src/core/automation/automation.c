@@ -177,11 +177,12 @@ static int is_newest(struct core *core, int64_t app_env_id, const char *commit, 
 static int refuse_bad(struct core *core, int64_t app_env_id, const char *commit, struct err *err)
 {
     int64_t bad = 0;
-    if (store_one_int(core->store, &bad, err,
-                      "SELECT (SELECT count(*) FROM release WHERE app_env_id=$1 AND commit_id=$2 "
-                      "AND bad=1) + (SELECT count(*) FROM build WHERE app_env_id=$1 AND commit_id=$2 "
-                      "AND state='failed')",
-                      "it", app_env_id, commit) < 0)
+    if (store_one_int(
+            core->store, &bad, err,
+            "SELECT (SELECT count(*) FROM release WHERE app_env_id=$1 AND commit_id=$2 "
+            "AND bad=1) + (SELECT count(*) FROM build WHERE app_env_id=$1 AND commit_id=$2 "
+            "AND state='failed')",
+            "it", app_env_id, commit) < 0)
         return -1;
     return bad ? FAIL(err, E_RELEASE_BAD,
                       "commit %.9s failed here before, or its release is marked bad: release it by "
