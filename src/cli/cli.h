@@ -110,7 +110,8 @@ char *cli_login_path(void);
  * output, errors of a server) must not steer it. show.c is the only file that writes. */
 void cli_print(const char *format, ...) __attribute__((format(printf, 1, 2))); /* stdout */
 void cli_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));  /* stderr */
-void cli_print_safe(const char *text); /* stdout; NULL prints nothing */
+void cli_print_safe(const char *text);     /* stdout; NULL prints nothing */
+void cli_print_names(const json_t *names); /* "a, b": safe */
 /* What goes on meanwhile: on stdout, or on stderr when stdout is data. */
 void cli_progress(const struct cli *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -85,6 +85,17 @@ void cli_print(const char *format, ...)
     va_end(arguments);
 }
 
+void cli_print_names(const json_t *names)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach((json_t *)(uintptr_t)names, i, name)
+    {
+        cli_print("%s", i ? ", " : "");
+        cli_print_safe(json_string_value(name));
+    }
+}
+
 void cli_tell(const char *format, ...)
 {
     va_list arguments;

@@ -176,16 +176,23 @@ static int list_branches(struct cli *c, struct err *err)
     return 0;
 }
 
-static int new_branch(struct cli *c, const char *name, struct err *err)
+int cli_branch_create(struct cli *c, const char *name, const char *from, json_t **ret_reply,
+                      struct err *err)
 {
     AUTO_FREE char *path = NULL;
     AUTO_JSON *body = json_object();
-    AUTO_JSON *reply = NULL;
     json_put_text(body, "name", name);
-    if (c->from)
-        json_put_text(body, "from", c->from);
-    if (cli_app_path(c, "/branches", &path, err) < 0 ||
-        cli_call(c, "POST", path, body, &reply, err) < 0)
+    if (from)
+        json_put_text(body, "from", from);
+    return cli_app_path(c, "/branches", &path, err) < 0
+               ? -1
+               : cli_call(c, "POST", path, body, ret_reply, err);
+}
+
+static int new_branch(struct cli *c, const char *name, struct err *err)
+{
+    AUTO_JSON *reply = NULL;
+    if (cli_branch_create(c, name, c->from, &reply, err) < 0)
         return -1;
     if (c->json) {
         cli_print_json(reply);

@@ -4,17 +4,6 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-static void print_names(const json_t *names, const char *between)
-{
-    size_t i;
-    json_t *name;
-    json_array_foreach((json_t *)(uintptr_t)names, i, name)
-    {
-        cli_print("%s", i ? between : "");
-        cli_print_safe(json_string_value(name));
-    }
-}
-
 static void print_place(const json_t *conflict)
 {
     const json_t *files = json_list(conflict, "files");
@@ -84,7 +73,7 @@ static void print_out(const json_t *facts, const json_t *out)
     cli_print("  out   ");
     cli_print_safe(branch);
     cli_print(text_is(why, "together") ? "  only with all of these: " : "  with ");
-    print_names(against, ", ");
+    cli_print_names(against);
     cli_print("\n");
     if (conflict) {
         print_place(conflict);
@@ -112,10 +101,10 @@ static void print_frees(const json_t *frees)
         cli_print("  without ");
         cli_print_safe(json_text(row, "branch"));
         cli_print(" comes in ");
-        print_names(freed, ", ");
+        cli_print_names(freed);
         if (json_array_size(costs)) {
             cli_print(", and goes out ");
-            print_names(costs, ", ");
+            cli_print_names(costs);
         }
         cli_print("\n");
     }

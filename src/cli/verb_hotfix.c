@@ -19,19 +19,13 @@ static int what_runs(struct cli *c, json_t **ret_landing, struct err *err)
 
 int verb_hotfix(struct cli *c, struct err *err)
 {
-    AUTO_FREE char *path = NULL;
     AUTO_JSON *runs = NULL;
-    AUTO_JSON *body = json_object();
     AUTO_JSON *reply = NULL;
     if (!text_is(cli_word(c, 0), "new") || !cli_word(c, 1))
         return cli_usage(c->usage, err);
     AUTO_FREE char *name = mem_format("hotfix/%s", cli_word(c, 1));
-    if (what_runs(c, &runs, err) < 0)
-        return -1;
-    json_put_text(body, "name", name);
-    json_put_text(body, "from", json_text(runs, "commit"));
-    if (cli_app_path(c, "/branches", &path, err) < 0 ||
-        cli_call(c, "POST", path, body, &reply, err) < 0)
+    if (what_runs(c, &runs, err) < 0 ||
+        cli_branch_create(c, name, json_text(runs, "commit"), &reply, err) < 0)
         return -1;
     if (c->json) {
         cli_print_json(reply);

@@ -3,17 +3,6 @@
 #include "base/mem.h"
 #include "cli/verbs.h"
 
-static void print_names(const json_t *names)
-{
-    size_t i;
-    json_t *name;
-    json_array_foreach((json_t *)(uintptr_t)names, i, name)
-    {
-        cli_print("%s", i ? ", " : "");
-        cli_print_safe(json_string_value(name));
-    }
-}
-
 static void print_landed(const json_t *landing)
 {
     const json_t *result = json_dict(landing, "result");
@@ -35,7 +24,7 @@ static void print_landed(const json_t *landing)
     json_object_foreach(json_dict(result, "unticked"), env, names)
     {
         cli_print("  unticked in %s: ", env);
-        print_names(names);
+        cli_print_names(names);
         cli_print("\n");
     }
     json_array_foreach(json_list(result, "behind"), i, row)

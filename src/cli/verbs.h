@@ -9,6 +9,9 @@ cli_verb_fn verb_status, verb_logs, verb_requests, verb_top, verb_history;
 cli_verb_fn verb_config, verb_secret, verb_token, verb_audit, verb_df, verb_doctor, verb_debug;
 cli_verb_fn verb_compare, verb_figures, verb_land, verb_hotfix;
 cli_verb_fn verb_completion, verb_version;
+/* verb_app.c: from NULL: trunk. */
+int cli_branch_create(struct cli *c, const char *name, const char *from, json_t **ret_reply,
+                      struct err *err) MUST_CHECK;
 /* verb_conflicts.c: of the env's ticked branches, or of these (names; taken) when there are any. */
 int cli_conflicts(struct cli *c, json_t *branches, struct err *err) MUST_CHECK;
 /* "left out: X conflicts with Y, Z": of a row of left_out; heap, safe to print. */

@@ -4,9 +4,8 @@ import { api, seg } from './api';
 import type { FeedEvent } from './feed';
 import { t, tName } from './i18n';
 import { useResource } from './resource';
-import type { Landing, LandingPreview } from './types';
+import type { Landing, LandingPreview, Page } from './types';
 import { Age, ask, Commit, ErrorBox, State } from './ui';
-import type { Page } from './types';
 
 export function Land({ app, env, mayLand }: { app: string; env: string; mayLand: boolean }) {
     const base = `/apps/${seg(app)}`;

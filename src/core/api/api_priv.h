@@ -128,6 +128,7 @@ void session_give(struct api_call *call); /* the "token" of the reply becomes th
 void session_take(struct api_call *call); /* the cookie ends */
 /* May the person view that app (env_id 0), or that app-env? */
 bool api_may_view(struct api_call *call, int64_t app_id, int64_t env_id);
+bool api_may_view_env(struct api_call *call, int64_t app_id, const char *env); /* by its name */
 /* "envs": names of those where the branch is ticked, of those that the person may view. */
 void api_put_ticked_envs(struct api_call *call, int64_t app_id, const char *branch, json_t *target);
 

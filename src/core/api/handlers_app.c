@@ -45,6 +45,13 @@ bool api_may_view(struct api_call *call, int64_t app_id, int64_t env_id)
            0;
 }
 
+bool api_may_view_env(struct api_call *call, int64_t app_id, const char *env)
+{
+    struct err ignored = ERR_INIT;
+    int64_t env_id = 0;
+    return env_load(call->core, env, &env_id, &ignored) == 0 && api_may_view(call, app_id, env_id);
+}
+
 /* Only what the person may view. */
 API_HANDLER(api_apps)
 {

@@ -2,16 +2,6 @@
 #include "core/api/handlers.h"
 #include "core/facts/facts.h"
 
-/* What the last env runs is for those who may look there. */
-static bool may_view_last(struct api_call *call, const json_t *facts)
-{
-    struct err ignored = ERR_INIT;
-    int64_t env_id = 0;
-    const char *env = json_text(json_dict(facts, "last"), "env");
-    return !env || (env_load(call->core, env, &env_id, &ignored) == 0 &&
-                    api_may_view(call, call->ae.app_id, env_id));
-}
-
 static void on_facts(void *context, const json_t *facts, const struct err *error)
 {
     struct api_call *call = context;
@@ -20,7 +10,8 @@ static void on_facts(void *context, const json_t *facts, const struct err *error
         return;
     }
     json_t *reply = json_copy((json_t *)(uintptr_t)facts);
-    if (!may_view_last(call, facts)) {
+    const char *last = json_text(json_dict(facts, "last"), "env");
+    if (last && !api_may_view_env(call, call->ae.app_id, last)) { /* what it runs is not theirs */
         json_put(reply, "last", json_null());
         json_put(reply, "on_live", json_array());
     }

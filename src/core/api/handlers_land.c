@@ -3,14 +3,6 @@
 #include "core/land/land.h"
 #include "core/tick/tick.h"
 
-static bool may_view(struct api_call *call, const char *env)
-{
-    struct err ignored = ERR_INIT;
-    int64_t env_id = 0;
-    return env_load(call->core, env, &env_id, &ignored) == 0 &&
-           api_may_view(call, call->app.id, env_id);
-}
-
 /* Of the envs that one may not view nothing is told. */
 static void hide_envs(struct api_call *call, json_t *row)
 {
@@ -19,13 +11,13 @@ static void hide_envs(struct api_call *call, json_t *row)
     const char *env;
     json_object_foreach_safe(json_dict(result, "unticked"), next, env, names)
     {
-        if (!may_view(call, env))
+        if (!api_may_view_env(call, call->app.id, env))
             (void)json_object_del(json_dict(result, "unticked"), env); /* it is there */
     }
     json_t *behind = json_list(result, "behind");
     for (size_t i = json_array_size(behind); i-- > 0;) {
         one = json_array_get(behind, i);
-        if (!may_view(call, json_text_or(one, "env", "")))
+        if (!api_may_view_env(call, call->app.id, json_text_or(one, "env", "")))
             (void)json_array_remove(behind, i); /* it is in range */
     }
 }
@@ -35,7 +27,7 @@ API_HANDLER(api_landing)
     AUTO_JSON *preview = NULL;
     if (landing_preview(call->core, &call->app, &preview, err) < 0)
         return -1;
-    if (!may_view(call, json_text_or(preview, "env", "")))
+    if (!api_may_view_env(call, call->app.id, json_text_or(preview, "env", "")))
         return FAIL(err, E_NOT_FOUND, ACCESS_HIDDEN);
     call->reply = TAKE(preview);
     return 0;
@@ -54,7 +46,7 @@ API_HANDLER(api_landings)
     rows = json_list(call->reply, "items");
     for (i = json_array_size(rows); i-- > 0;) {
         row = json_array_get(rows, i);
-        if (may_view(call, json_text_or(row, "env", "")))
+        if (api_may_view_env(call, call->app.id, json_text_or(row, "env", "")))
             hide_envs(call, row);
         else
             (void)json_array_remove(rows, i); /* it is in range */
@@ -69,7 +61,7 @@ API_HANDLER(api_landing_get)
     if (api_param_int(call, "landing", &id, err) < 0 ||
         landing_row(call->core, call->app.id, id, &row, err) < 0)
         return -1;
-    if (!may_view(call, json_text_or(row, "env", "")))
+    if (!api_may_view_env(call, call->app.id, json_text_or(row, "env", "")))
         return FAIL(err, E_NOT_FOUND, ACCESS_HIDDEN);
     hide_envs(call, row);
     call->reply = TAKE(row);

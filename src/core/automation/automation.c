@@ -2,11 +2,11 @@
  * resolved, and released when that is new indeed. */
 #include "core/automation/automation.h"
 #include <stdio.h>
-#include <time.h>
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "core/automation/daily.h"
 #include "core/branch/source.h"
 #include "core/feed/feed.h"
 #include "core/journal/journal.h"
@@ -313,29 +313,22 @@ static void on_source(void *context, json_t *source, const struct err *error)
         want(d->a, d->app_env_id, SOON_MS);
 }
 
-static json_t *ticked_names(struct core *core, int64_t app_env_id)
-{
-    struct err err = ERR_INIT;
-    AUTO_JSON *rows = NULL;
-    json_t *names = json_array(), *row;
-    size_t i;
-    if (ticks_list(core, app_env_id, &rows, &err) < 0)
-        return names;
-    json_array_foreach(rows, i, row) json_push(names, json_incref(json_object_get(row, "branch")));
-    return names;
-}
-
 static void look_at(struct due *d)
 {
     struct core *core = d->a->core;
     struct err err = ERR_INIT;
     struct app_env ae;
+    AUTO_JSON *ticks = NULL;
     d->at_ms = INT64_MAX;
     d->again = false;
     if (app_env_load(core, d->app_env_id, &ae, &err) < 0)
         return; /* it is gone */
+    if (ticks_list(core, ae.id, &ticks, &err) < 0) {
+        not_now(d, &err);
+        return;
+    }
     d->asking = true;
-    source_resolve(core, &ae, ticked_names(core, ae.id), NULL, on_source, d);
+    source_resolve(core, &ae, branch_names(ticks), NULL, on_source, d);
 }
 
 static void on_timer(void *context)
@@ -403,28 +396,6 @@ static void on_news(void *context)
 
 /* ---- the clock ---- */
 
-static bool is_time(const char *text)
-{
-    return strlen(text) == 5 && text[2] == ':' && text[0] >= '0' && text[0] <= '2' &&
-           text[1] >= '0' && text[1] <= '9' && (text[0] < '2' || text[1] <= '3') &&
-           text[3] >= '0' && text[3] <= '5' && text[4] >= '0' && text[4] <= '9';
-}
-
-/* The latest moment, not after now, that the server's clock showed this time; wall ms. */
-static int64_t last_time(int64_t now_ms, const char *text)
-{
-    time_t now = (time_t)(now_ms / 1000);
-    struct tm parts;
-    if (!localtime_r(&now, &parts))
-        return 0;
-    parts.tm_hour = (text[0] - '0') * 10 + text[1] - '0';
-    parts.tm_min = (text[3] - '0') * 10 + text[4] - '0';
-    parts.tm_sec = 0;
-    parts.tm_isdst = -1;
-    time_t then = mktime(&parts);
-    return (int64_t)(then > now ? then - 86400 : then) * 1000;
-}
-
 static void on_clock(void *context)
 {
     struct automation *a = context;
@@ -439,7 +410,7 @@ static void on_clock(void *context)
         return; /* looked at again in a moment */
     json_array_foreach(rows, i, row)
     {
-        int64_t due_ms = last_time(now_ms, json_text_or(row, "automation", "00:00"));
+        int64_t due_ms = daily_last(now_ms, json_text_or(row, "automation", "00:00"));
         if (json_int(row, "automated_at", 0) < due_ms && now_ms - due_ms < LATE_MS)
             want(a, json_int(row, "id", 0), 0);
     }
@@ -483,7 +454,7 @@ int automation_set(struct automation *a, const struct person *by, const struct a
                    const char *when, struct err *err)
 {
     AUTO_JSON *data = json_object();
-    if (!text_is(when, "click") && !text_is(when, "push") && !is_time(when))
+    if (!text_is(when, "click") && !text_is(when, "push") && !daily_is(when))
         return FAIL(err, E_FIELD_INVALID,
                     "'%.20s' is neither 'click', 'push' nor a time of day such as 03:30", when);
     if (store_run(a->core->store, err,

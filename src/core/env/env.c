@@ -113,6 +113,16 @@ int app_env_find(struct core *core, const char *app, const char *env, struct app
     return app_env_read(&q, ret, err);
 }
 
+int app_env_last(struct core *core, const char *app, struct app_env *ret, struct err *err)
+{
+    AUTO_QUERY q = {0};
+    if (store_query(core->store, &q, err,
+                    APP_ENV_COLUMNS "WHERE a.name=$1 ORDER BY e.position DESC, e.id DESC LIMIT 1",
+                    "t", app) < 0)
+        return -1;
+    return app_env_read(&q, ret, err);
+}
+
 /* ---- apps and envs ---- */
 
 /* Every app-env has a range of user ids of its own, and those are not endless. */
@@ -336,6 +346,15 @@ int ticks_list(struct core *core, int64_t app_env_id, json_t **ret_rows, struct 
                       "SELECT branch, deployed_tip, ticked_by AS \"by\", ticked_at AS \"at\" FROM "
                       "ticked WHERE app_env_id=$1 ORDER BY position, branch",
                       "i", app_env_id);
+}
+
+json_t *branch_names(const json_t *rows)
+{
+    json_t *names = json_array(), *row;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)rows, i, row)
+        json_push(names, json_incref(json_object_get(row, "branch")));
+    return names;
 }
 
 static int check_branches(const json_t *names, struct err *err)

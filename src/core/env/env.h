@@ -43,6 +43,10 @@ int app_env_load(struct core *core, int64_t id, struct app_env *ret, struct err 
 int app_env_find(struct core *core, const char *app, const char *env, struct app_env *ret,
                  struct err *err) MUST_CHECK;
 
+/* Of the last env: where releases prove themselves. */
+int app_env_last(struct core *core, const char *app, struct app_env *ret,
+                 struct err *err) MUST_CHECK;
+
 int app_create(struct core *core, const struct person *by, const char *name, const char *trunk,
                struct app *ret_app, struct err *err) MUST_CHECK;
 int app_remove(struct core *core, const struct person *by, const struct app *a,
@@ -71,6 +75,8 @@ void env_publish_repo(struct core *core, int64_t app_id, const json_t *data);
  * never). */
 int ticks_list(struct core *core, int64_t app_env_id, json_t **ret_rows,
                struct err *err) MUST_CHECK;
+/* The names in rows with a "branch" (ticks, what a release holds): a new list, in their order. */
+json_t *branch_names(const json_t *rows);
 /* Add, remove or replace (set not NULL). Names are checked by rule here, existence by the caller.
  */
 int ticks_change(struct core *core, const struct person *by, const struct app_env *ae,

@@ -91,12 +91,9 @@ static void known_forget(struct known *k, const struct err *error)
 
 static void publish(const struct known *k)
 {
-    json_t *data = json_object(), *out = json_array(), *row;
-    size_t i;
-    json_array_foreach(json_list(k->latest, "out"), i, row)
-        json_push(out, json_incref(json_object_get(row, "branch")));
+    json_t *data = json_object();
     json_put_int(data, "in", (int64_t)json_array_size(json_list(k->latest, "in")));
-    json_put(data, "out", out);
+    json_put(data, "out", branch_names(json_list(k->latest, "out")));
     json_put_int(data, "pairs", json_int(k->latest, "pair_count", 0));
     feed_publish(k->facts->core->feed, "facts", k->app_env_id, data);
 }
@@ -134,15 +131,6 @@ static void on_looked(void *context, json_t *latest, const struct err *error)
     look_soon(f, 0);
 }
 
-static json_t *names_of(const json_t *ticks)
-{
-    json_t *names = json_array(), *tick;
-    size_t i;
-    json_array_foreach((json_t *)ticks, i, tick)
-        json_push(names, json_incref(json_object_get(tick, "branch")));
-    return names;
-}
-
 static void look_now(struct known *k)
 {
     struct facts *f = k->facts;
@@ -161,7 +149,7 @@ static void look_now(struct known *k)
         return;
     }
     k->looking = true;
-    look(core, &ae, names_of(ticks), json_incref(k->latest), on_looked, k);
+    look(core, &ae, branch_names(ticks), json_incref(k->latest), on_looked, k);
 }
 
 struct turn {

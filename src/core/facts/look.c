@@ -33,14 +33,10 @@ static void look_end(struct look *l, json_t *facts, const struct err *error)
 /* What the last env of all runs of this app; null: nothing, or this is that env. */
 static int put_last(struct look *l, struct err *err)
 {
-    AUTO_JSON *envs = NULL;
     AUTO_JSON *release = NULL;
     struct app_env last;
-    if (env_list(l->core, &envs, err) < 0)
-        return -1;
-    const json_t *row = json_array_get(envs, json_array_size(envs) - 1);
     json_put(l->facts, "last", json_null());
-    if (app_env_find(l->core, l->ae.app, json_text_or(row, "name", ""), &last, err) < 0)
+    if (app_env_last(l->core, l->ae.app, &last, err) < 0)
         return -1;
     if (last.id == l->ae.id || !last.live_release)
         return 0;

@@ -60,16 +60,6 @@ void landing_done(void)
 
 /* ---- what would land ---- */
 
-static int last_app_env(struct core *core, const struct app *app, struct app_env *ret,
-                        struct err *err)
-{
-    AUTO_JSON *envs = NULL;
-    if (env_list(core, &envs, err) < 0)
-        return -1;
-    const json_t *row = json_array_get(envs, json_array_size(envs) - 1);
-    return app_env_find(core, app->name, json_text_or(row, "name", ""), ret, err);
-}
-
 static int refuse(struct core *core, const struct app_env *ae, const json_t *release,
                   struct err *err)
 {
@@ -99,7 +89,7 @@ static int what_lands(struct core *core, const struct app *app, json_t **ret_wha
     struct app_env ae;
     AUTO_JSON *release = NULL;
     AUTO_JSON *what = json_object();
-    if (last_app_env(core, app, &ae, err) < 0 ||
+    if (app_env_last(core, app->name, &ae, err) < 0 ||
         (ae.live_release && release_row(core, ae.id, ae.live_release, &release, err) < 0))
         return -1;
     AUTO_FREE char *tag = mem_format("%s/r%lld", ae.env, (long long)ae.live_release);
@@ -342,15 +332,6 @@ static void on_landed(void *context, json_t *ok, const struct err *error)
     action_free(a);
 }
 
-static json_t *names_of(const json_t *branches)
-{
-    json_t *names = json_array(), *row;
-    size_t i;
-    json_array_foreach((json_t *)(uintptr_t)branches, i, row)
-        json_push(names, json_incref(json_object_get(row, "branch")));
-    return names;
-}
-
 static void act(struct core *core, int64_t id)
 {
     struct err err = ERR_INIT;
@@ -370,7 +351,7 @@ static void act(struct core *core, int64_t id)
     json_put_text(args, "trunk", app.trunk);
     json_put_text(args, "commit", json_text(a->row, "commit"));
     json_put_text(args, "tag", json_text(a->row, "tag"));
-    json_put(args, "branches", names_of(json_list(a->row, "branches")));
+    json_put(args, "branches", branch_names(json_list(a->row, "branches")));
     FAULT("landing.act");
     link_call(core->courier, "ref.land", args, LAND_MS, on_landed, a);
 }

@@ -4,6 +4,7 @@
  * people miss it. */
 #include "base/json.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "core/edge/edge.h"
 #include "core/feed/feed.h"
@@ -101,18 +102,6 @@ static void check_address(struct core *core, const struct instance *i, const jso
 
 /* ---- the list ---- */
 
-static const json_t *listed(const json_t *instances, const char *name)
-{
-    size_t i;
-    json_t *item;
-    json_array_foreach(instances, i, item)
-    {
-        if (text_is(json_text(item, "instance"), name))
-            return item;
-    }
-    return NULL;
-}
-
 /* Ours that nobody knows: a start that was asked for by a core whose transaction did not become
  * durable. */
 static void stop_unknown(struct core *core, const json_t *instances)
@@ -166,17 +155,17 @@ static bool same_app_env(const json_t *rows, size_t a, size_t b)
 }
 
 /* The rows from `first` on that are of one app-env; returns where the next one begins. */
-static size_t gone_of_app_env(const json_t *rows, const json_t *instances, size_t first,
+static size_t gone_of_app_env(const json_t *rows, const struct map *listed, size_t first,
                               struct gone *list, size_t *count)
 {
     int64_t ahead = 0;
     size_t end = first;
     for (; end < json_array_size(rows) && same_app_env(rows, first, end); end++)
-        ahead += listed(instances, json_text_or(json_array_get(rows, end), "name", "")) != NULL;
+        ahead += map_get(listed, json_text_or(json_array_get(rows, end), "name", "")) != NULL;
     for (size_t i = first; i < end; i++) {
         const json_t *row = json_array_get(rows, i);
         const char *name = json_text_or(row, "name", "");
-        if (!listed(instances, name))
+        if (!map_get(listed, name))
             list[(*count)++] =
                 (struct gone){name, text_is(json_text(row, "state"), "warm"), ahead++, i};
     }
@@ -185,13 +174,13 @@ static size_t gone_of_app_env(const json_t *rows, const json_t *instances, size_
 
 /* One of each app-env first, the last stage before the others: what is tried at all serves someone
  * again as soon as can be. */
-static json_t *gone_by_need(const json_t *rows, const json_t *instances)
+static json_t *gone_by_need(const json_t *rows, const struct map *listed)
 {
     json_t *names = json_array();
     size_t count = 0;
     AUTO_FREE struct gone *list = mem_alloc((json_array_size(rows) + 1) * sizeof(*list));
     for (size_t i = 0; i < json_array_size(rows);)
-        i = gone_of_app_env(rows, instances, i, list, &count);
+        i = gone_of_app_env(rows, listed, i, list, &count);
     qsort(list, count, sizeof(*list), by_need);
     for (size_t i = 0; i < count; i++)
         json_push(names, json_string(list[i].name));
@@ -200,17 +189,22 @@ static json_t *gone_by_need(const json_t *rows, const json_t *instances)
 
 static void compare(struct core *core, const json_t *rows, const json_t *instances)
 {
+    struct map listed; /* name -> item, borrowed */
     size_t i;
     json_t *row;
-    AUTO_JSON *gone = gone_by_need(rows, instances);
+    map_init(&listed);
+    json_array_foreach((json_t *)(uintptr_t)instances, i, row)(void)
+        map_put(&listed, json_text_or(row, "instance", ""), row);
+    AUTO_JSON *gone = gone_by_need(rows, &listed);
     json_array_foreach(rows, i, row)
     {
         struct instance known;
         struct err err = ERR_INIT;
-        const json_t *item = listed(instances, json_text_or(row, "name", ""));
+        const json_t *item = map_get(&listed, json_text_or(row, "name", ""));
         if (item && instance_load(core, json_text_or(row, "name", ""), &known, &err) == 0)
             check_address(core, &known, item);
     }
+    map_done(&listed);
     repair(core, gone);
 }
 

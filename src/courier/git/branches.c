@@ -11,7 +11,6 @@
 
 #define LIST_DEFAULT 1000
 #define LIST_TEXT_MAX (32u << 20)
-#define CACHE_MAX 20000
 
 struct distance {
     int64_t ahead;
@@ -37,23 +36,6 @@ struct listing {
     bool more;
     struct cursor after;
 };
-
-void git_cache_clear(struct map *cache)
-{
-    for (size_t i = 0; i < cache->count; i++)
-        free(cache->entries[i].value);
-    map_done(cache);
-    map_init(cache);
-}
-
-void git_cache_free(struct map *cache)
-{
-    if (!cache)
-        return;
-    git_cache_clear(cache);
-    map_done(cache);
-    free(cache);
-}
 
 static void listing_done(struct listing *l)
 {
@@ -194,7 +176,7 @@ static size_t distances_from_cache(struct listing *l, const struct map *cache)
 
 static void distances_to_cache(const struct listing *l, struct map *cache)
 {
-    if (cache->count > CACHE_MAX)
+    if (cache->count > GIT_CACHE_MAX)
         git_cache_clear(cache);
     for (size_t i = 0; i < l->count; i++) {
         struct distance *d = mem_alloc(sizeof(*d));

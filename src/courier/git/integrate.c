@@ -24,14 +24,12 @@
 #include "base/time.h"
 #include "courier/git/conflict.h"
 
-#define CACHE_MAX 20000             /* entries of the app's cache */
 #define QUARANTINE_KEY "quarantine" /* in the cache: its path */
 
 enum policy { POLICY_STOP, POLICY_SKIP, POLICY_LAST_GOOD };
 struct done {
-    bool merged;         /* a merge commit of its own */
-    bool out;            /* it conflicts */
-    char chain[GIT_OID]; /* the chain's tip after this branch */
+    bool merged; /* a merge commit of its own */
+    bool out;    /* it conflicts */
 };
 struct memo { /* a step of the chain done earlier */
     struct chain chain;
@@ -93,21 +91,15 @@ static char *memo_key(const struct integration *in, const char *tip, const struc
 
 static void memo_keep(struct integration *in, const char *key, bool merged)
 {
-    if (!in->cache)
-        return;
-    if (in->cache->count >= CACHE_MAX)
-        git_cache_clear(in->cache);
     struct memo *m = mem_alloc(sizeof(*m));
     *m = (struct memo){in->chain, merged};
     m->chain.trunk = NULL; /* the request's */
-    free(map_put(in->cache, key, m));
+    git_cache_put(in->cache, key, m);
 }
 
 static void note_done(struct integration *in, bool merged)
 {
-    struct done *d = &in->done[in->next++];
-    memcpy(d->chain, in->chain.tip, GIT_OID);
-    d->merged = merged;
+    in->done[in->next++].merged = merged;
     in->merged += merged;
 }
 

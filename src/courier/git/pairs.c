@@ -6,7 +6,6 @@
 #include "courier/git/conflict.h"
 #include "courier/git/history.h"
 
-#define CACHE_MAX 20000
 #define SIDE_MAX 2000 /* commits of a side that are looked through */
 
 /* --- what is remembered --------------------------------------------------------------------- */
@@ -31,11 +30,7 @@ static bool recall(const struct pairs *p, const char *key, json_t **ret_value)
 
 static void keep(struct pairs *p, const char *key, const json_t *value)
 {
-    if (!p->cache)
-        return;
-    if (p->cache->count >= CACHE_MAX)
-        git_cache_clear(p->cache);
-    free(map_put(p->cache, key, value ? json_print(value) : mem_strdup("")));
+    git_cache_put(p->cache, key, value ? json_print(value) : mem_strdup(""));
 }
 
 /* --- whether they merge --------------------------------------------------------------------- */

@@ -9,6 +9,9 @@
 
 /* Forget everything; the map stays. */
 void git_cache_clear(struct map *cache);
+/* cache.c. Takes value (heap). A full cache is emptied first; NULL: nothing is remembered. */
+#define GIT_CACHE_MAX 20000 /* entries */
+void git_cache_put(struct map *cache, const char *key, void *value);
 /* The repository of args' "app": heap path; E_NAME_INVALID, E_NOT_FOUND. */
 int repo_open(const struct git_ask *ask, char **ret_dir, struct err *err) MUST_CHECK;
 /* A path below `folder` that nobody else uses: heap; nothing is made. */
