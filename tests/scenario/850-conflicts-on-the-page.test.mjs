@@ -10,7 +10,7 @@ const changed = (file, at, text) => ({ [file]: [...LINES.slice(0, at - 1), text,
 const PLAN = [['feature/price', 'src/Pay.java', 20], ['feature/coupon', 'src/Pay.java', 20], ['feature/vip', 'src/Pay.java', 20], ['feature/sms', 'src/Sms.java', 7],
     ['feature/mail', 'src/Sms.java', 7], ['feature/搜索', 'src/Search.java', 40], ['feature/law', 'src/Law.java', 3]];
 
-let p, b, web, page;
+let p, b, web, page, admin;
 before(async () => {
     p = await platform();
     web = await p.app('web', 'server', { files: Object.assign({}, ...[...new Set(PLAN.map(([, file]) => file))].map((file) => changed(file, 1, 'line 1'))) });
@@ -66,7 +66,7 @@ test('while ticking: what leaving one out brings is one click away', async () =>
 test('whose branch is out sees it on the home page', async () => {
     const { branches } = await p.api.get('/mine');
     assert.deepEqual(branches.find((row) => row.branch === 'feature/vip').out, ['test']);
-    const admin = await b.window(); // who pushed them
+    admin = await b.window(); // who pushed them
     await admin.goto(b.url);
     await admin.locator('input[name=name]').fill('admin');
     await admin.locator('input[name=password]').fill('correct horse battery staple');
@@ -79,6 +79,39 @@ test('the branches page marks them in each environment', async () => {
     await b.go(page, '/apps/web/branches');
     await page.getByRole('row', { name: /feature\/coupon/ }).getByText('in conflict').waitFor();
     assert.equal(await page.getByRole('row', { name: /feature\/搜索/ }).getByText('in conflict').count(), 0);
+});
+
+test('an administrator says what an environment is for, what it does at a conflict, and when it is released', async () => {
+    const ask = (name) => admin.locator('dialog').getByRole('button', { name, exact: true });
+    await b.go(admin, '/apps/web/pre');
+    await admin.getByRole('button', { name: 'What this environment is for' }).click();
+    await admin.locator('dialog textarea').fill('for customers who try');
+    await ask('Save').click();
+    await admin.getByText('for customers who try').waitFor();
+    await admin.getByRole('button', { name: 'At a conflict: Change' }).click();
+    await admin.locator('dialog').getByLabel('leave out the later branch').check();
+    await ask('Save').click();
+    await admin.getByText('At a conflict: leave out the later branch').waitFor();
+    await admin.getByRole('button', { name: 'Released: Change' }).click();
+    await admin.locator('dialog').getByLabel('when somebody pushes').check();
+    await b.picture(admin, 'automation-ask');
+    await ask('Save').click();
+    await admin.getByText('Released: when somebody pushes').waitFor();
+    const [, , pre] = (await p.api.get('/envs')).items;
+    assert.deepEqual([pre.purpose, pre.policy, (await web.status('pre')).automation], ['for customers who try', 'skip', 'push']);
+});
+
+test('what prod runs lands from its page', async () => {
+    await web.ticks('prod', 'feature/own-7');
+    await web.deploy('prod');
+    await b.go(admin, '/apps/web/prod');
+    await admin.getByRole('button', { name: 'Land r1 on trunk' }).click();
+    await admin.locator('dialog').getByText('feature/own-7').waitFor();
+    await admin.locator('dialog').getByRole('button', { name: 'Land on trunk', exact: true }).click();
+    await admin.getByText('r1 is on trunk').waitFor();
+    await admin.getByText('Unticked in prod: feature/own-7').waitFor();
+    await b.picture(admin, 'landed', { full: true });
+    assert.deepEqual((await p.api.get('/apps/web/envs/prod/ticks')).ticks, []);
 });
 
 test('in Chinese, too', async () => {
