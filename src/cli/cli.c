@@ -27,10 +27,9 @@ const struct cli_verb cli_verbs[] = {
      "ENV]",
      "environments and domains", MANY},
     {"branch", verb_branch,
-     "branch ls|new|rm|conflicts [NAME...] [--from BRANCH] [--match TEXT] [-n COUNT] [--after "
-     "NAME] "
-     "[-e ENV]",
-     "branches, and what conflicts in an env", MANY},
+     "branch ls|new|rm|conflicts|resolve|resolutions|fold|drop [NAME...] [--from BRANCH] "
+     "[--match TEXT] [-n COUNT] [--after NAME] [-e ENV]",
+     "branches, what conflicts in an env, and resolving it", MANY},
     {"tick", verb_tick, "tick BRANCH... -e ENV", "put branches into an env's set", MANY},
     {"untick", verb_untick, "untick BRANCH... -e ENV", "take branches out of it", MANY},
     {"plan", verb_plan,

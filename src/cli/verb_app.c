@@ -211,14 +211,23 @@ int verb_branch(struct cli *c, struct err *err)
         return cli_at_most(c, 1, err) < 0 ? -1 : list_branches(c, err);
     if (text_is(what, "conflicts"))
         return cli_conflicts(c, words_from(c, 1), err);
+    if (text_is(what, "resolve") && name)
+        return cli_resolve(c, err);
+    if (text_is(what, "fold") && name)
+        return cli_at_most(c, 3, err) < 0 ? -1 : cli_fold(c, err);
     if (cli_at_most(c, 2, err) < 0)
         return -1;
+    if (text_is(what, "resolutions") && !name)
+        return cli_resolutions(c, err);
+    if (text_is(what, "drop") && name)
+        return cli_drop(c, err);
     if (text_is(what, "new") && name)
         return new_branch(c, name, err);
     if (!text_is(what, "rm") || !name)
         return cli_usage(
             "branch ls|new|rm [NAME] [--from BRANCH] [--match TEXT] | branch conflicts "
-            "[BRANCH...] -e ENV",
+            "[BRANCH...] -e ENV | branch resolve BRANCH BRANCH... | branch resolutions | branch "
+            "fold RESOLUTION [INTO] | branch drop RESOLUTION",
             err);
     AUTO_FREE char *escaped = cli_escape(name);
     AUTO_FREE char *tail = mem_format("/branches?name=%s", escaped);

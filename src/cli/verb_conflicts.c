@@ -134,7 +134,7 @@ static void print_pairs(const json_t *facts)
     json_t *pair;
     json_array_foreach((json_t *)(uintptr_t)json_list(facts, "pairs"), i, pair)
     {
-        if (is_told(facts, pair))
+        if (is_told(facts, pair) || json_text(pair, "resolved"))
             continue;
         cli_print("  pair  ");
         cli_print_safe(json_text(pair, "a"));
@@ -142,6 +142,28 @@ static void print_pairs(const json_t *facts)
         cli_print_safe(json_text(pair, "b"));
         cli_print("\n");
         print_place(pair);
+    }
+}
+
+/* Those that are in, and those of which somebody has still to do something. */
+static void print_resolutions(const json_t *resolutions)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach((json_t *)(uintptr_t)resolutions, i, row)
+    {
+        const char *state = json_text_or(row, "state", "");
+        if (text_is(state, "ready"))
+            continue; /* of branches that are not all here */
+        cli_print(text_is(state, "used") ? "  by    " : "  open  ");
+        cli_print_safe(json_text(row, "branch"));
+        cli_print("  resolves ");
+        cli_print_names(json_list(row, "sides"));
+        if (json_text(row, "text")) {
+            cli_print(": ");
+            cli_print_safe(json_text(row, "text"));
+        }
+        cli_print("\n");
     }
 }
 
@@ -164,6 +186,7 @@ static void print_facts(const struct cli *c, const json_t *facts)
         cli_print("  is ticked, and there is no such branch any more\n");
     }
     print_frees(json_list(facts, "frees"));
+    print_resolutions(json_list(facts, "resolutions"));
     print_pairs(facts);
     json_array_foreach(json_list(facts, "on_live"), i, row)
     {

@@ -14,6 +14,11 @@ int cli_branch_create(struct cli *c, const char *name, const char *from, json_t 
                       struct err *err) MUST_CHECK;
 /* verb_conflicts.c: of the env's ticked branches, or of these (names; taken) when there are any. */
 int cli_conflicts(struct cli *c, json_t *branches, struct err *err) MUST_CHECK;
+/* verb_resolve.c: of the words after "branch". */
+int cli_resolve(struct cli *c, struct err *err) MUST_CHECK;
+int cli_resolutions(struct cli *c, struct err *err) MUST_CHECK;
+int cli_fold(struct cli *c, struct err *err) MUST_CHECK;
+int cli_drop(struct cli *c, struct err *err) MUST_CHECK;
 /* "left out: X conflicts with Y, Z": of a row of left_out; heap, safe to print. */
 char *cli_left_out_text(const json_t *row);
 /* verb_certificate.c */

@@ -21,6 +21,7 @@
 #include "core/land/land.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
+#include "core/resolution/resolution.h"
 #include "core/secret/secret.h"
 #include "core/tick/tick.h"
 #include "io/loop.h"
@@ -48,7 +49,14 @@ static const struct store_migration migrations[] = {
     {12, "about envs", env_about_schema},
     {13, "landings", land_schema},
     {14, "automation", automation_schema},
+    {15, "resolutions", resolution_schema},
+    {16, "resolutions in builds", build_resolutions_schema},
 };
+
+int core_store_open(const char *path, struct store **ret_store, struct err *err)
+{
+    return store_open(path, migrations, ARRAY_SIZE(migrations), ret_store, err);
+}
 
 /* ---- what other roles ask and tell ---- */
 
@@ -164,7 +172,7 @@ static int check_key(void *context, struct err *err)
 static int open_parts(struct core *core, struct err *err)
 {
     AUTO_FREE char *path = settings_data(core->settings, "core/store.db");
-    if (store_open(path, migrations, ARRAY_SIZE(migrations), &core->store, err) < 0)
+    if (core_store_open(path, &core->store, err) < 0)
         return -1;
     core->tick = tick_new(core->store);
     tick_on_again(core->tick, on_again, core);

@@ -1,8 +1,9 @@
 /* What core's modules share. Modules use one another only downwards (tools/layers.txt):
- * api > automation, facts, land > release > edge > build > branch > env > config, secret > access >
- * journal > feed, link > tick > store. */
+ * api > automation, facts, land > release > edge > build > branch > resolution > env > config,
+ * secret > access > journal > feed, link > tick > store. */
 #pragma once
 #include <stdint.h>
+#include "base/err.h"
 #include "base/time.h"
 
 struct settings;
@@ -27,6 +28,9 @@ struct core {
     int64_t journal_told; /* host was told the journal's heads up to this row */
     int64_t epoch;        /* grows by one at every start of core; fences older cores at host */
 };
+
+/* The store with the schema of all modules (store_open). */
+int core_store_open(const char *path, struct store **ret_store, struct err *err) MUST_CHECK;
 
 /* The role's main: slipway core --settings FILE. */
 int core_main(int argc, char **argv);

@@ -93,25 +93,12 @@ static struct core fixture_core;
 static inline struct core *fixture_start(struct settings *settings)
 {
     static const struct clock clock = {fixture_wall, fixture_mono, fixture_random, NULL};
-    const struct store_migration migrations[] = {{1, "journal", journal_schema},
-                                                 {2, "env", env_schema},
-                                                 {3, "access", access_schema},
-                                                 {4, "secret", secret_schema},
-                                                 {5, "build", build_schema},
-                                                 {6, "release", release_schema},
-                                                 {7, "journal by actor", journal_actor_schema},
-                                                 {8, "builds by commit", build_commit_schema},
-                                                 {9, "rollouts by end", release_ended_schema},
-                                                 {10, "integration", build_integrate_schema},
-                                                 {11, "about envs", env_about_schema},
-                                                 {12, "landings", land_schema},
-                                                 {13, "automation", automation_schema}};
     struct core *core = &fixture_core;
     struct err err = ERR_INIT;
     AUTO_FREE char *path = settings_data(settings, "core/store.db");
     *core = (struct core){.settings = settings, .clock = &clock, .epoch = core->epoch + 1};
     (void)loop_get();
-    FINE(store_open(path, migrations, ARRAY_SIZE(migrations), &core->store, &err));
+    FINE(core_store_open(path, &core->store, &err));
     core->tick = tick_new(core->store);
     core->feed = feed_new(core->epoch * 1000000000 + 1);
     core->facts = facts_new(core);

@@ -83,6 +83,18 @@ static void merge_facts(void *context, struct message *m)
 {
     job_answer(context, m, JOB_FACTS, git_merge_facts);
 }
+static void resolve_open(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_MERGE, git_resolve_open);
+}
+static void resolve_fold(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_MERGE, git_resolve_fold);
+}
+static void resolve_states(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_resolve_states);
+}
 static void ref_publish(void *context, struct message *m)
 {
     job_answer(context, m, JOB_QUICK, git_ref_publish);
@@ -120,6 +132,9 @@ const struct message_verb courier_verbs[] = {
     {WIRE("branch.delete", courier_branch_delete), 0, branch_delete},
     {WIRE("integrate", courier_integrate), 0, integrate},
     {WIRE("merge.facts", courier_merge_facts), 0, merge_facts},
+    {WIRE("resolve.open", courier_resolve_open), 0, resolve_open},
+    {WIRE("resolve.fold", courier_resolve_fold), 0, resolve_fold},
+    {WIRE("resolve.states", courier_resolve_states), 0, resolve_states},
     {WIRE("ref.publish", courier_ref_publish), 0, ref_publish},
     {WIRE("ref.land", courier_ref_land), 0, ref_land},
     {WIRE("ref.retain", courier_ref_retain), 0, ref_retain},

@@ -36,26 +36,57 @@ WIRE_TABLE courier_branch_delete[] = {WIRE_TEXT("app", 40), WIRE_TEXT("name", 20
  * last time (optional)}]; base: commit. policy: at a conflict "stop" (default), "skip": leave the
  * branch out, or "last-good": take that tip, or else leave it out. reply
  * {"commit","tree","merged": n, "skipped": [names already contained], "ticks": what is in, "out":
- * [a conflict as below, with "tip"], "ms"} or, with "stop", {"conflict":
+ * [a conflict as below, with "tip"], "resolutions": [RESOLUTION, see below], "ms"} or, with "stop",
+ * {"conflict":
  * {"branch", "why": "trunk"|"pair"|"together", "against": [names it conflicts with, trunk's for
  * trunk; together: all of them are needed], "files": [paths], "text"}}; branch_unknown when a tip
  * is absent. */
-WIRE_TABLE courier_integrate[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200),
-                                  WIRE_TEXT("base", 40), WIRE_LIST("ticks", 100),
-                                  WIRE_TEXT_OPTIONAL("policy", 20)};
+WIRE_TABLE courier_integrate[] = {WIRE_TEXT("app", 40),
+                                  WIRE_TEXT("trunk", 200),
+                                  WIRE_TEXT("base", 40),
+                                  WIRE_LIST("ticks", 100),
+                                  WIRE_TEXT_OPTIONAL("policy", 20),
+                                  WIRE_LIST_OPTIONAL("resolutions", 20)};
 /* merge.facts: what is to be known of a set before anybody integrates it. live: the commit that the
  * last env runs. reply {"in": [names that merge, one after the other, when those that conflict are
  * left out], "contained": [names already there], "out": [{"branch","tip","why","against"}: as in a
  * conflict above], "frees": [{"branch","frees": [names that would be in without it],
  * "costs": [names that would not, because of those]}], "tree",
- * "pairs": [PAIR with "a","b": names], "pair_count", "trunk": [PAIR with "branch": it conflicts
- * with trunk alone], "live": [the same, with what is live], "merges": how many were made, "ms"}
- * PAIR:
+ * "pairs": [PAIR with "a","b": names,"resolved": the resolution used for them, or null],
+ * "pair_count", "trunk": [PAIR with "branch": it conflicts with trunk alone], "live": [the same,
+ * with what is live], "resolutions": [RESOLUTION], "merges": how many were made, "ms"} PAIR:
  * {"files": [{"path","hunks","lines": "88-97, 120"}], "file_count", "hunks", "text", "first": [the
  * first commit of each side that conflicts: {"id","author","at","subject","merge"}]} */
-WIRE_TABLE courier_merge_facts[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200),
-                                    WIRE_TEXT("base", 40), WIRE_LIST("ticks", 100),
-                                    WIRE_TEXT_OPTIONAL("live", 40)};
+WIRE_TABLE courier_merge_facts[] = {
+    WIRE_TEXT("app", 40),    WIRE_TEXT("trunk", 200),        WIRE_TEXT("base", 40),
+    WIRE_LIST("ticks", 100), WIRE_TEXT_OPTIONAL("live", 40), WIRE_LIST_OPTIONAL("resolutions", 20)};
+/* A RESOLUTION is a branch in which people have merged branches that conflict, its sides. As an
+ * argument: {"branch","tip" (absent: it is gone),"opened": the commit that it began with, "files":
+ * [those that conflicted],"sides": [{"branch","tip": when it was opened,"now" (absent: gone)}]}.
+ * In a reply: {"branch","tip","sides": [names],"state","side": whose doing that is, or null,
+ * "text": why, or null,"against": [names], of one that conflicts}. States:
+ *   waiting    to be resolved: nothing pushed yet, markers left, or a side is not in it
+ *   ready      it can be used, but this set lacks a side, or holds an older commit of one
+ *   used       it is merged, before the branches
+ *   conflicts  it would be, but it conflicts itself
+ *   landed     a side is on trunk          moved_off  a side was pushed over, or is gone
+ *   gone       its branch was deleted
+ *
+ * resolve.open: a new branch `name` with a commit of our own, which merges the sides (branches) and
+ * has the conflict in it. Asked again it finds it, or takes the place of one that nobody has worked
+ * on. reply {"branch","tip","sides": [{"branch","tip"}],"files","file_count"}; state_conflict: they
+ * merge; exists; branch_unknown */
+WIRE_TABLE courier_resolve_open[] = {WIRE_TEXT("app", 40), WIRE_TEXT("name", 200),
+                                     WIRE_LIST("sides", 8)};
+/* resolve.fold: a branch gets what is in a resolution, whose branch goes. reply {"tip": of
+ * `into`,"moved": false: it had it}; state_conflict: it is not resolved yet; ref_changed;
+ * merge_conflict; branch_unknown */
+WIRE_TABLE courier_resolve_fold[] = {WIRE_TEXT("app", 40), WIRE_OBJECT("resolution"),
+                                     WIRE_TEXT("into", 200)};
+/* resolve.states: what may be said of them without a set. base: trunk's tip. reply
+ * {"resolutions": [RESOLUTION]} */
+WIRE_TABLE courier_resolve_states[] = {WIRE_TEXT("app", 40), WIRE_TEXT("base", 40),
+                                       WIRE_LIST("resolutions", 20)};
 /* ref.publish: compare-and-swap of a hidden ref below refs/slipway/ (expect: commit, or "" for
  * absent). E_REF_CHANGED */
 WIRE_TABLE courier_ref_publish[] = {WIRE_TEXT("app", 40), WIRE_TEXT("ref", 250),

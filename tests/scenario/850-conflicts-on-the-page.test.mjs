@@ -114,6 +114,28 @@ test('what prod runs lands from its page', async () => {
     assert.deepEqual((await p.api.get('/apps/web/envs/prod/ticks')).ticks, []);
 });
 
+test('a conflict is resolved once, from the page: a branch to push to, and then it is no conflict any more', async () => {
+    const R = 'resolve/feature/price+feature/coupon';
+    await b.go(admin, '/apps/web/test/conflicts');
+    await admin.getByRole('button', { name: /^feature\/price × feature\/coupon/ }).click();
+    await admin.getByRole('button', { name: 'Resolve once' }).click();
+    await admin.locator('dialog').getByRole('button', { name: 'Resolve once' }).click();
+    await admin.getByRole('heading', { name: 'Resolutions' }).waitFor();
+    await admin.getByText(`git checkout -b ${R} FETCH_HEAD`).waitFor();
+    await b.picture(admin, 'resolution-open', { full: true });
+    await web.pull(R);
+    await web.change(R, changed('src/Pay.java', 20, 'price and coupon'), 'both');
+    await admin.getByRole('heading', { name: 'Resolutions' }).locator('..').getByText('used', { exact: true }).waitFor();
+    assert.equal(await admin.locator('.heat .resolved').count(), 2);
+    await b.picture(admin, 'resolution-used', { full: true });
+    await admin.getByRole('button', { name: 'Fold into feature/coupon' }).click();
+    await admin.locator('dialog').getByText('which goes').waitFor();
+    await admin.locator('dialog').getByRole('button', { name: 'Cancel' }).click();
+    await admin.getByRole('button', { name: 'Use no more' }).click();
+    await admin.locator('dialog').getByRole('button', { name: 'Use no more' }).click();
+    await admin.getByText('feature/coupon conflicts with feature/price').waitFor();
+});
+
 test('in Chinese, too', async () => {
     const zh = await b.person('li', 'ops', { locale: 'zh-CN' });
     await b.go(zh, '/apps/web/test/conflicts');

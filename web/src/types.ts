@@ -148,12 +148,25 @@ export interface Branches extends Page<Branch> {
 export interface FactsConflict {
     a?: string; // of a pair
     b?: string;
+    resolved?: string | null; // of a pair: the resolution that is used
     branch?: string; // of one with trunk, or with what the last env runs
     files: { path: string; hunks: number; lines: string }[];
     file_count: number;
     hunks: number;
     text: string;
     first: { id: string; author: string; at: number; subject: string }[]; // of each side: since when
+}
+// A branch in which people have merged branches that conflict.
+export interface Resolution {
+    id: number;
+    branch: string;
+    sides: { branch: string; tip: string }[];
+    files: string[];
+    state: 'open' | 'landed' | 'moved_off' | 'gone' | 'folded' | 'dropped';
+    now: 'waiting' | 'ready' | 'used' | 'conflicts' | 'landed' | 'moved_off' | 'gone' | null; // of an open one; null: not known
+    text: string | null;
+    by: string;
+    at: number;
 }
 export interface FactsOut {
     branch: string;
@@ -175,6 +188,7 @@ export interface Facts {
     pair_count: number;
     on_trunk: FactsConflict[];
     on_live: FactsConflict[];
+    resolutions: { branch: string; sides: string[]; state: Resolution['now']; text: string | null }[];
     at: number;
 }
 export interface LandingPreview {

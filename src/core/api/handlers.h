@@ -57,6 +57,11 @@ API_HANDLER(api_rollouts);
 API_HANDLER(api_rollout_add);
 API_HANDLER(api_rollout_get);
 API_HANDLER(api_rollout_cancel);
+/* handlers_resolution.c */
+API_HANDLER(api_resolutions);
+API_HANDLER(api_resolution_add);
+API_HANDLER(api_resolution_fold);
+API_HANDLER(api_resolution_drop);
 /* handlers_signals.c */
 API_HANDLER(api_logs);
 API_HANDLER(api_requests);

@@ -102,6 +102,19 @@ static json_t *names_once(const json_t *list)
     return names;
 }
 
+/* What was used where it was built. */
+static int pin_resolutions(struct core *core, const json_t *release, json_t *pins, struct err *err)
+{
+    AUTO_JSON *used = NULL;
+    size_t i;
+    json_t *one;
+    if (build_resolutions(core, json_text_or(release, "commit", ""), &used, err) < 0)
+        return -1;
+    json_array_foreach(used, i, one)
+        json_put_text(pins, json_text_or(one, "branch", ""), json_text(one, "tip"));
+    return 0;
+}
+
 /* The branches that go in: this env's ticked set; promoting, the set that is live in the env
  * before, at the commits that run there unless the latest are asked for. Trunk is taken as it is
  * now: the env may run a newer one than the env before. */
@@ -135,6 +148,8 @@ static int wanted_branches(struct api_call *call, const struct wanted *w, json_t
         if (pinned)
             json_put_text(pins, name, json_text(row, "tip"));
     }
+    if (pinned && pin_resolutions(call->core, release, pins, err) < 0)
+        return -1;
     *ret_names = TAKE(names);
     *ret_pins = TAKE(pins);
     return 0;
@@ -171,6 +186,9 @@ static int make_plan(struct api_call *call, const struct wanted *w, struct err *
         json_put(call->reply, "ticks", json_incref(json_object_get(w->request.source, "ticks")));
     if (w->request.source)
         json_put(call->reply, "left_out", json_deep_copy(json_list(w->request.source, "left_out")));
+    if (w->request.source)
+        json_put(call->reply, "resolutions",
+                 json_deep_copy(json_list(w->request.source, "resolutions")));
     if (w->commit)
         json_put_text(call->reply, "commit", w->commit);
     return 0;

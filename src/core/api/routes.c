@@ -28,6 +28,8 @@ static const struct json_field env_fields[] = {WIRE_TEXT("name", 300),
 static const struct json_field automation_fields[] = {WIRE_TEXT("when", 20)};
 static const struct json_field landing_fields[] = {WIRE_INT_OPTIONAL("release", 1, 1000000000)};
 static const struct json_field conflicts_fields[] = {WIRE_LIST("branches", 100)};
+static const struct json_field resolution_fields[] = {WIRE_LIST("branches", 8)};
+static const struct json_field fold_fields[] = {WIRE_TEXT_OPTIONAL("into", 200)};
 static const struct json_field env_change_fields[] = {
     WIRE_TEXT_OPTIONAL("purpose", ENV_PURPOSE_MAX), WIRE_TEXT_OPTIONAL("policy", 20)};
 static const struct json_field right_fields[] = {WIRE_TEXT("permission", 40),
@@ -165,6 +167,14 @@ const struct api_route api_routes[] = {
      BODY(landing_fields), 201, "make the release of the last env trunk"},
     {"GET", "/apps/{app}/landings/{landing}", PERMISSION_VIEW, API_READ, api_landing_get,
      NO_BODY_FIELDS, 200, "one landing"},
+    {"GET", "/apps/{app}/resolutions", PERMISSION_VIEW, API_READ, api_resolutions, NO_BODY_FIELDS,
+     200, "branches in which conflicts are resolved, and whether they can be used"},
+    {"POST", "/apps/{app}/resolutions", PERMISSION_BRANCH, API_NO_INPUT, api_resolution_add,
+     BODY(resolution_fields), 201, "open one: a branch with the conflict of these in it"},
+    {"POST", "/apps/{app}/resolutions/{resolution}/fold", PERMISSION_BRANCH, API_NO_INPUT,
+     api_resolution_fold, BODY(fold_fields), 200, "what is in it goes into the side that is left"},
+    {"DELETE", "/apps/{app}/resolutions/{resolution}", PERMISSION_BRANCH, API_NO_INPUT,
+     api_resolution_drop, NO_BODY_FIELDS, 200, "use it no more"},
     {"GET", P, PERMISSION_VIEW, API_READ, api_app_env, NO_BODY_FIELDS, 200, "state of an app-env"},
     {"GET", P "/ticks", PERMISSION_VIEW, API_READ, api_ticks, NO_BODY_FIELDS, 200,
      "the ticked set"},

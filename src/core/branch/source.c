@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/config/config.h"
 #include "core/link/link.h"
+#include "core/resolution/resolution.h"
 
 #define COURIER_MS 60000
 #define NAME_SHORT                                                                                 \
@@ -17,9 +18,11 @@
 struct resolve {
     struct core *core;
     struct app_env ae;
-    json_t *branches; /* names wanted, without trunk */
-    json_t *pins;     /* {name: tip}, or NULL */
-    json_t *source;   /* what is known so far */
+    json_t *branches;    /* names wanted, without trunk */
+    json_t *pins;        /* {name: tip}, or NULL */
+    json_t *rows;        /* of the resolutions that may be used */
+    json_t *resolutions; /* the same as the courier wants them */
+    json_t *source;      /* what is known so far */
     source_done_fn *done;
     void *context;
 };
@@ -28,6 +31,8 @@ static void resolve_free(struct resolve *r)
 {
     json_decref(r->branches);
     json_decref(r->pins);
+    json_decref(r->rows);
+    json_decref(r->resolutions);
     json_decref(r->source);
     free(r);
 }
@@ -145,9 +150,11 @@ static void fail_conflict(struct resolve *r, const json_t *conflict)
     AUTO_FREE char *files = name_first(json_list(conflict, "files"), "some files");
     AUTO_JSON *source = json_object();
     struct err err = ERR_INIT;
-    (void)FAIL(&err, E_MERGE_CONFLICT,
-               "'%s' conflicts with %s in %s: merge one into the other and push, or untick one",
-               branch, against, files);
+    (void)FAIL(&err, E_MERGE_CONFLICT, "'%s' conflicts with %s in %s: %s, or untick one", branch,
+               against, files,
+               text_is(json_text(conflict, "why"), "trunk")
+                   ? "merge trunk into it and push"
+                   : "resolve it once ('slipway branch resolve')");
     json_put(source, "conflict", conflict_detail(conflict));
     json_decref(r->source);
     r->source = TAKE(source);
@@ -192,6 +199,7 @@ static void on_integrated(void *context, json_t *ok, const struct err *error)
     json_put_int(r->source, "ms", json_int(ok, "ms", 0));
     json_put(r->source, "ticks", json_deep_copy(json_list(ok, "ticks")));
     json_put(r->source, "left_out", left_out(json_list(ok, "out")));
+    json_put(r->source, "resolutions", resolutions_used(json_list(ok, "resolutions")));
     ask_file(r, json_text_or(ok, "commit", ""));
 }
 
@@ -224,6 +232,7 @@ static void ask_integrate(struct resolve *r)
     json_put_text(args, "base", json_text(r->source, "trunk_tip"));
     json_put(args, "ticks", ticks_to_ask(r));
     json_put_text(args, "policy", r->ae.policy);
+    json_put(args, "resolutions", json_incref(r->resolutions));
     link_call(r->core->courier, "integrate", args, COURIER_MS, on_integrated, r);
 }
 
@@ -263,8 +272,10 @@ static void on_tips(void *context, json_t *ok, const struct err *error)
         resolve_end(r, error);
     else if (take_tips(r, json_dict(ok, "tips"), &err) < 0)
         resolve_end(r, &err);
-    else
+    else {
+        r->resolutions = resolutions_args(r->rows, json_dict(ok, "tips"), r->pins);
         ask_integrate(r);
+    }
 }
 
 static struct resolve *resolve_new(struct core *core, const struct app_env *ae,
@@ -294,8 +305,14 @@ void source_resolve(struct core *core, const struct app_env *ae, json_t *branche
     struct resolve *r = resolve_new(core, ae, done, context);
     r->branches = branches;
     r->pins = pins;
+    struct err err = ERR_INIT;
+    if (resolutions_wanted(core, ae->app_id, pins, &r->rows, &err) < 0) {
+        resolve_end(r, &err);
+        return;
+    }
     json_t *names = json_copy(branches);
     json_push(names, json_string(ae->trunk));
+    resolutions_names(r->rows, names);
     ask_tips(r, names, on_tips);
 }
 

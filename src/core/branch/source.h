@@ -10,7 +10,8 @@
 /* What done receives (owned by the callee during the call; json_incref to keep):
  * {"commit","tree","trunk_tip","ticks":[{"branch","tip"}] (what is
  * in),"skipped":[names],"left_out":
- * [{"branch","tip","why","against","files"}] (by the env's policy),"ms","config": effective
+ * [{"branch","tip","why","against","files"}] (by the env's policy),"resolutions": [{"branch","tip",
+ * "sides": [names]}] (those that were used),"ms","config": effective
  * configuration} Errors: branch_unknown, merge_conflict (the text names branches and the
  * first file; source is then {"conflict": {"branch","against":[names],"files":[paths, at most 200],
  * "file_count","text"}}), config_missing, config_invalid, role_down. */

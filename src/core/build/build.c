@@ -552,6 +552,8 @@ int build_create(struct core *core, const struct person *by, const struct app_en
     json_put(data, "ticks", json_deep_copy(json_list(source, "ticks")));
     if (json_array_size(json_list(source, "left_out")))
         json_put(data, "left_out", json_deep_copy(json_list(source, "left_out")));
+    if (json_array_size(json_list(source, "resolutions")))
+        json_put(data, "resolutions", json_deep_copy(json_list(source, "resolutions")));
     if (journal_append(core, by->actor, "build.queued", ae->subject, ae->id, data, err) < 0)
         return -1;
     publish_state(core, ret_build);

@@ -10,8 +10,9 @@
 #include "core/env/env.h"
 
 extern const char build_schema[];
-extern const char build_commit_schema[];    /* an index by commit */
-extern const char build_integrate_schema[]; /* how its integration went */
+extern const char build_commit_schema[];      /* an index by commit */
+extern const char build_integrate_schema[];   /* how its integration went */
+extern const char build_resolutions_schema[]; /* which resolutions were in it */
 
 enum build_state {
     BUILD_QUEUED,
@@ -45,6 +46,10 @@ int build_create(struct core *core, const struct person *by, const struct app_en
 int build_load(struct core *core, int64_t id, struct build *ret, struct err *err) MUST_CHECK;
 int build_find(struct core *core, int64_t app_env_id, int64_t number, struct build *ret,
                struct err *err) MUST_CHECK;
+/* What was used for the integration of this commit: [{"branch","tip","sides"}]; [] when nothing was
+ * or nobody knows. */
+int build_resolutions(struct core *core, const char *commit, json_t **ret_used,
+                      struct err *err) MUST_CHECK;
 /* Rows for people; the newest first. build_row has "steps" too: what it did, or does now, one after
  * the other (STEP of host's build.run); those of a list have them in their result. */
 int build_row(struct core *core, int64_t id, json_t **ret_row, struct err *err) MUST_CHECK;

@@ -16,6 +16,8 @@ const char build_commit_schema[] = "CREATE INDEX build_commit ON build(commit_id
 const char build_integrate_schema[] = "ALTER TABLE build ADD COLUMN integrate_ms BIGINT;"
                                       "ALTER TABLE build ADD COLUMN left_out TEXT;";
 
+const char build_resolutions_schema[] = "ALTER TABLE build ADD COLUMN resolutions TEXT;";
+
 #define COLUMNS "SELECT id, app_env_id, number, state, commit_id, artifact FROM build "
 
 static int read_build(struct query *q, struct build *ret, struct err *err)
@@ -55,7 +57,8 @@ int build_find(struct core *core, int64_t app_env_id, int64_t number, struct bui
 #define PEOPLE                                                                                     \
     "SELECT id, number, state, built_by AS \"by\", created_at AS \"at\", ended_at, commit_id AS "  \
     "\"commit\", trunk_tip, integrate_ms,"                                                         \
-    " ticks AS ticks_json, left_out AS left_out_json, same_as, artifact, result AS result_json, "  \
+    " ticks AS ticks_json, left_out AS left_out_json, resolutions AS resolutions_json, same_as, "  \
+    "artifact, result AS result_json, "                                                            \
     "error AS error_json FROM "                                                                    \
     "build "
 
@@ -94,13 +97,13 @@ int build_insert(struct core *core, const struct person *by, const struct app_en
     return store_one_int(
         core->store, ret_id, err,
         "INSERT INTO build(app_env_id, number, state, built_by, created_at, "
-        "commit_id, trunk_tip, ticks, config, same_as, integrate_ms, left_out)"
-        " VALUES($1,$2,'queued',$3,$4,$5,$6,$7,$8,nullif($9,0),nullif($10,-1),$11) "
+        "commit_id, trunk_tip, ticks, config, same_as, integrate_ms, left_out, resolutions)"
+        " VALUES($1,$2,'queued',$3,$4,$5,$6,$7,$8,nullif($9,0),nullif($10,-1),$11,$12) "
         "RETURNING id",
-        "iitittooiio", ae->id, number, by->name, clock_wall_ms(core->clock), commit,
+        "iitittooiioo", ae->id, number, by->name, clock_wall_ms(core->clock), commit,
         json_text_or(source, "trunk_tip", ""), json_list(source, "ticks"),
         json_dict(source, "config"), same, json_int(source, "ms", -1),
-        json_list(source, "left_out"));
+        json_list(source, "left_out"), json_list(source, "resolutions"));
 }
 
 int build_set_state(struct core *core, struct build *b, int state, struct err *err)
@@ -118,6 +121,21 @@ int build_set_result(struct core *core, const struct build *b, const char *artif
     return store_run(core->store, err,
                      "UPDATE build SET artifact=$2, result=$3, error=$4 WHERE id=$1", "itoo", b->id,
                      artifact ? artifact : "", result, error);
+}
+
+int build_resolutions(struct core *core, const char *commit, json_t **ret_used, struct err *err)
+{
+    AUTO_JSON *row = NULL;
+    int found =
+        store_row(core->store, &row, err,
+                  "SELECT resolutions AS resolutions_json FROM build WHERE commit_id=$1 AND "
+                  "resolutions IS NOT NULL ORDER BY id DESC LIMIT 1",
+                  "t", commit);
+    if (found < 0)
+        return -1;
+    json_t *used = found == STORE_NONE ? NULL : json_list(row, "resolutions");
+    *ret_used = used ? json_incref(used) : json_array();
+    return 0;
 }
 
 int build_config(struct core *core, int64_t id, json_t **ret_row, struct err *err)

@@ -8,6 +8,7 @@
 #include "core/facts/facts_priv.h"
 #include "core/feed/feed.h"
 #include "core/link/link.h"
+#include "core/resolution/resolution.h"
 #include "core/store/store.h"
 #include "io/loop.h"
 
@@ -98,6 +99,18 @@ static void publish(const struct known *k)
     feed_publish(k->facts->core->feed, "facts", k->app_env_id, data);
 }
 
+/* What is over is closed, so that it is said, and no look asks for it again. */
+static void expire(const struct known *k)
+{
+    struct core *core = k->facts->core;
+    struct err ignored = ERR_INIT;
+    struct app_env ae;
+    struct app app;
+    if (app_env_load(core, k->app_env_id, &ae, &ignored) == 0 &&
+        app_load(core, ae.app, &app, &ignored) == 0)
+        resolutions_expire(core, &app, json_list(k->latest, "resolutions"));
+}
+
 static void look_failed(struct known *k, const struct err *error)
 {
     bool waits = error->kind == E_ROLE_DOWN || error->kind == E_BRANCH_UNKNOWN;
@@ -124,8 +137,10 @@ static void on_looked(void *context, json_t *latest, const struct err *error)
     json_incref(latest);
     json_decref(k->latest);
     k->latest = latest;
-    if (new)
+    if (new) {
         publish(k);
+        expire(k);
+    }
     if (!k->marked || ++k->looks >= LOOKS_MOST)
         answer(k, NULL);
     look_soon(f, 0);

@@ -17,7 +17,8 @@ void facts_free(struct facts *f);   /* after the links; NULL is fine */
 void facts_resume(struct facts *f); /* the courier is back */
 
 /* {"trunk": {"branch","commit"}, "last": {"env","release","commit"} or null, "ticks":
- * [{"branch","tip"}], "gone": [ticked names without a branch], "at": when (wall ms)} and what
+ * [{"branch","tip"}], "gone": [ticked names without a branch], "resolving": what was asked of the
+ * open resolutions, "at": when (wall ms)} and what
  * merge.facts replies, whose "live" compares with what the last env runs. All lists are empty when
  * nothing is ticked. Borrowed. */
 typedef void facts_done_fn(void *context, const json_t *facts, const struct err *error);

@@ -5,6 +5,7 @@
 #include "core/facts/facts_priv.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
+#include "core/resolution/resolution.h"
 
 #define TIPS_MS 30000
 #define FACTS_MS 120000
@@ -13,6 +14,7 @@ struct look {
     struct core *core;
     struct app_env ae;
     json_t *branches; /* names, in order */
+    json_t *rows;     /* of the open resolutions */
     json_t *before;   /* facts found out earlier, or NULL */
     json_t *facts;    /* what is known so far: all that the rest depends on */
     look_done_fn *done;
@@ -23,6 +25,7 @@ static void look_end(struct look *l, json_t *facts, const struct err *error)
 {
     l->done(l->context, facts, error);
     json_decref(l->branches);
+    json_decref(l->rows);
     json_decref(l->before);
     json_decref(l->facts);
     free(l);
@@ -62,6 +65,7 @@ static int put_tips(struct look *l, const json_t *tips, struct err *err)
         return FAIL(err, E_BRANCH_UNKNOWN,
                     "the repository of '%s' has no branch '%s' yet: push it first", l->ae.app,
                     l->ae.trunk);
+    json_put(l->facts, "resolving", resolutions_args(l->rows, tips, NULL));
     json_put_text(base, "branch", l->ae.trunk);
     json_put_text(base, "commit", trunk);
     json_array_foreach(l->branches, i, name)
@@ -81,7 +85,7 @@ static int put_tips(struct look *l, const json_t *tips, struct err *err)
 
 static bool same_inputs(const struct look *l)
 {
-    static const char *const keys[] = {"trunk", "last", "ticks", "gone"};
+    static const char *const keys[] = {"trunk", "last", "ticks", "gone", "resolving"};
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
         if (!json_equal(json_object_get(l->before, keys[i]), json_object_get(l->facts, keys[i])))
             return false;
@@ -120,6 +124,7 @@ static void ask_facts(struct look *l)
     const char *live = json_text(json_dict(l->facts, "last"), "commit");
     if (live)
         json_put_text(args, "live", live);
+    json_put(args, "resolutions", json_deep_copy(json_list(l->facts, "resolving")));
     link_call(l->core->courier, "merge.facts", args, FACTS_MS, on_facts, l);
 }
 
@@ -150,6 +155,14 @@ void look(struct core *core, const struct app_env *ae, json_t *branches, json_t 
                        .context = context};
     json_t *args = json_object(), *names = json_copy(branches);
     json_push(names, json_string(ae->trunk));
+    struct err err = ERR_INIT;
+    if (resolutions_wanted(core, ae->app_id, NULL, &l->rows, &err) < 0) {
+        json_decref(args);
+        json_decref(names);
+        look_end(l, NULL, &err);
+        return;
+    }
+    resolutions_names(l->rows, names);
     json_put_text(args, "app", ae->app);
     json_put(args, "names", names);
     link_call(core->courier, "branch.tips", args, TIPS_MS, on_tips, l);

@@ -1,8 +1,10 @@
 /* Merging onto a result so far, and the quarantine that it happens in. */
 #include "courier/git/chain.h"
+#include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include "base/check.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -26,7 +28,9 @@ static int tick_parse(const json_t *value, struct tick *ret_tick, struct err *er
         return -1;
     t.branch = json_text(value, "branch");
     t.tip = json_text(value, "tip");
-    if (repo_check_branch(t.branch, err) < 0 || repo_check_commit(t.tip, "the tip", err) < 0)
+    t.good = json_text(value, "good");
+    if (repo_check_branch(t.branch, err) < 0 || repo_check_commit(t.tip, "the tip", err) < 0 ||
+        (t.good && repo_check_commit(t.good, "the last good tip", err) < 0))
         return -1;
     *ret_tick = t;
     return 0;
@@ -44,11 +48,19 @@ int ticks_parse(const json_t *list, struct tick ret_ticks[TICKS_MAX], size_t *re
     return 0;
 }
 
+bool tick_resolves(const struct tick *t, const char *branch)
+{
+    for (size_t i = 0; i < json_array_size(t->sides); i++)
+        if (text_is(json_text(json_array_get(t->sides, i), "branch"), branch))
+            return true;
+    return false;
+}
+
 int ticks_read(const struct ticks_ask *ask, struct tick *ticks, size_t count,
                struct repo_commit *ret_base, struct err *err)
 {
-    const char *ids[TICKS_MAX + 2] = {ask->base};
-    struct repo_commit found[TICKS_MAX + 2];
+    const char *ids[STEPS_MAX + 2] = {ask->base};
+    struct repo_commit found[STEPS_MAX + 2];
     size_t absent = 0, wanted = count + 1;
     for (size_t i = 0; i < count; i++)
         ids[i + 1] = ticks[i].tip;
@@ -93,6 +105,40 @@ void merger_done(struct merger *m)
     *m = (struct merger){0};
 }
 
+static void list_folder(const char *objects, const char *two, struct buf *names)
+{
+    AUTO_FREE char *path = mem_format("%s/%s", objects, two);
+    DIR *d = opendir(path);
+    if (!d)
+        return;
+    for (struct dirent *e; (e = readdir(d));)
+        if (strlen(e->d_name) == 38)
+            (void)buf_add_format(names, "%s%s\n", two, e->d_name);
+    (void)closedir(d); /* read-only */
+}
+
+int merger_keep(const struct merger *m, struct err *err)
+{
+    AUTO_GIT(call);
+    AUTO_BUF names = BUF_INIT(64u << 20);
+    AUTO_BUF out = BUF_INIT(4096);
+    for (unsigned i = 0; i < 256; i++) {
+        char two[3];
+        (void)snprintf(two, sizeof(two), "%02x", i);
+        list_folder(m->quarantine, two, &names);
+    }
+    if (names.failed)
+        return FAIL(err, E_REPO_TOO_LARGE, "the integration has too many objects");
+    git_call_init(&call, m->dir);
+    git_verb(&call, "pack-objects");
+    git_arg(&call, "-q");
+    git_arg(&call, "--window=0");
+    git_arg_format(&call, "%s/objects/pack/pack", m->dir);
+    git_quarantine(&call, m->dir, m->quarantine);
+    FAULT("merger.keep");
+    return git_run(&call, buf_str(&names), &out, err);
+}
+
 int merger_ask(struct merger *m, const char *ours, const char *theirs,
                struct merge_answer *ret_answer, struct err *err)
 {
@@ -126,14 +172,14 @@ void chain_begin(struct chain *c, const char *trunk, const char *base,
     memcpy(c->tree, commit->tree, GIT_OID);
 }
 
-static int write_commit(struct chain *c, struct merger *m, const struct tick *t, struct err *err)
+int chain_commit(struct chain *c, struct merger *m, const char *other, const char *message,
+                 struct err *err)
 {
-    AUTO_BUF text = BUF_INIT(4096);
+    AUTO_BUF text = BUF_INIT(0);
     (void)buf_add_format(&text,
                          "tree %s\nparent %s\nparent %s\nauthor " WHO " %lld +0000\ncommitter " WHO
-                         " %lld +0000\n\nMerge '%s' into '%s'\n",
-                         c->tree, c->tip, t->tip, (long long)c->date, (long long)c->date, t->branch,
-                         c->trunk);
+                         " %lld +0000\n\n%s",
+                         c->tree, c->tip, other, (long long)c->date, (long long)c->date, message);
     ASSERT(!text.failed);
     return object_write(m->quarantine, "commit", buf_str(&text), c->tip, err);
 }
@@ -153,5 +199,6 @@ int chain_add(struct chain *c, struct merger *m, const struct tick *t,
         return r < 0 ? -1 : CHAIN_CONTAINED;
     memcpy(c->tree, ret_answer->tree, GIT_OID);
     c->date = t->date > c->date ? t->date : c->date;
-    return write_commit(c, m, t, err);
+    AUTO_FREE char *message = mem_format("Merge '%s' into '%s'\n", t->branch, c->trunk);
+    return chain_commit(c, m, t->tip, message, err);
 }

@@ -8,15 +8,22 @@
 #include "courier/git/merge.h"
 
 #define TICKS_MAX 100
+#define RESOLUTIONS_MAX 20
+#define RESOLUTION_SIDES_MAX 8
+#define STEPS_MAX (TICKS_MAX + RESOLUTIONS_MAX) /* resolutions are merged before the ticks */
 
 struct tick {
-    const char *branch; /* borrowed from the request */
+    const char *branch; /* borrowed from the request, as the others */
     const char *tip;
-    int64_t date; /* the tip's, seconds */
+    const char *good;    /* the tip that was merged the last time, or NULL */
+    const json_t *sides; /* of a resolution: [{"branch","tip"}] that it merges; else NULL */
+    int64_t date;        /* the tip's, seconds */
 };
-/* [{"branch","tip"}], at most TICKS_MAX; names and ids are checked. */
+/* [{"branch","tip","good"}], at most TICKS_MAX; names and ids are checked. */
 int ticks_parse(const json_t *list, struct tick ret_ticks[TICKS_MAX], size_t *ret_count,
                 struct err *err) MUST_CHECK;
+/* Is it a resolution that merges this branch? */
+bool tick_resolves(const struct tick *t, const char *branch);
 /* What the base is, and the dates of the ticks. E_BRANCH_UNKNOWN names who is absent. `also`: a
  * commit that may be in the folder `objects` as well; REPO_ABSENT when it exists nowhere. Both may
  * be NULL. */
@@ -40,6 +47,8 @@ int merger_init(struct merger *m, const char *dir, const struct git_store *store
                 struct err *err) MUST_CHECK;
 /* The quarantine goes to the trash, unless it was taken out before. */
 void merger_done(struct merger *m);
+/* Everything in the quarantine becomes one pack of the repository; git fsyncs it. */
+int merger_keep(const struct merger *m, struct err *err) MUST_CHECK;
 /* answer: initialised here; to share no history is a conflict, with this text. */
 #define MERGE_NO_HISTORY "they share no history"
 int merger_ask(struct merger *m, const char *ours, const char *theirs,
@@ -59,3 +68,7 @@ void chain_begin(struct chain *c, const char *trunk, const char *base,
 #define CHAIN_CONFLICT 2
 int chain_add(struct chain *c, struct merger *m, const struct tick *t,
               struct merge_answer *ret_answer, struct err *err) MUST_CHECK;
+/* A merge commit of ours: the tree of the chain, with its tip and `other` as parents, in whose
+ * order they are merged. It becomes the tip. */
+int chain_commit(struct chain *c, struct merger *m, const char *other, const char *message,
+                 struct err *err) MUST_CHECK;

@@ -137,6 +137,22 @@ static void count_hunks(struct merger *m, const char *tree, const char *path, st
     hunks_init(h);
 }
 
+int conflict_hunks(struct merger *m, const char *commit, const char *path, int64_t *ret_hunks,
+                   struct err *err)
+{
+    struct hunks h;
+    *ret_hunks = 0;
+    if (strchr(path, '\n'))
+        return 0;
+    hunks_init(&h);
+    int r = read_hunks(m, commit, path, &h, err);
+    if (r < 0)
+        git_process_free(TAKE(m->reader)); /* somewhere within a file */
+    *ret_hunks = h.count;
+    hunks_done(&h);
+    return r;
+}
+
 /* --- the whole ------------------------------------------------------------------------------ */
 
 json_t *conflict_tell(struct merger *m, const struct merge_answer *answer)

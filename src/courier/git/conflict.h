@@ -9,6 +9,10 @@
  * (deleted on one side, a binary or a huge file), or its name is no UTF-8. "text" is
  * MERGE_NO_HISTORY when they share none. */
 json_t *conflict_tell(struct merger *m, const struct merge_answer *answer);
+/* How many hunks with conflict markers a file of a commit has; 0: none, or there is no such file.
+ * E_TOO_LARGE: it is not looked through. */
+int conflict_hunks(struct merger *m, const char *commit, const char *path, int64_t *ret_hunks,
+                   struct err *err) MUST_CHECK;
 /* Counts the hunks of a file with conflict markers, fed in pieces of any size. */
 struct hunks {
     enum { HUNKS_PLAIN, HUNKS_OURS, HUNKS_THEIRS } part;
@@ -49,6 +53,7 @@ struct explain {
     const struct chain *start; /* the chain of nothing but that */
     const struct tick *ticks;
     const bool *in;
+    size_t count; /* of ticks */
     size_t k;
 };
 int explain(const struct explain *x, json_t **ret_why, struct err *err) MUST_CHECK;

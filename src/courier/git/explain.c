@@ -13,6 +13,35 @@ static int with_trunk(const struct explain *x, bool *ret_conflicts, struct err *
     return 0;
 }
 
+/* Of a resolution, its branches: nobody has ticked it. Those that conflict alone, or else all. */
+static int blame_sides(const struct explain *x, const struct tick *resolution, json_t *against,
+                       struct err *err)
+{
+    size_t before = json_array_size(against);
+    for (size_t i = 0; i < x->count; i++) {
+        bool clean = true;
+        if (!tick_resolves(resolution, x->ticks[i].branch))
+            continue;
+        if (pairs_clean(x->pairs, x->ticks[i].tip, x->ticks[x->k].tip, &clean, err) < 0)
+            return -1;
+        if (!clean)
+            json_push(against, json_string(x->ticks[i].branch));
+    }
+    if (json_array_size(against) == before)
+        for (size_t i = 0; i < json_array_size(resolution->sides); i++)
+            json_push(against,
+                      json_incref(json_object_get(json_array_get(resolution->sides, i), "branch")));
+    return 0;
+}
+
+static int blame(const struct explain *x, size_t i, json_t *against, struct err *err)
+{
+    if (x->ticks[i].sides)
+        return blame_sides(x, &x->ticks[i], against, err);
+    json_push(against, json_string(x->ticks[i].branch));
+    return 0;
+}
+
 static int with_pairs(const struct explain *x, json_t *against, struct err *err)
 {
     for (size_t i = 0; i < x->k; i++) {
@@ -21,8 +50,8 @@ static int with_pairs(const struct explain *x, json_t *against, struct err *err)
             continue;
         if (pairs_clean(x->pairs, x->ticks[i].tip, x->ticks[x->k].tip, &clean, err) < 0)
             return -1;
-        if (!clean)
-            json_push(against, json_string(x->ticks[i].branch));
+        if (!clean && blame(x, i, against, err) < 0)
+            return -1;
     }
     return 0;
 }
@@ -31,7 +60,7 @@ static int with_pairs(const struct explain *x, json_t *against, struct err *err)
 
 struct search {
     const struct explain *x;
-    size_t chosen[TICKS_MAX]; /* members of the set found so far */
+    size_t chosen[STEPS_MAX]; /* members of the set found so far */
     size_t count;
     struct chain chain;
 };
@@ -111,7 +140,8 @@ static int together(const struct explain *x, json_t *against, struct err *err)
         r = choose(s, err);
     }
     for (size_t i = 0; r >= 0 && conflicts && i < s->count; i++)
-        json_push(against, json_string(x->ticks[s->chosen[i]].branch));
+        if (blame(x, s->chosen[i], against, err) < 0)
+            r = -1;
     free(s);
     return r < 0 ? -1 : 0;
 }

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "courier/git/conflict.h"
+#include "courier/git/resolution.h"
 
 #define PAIRS_MAX 300   /* conflicting pairs that are told; the rest is counted */
 #define LEFT_OUT_MAX 12 /* branches of which it is tried what leaving them out would free */
@@ -17,7 +18,7 @@
 enum joined { JOINED, JOINED_BEFORE /* contained */, LEFT_OUT };
 struct set {
     struct chain chain;
-    enum joined joined[TICKS_MAX];
+    enum joined joined[STEPS_MAX];
 };
 struct memo { /* one step of a chain */
     struct chain chain;
@@ -26,8 +27,9 @@ struct memo { /* one step of a chain */
 struct facts {
     struct pairs pairs;
     struct merger merger;
-    struct tick ticks[TICKS_MAX];
-    size_t count;
+    struct tick ticks[STEPS_MAX];    /* the resolutions that can be used, then the branches */
+    size_t first, count;             /* the first branch; all */
+    json_t *resolutions;             /* and what became of them */
     const char *trunk, *base, *live; /* live: NULL: nothing runs there */
     struct chain start;
     struct set set;
@@ -59,30 +61,40 @@ static int join(struct facts *f, struct chain *c, const struct tick *t, enum joi
     return 0;
 }
 
-/* One after the other; who conflicts is left out, as is the branch `without` (count: none). */
+/* One after the other; who conflicts is left out, as is the branch `without` (count: none), and
+ * with it the resolutions of what it conflicts with. */
 static int make_set(struct facts *f, size_t without, struct set *ret_set, struct err *err)
 {
     ret_set->chain = f->start;
     for (size_t i = 0; i < f->count; i++) {
         ret_set->joined[i] = LEFT_OUT;
-        if (i != without && join(f, &ret_set->chain, &f->ticks[i], &ret_set->joined[i], err) < 0)
+        bool absent = i == without ||
+                      (without < f->count && tick_resolves(&f->ticks[i], f->ticks[without].branch));
+        if (!absent && join(f, &ret_set->chain, &f->ticks[i], &ret_set->joined[i], err) < 0)
             return err_wrap(err, "cannot merge '%s'", f->ticks[i].branch);
     }
     return 0;
 }
 
+/* A branch that a resolution has brought is in by it. */
+static enum joined joined_as(const struct facts *f, size_t i)
+{
+    bool by = resolution_used(f->resolutions, f->ticks[i].branch);
+    return by && f->set.joined[i] == JOINED_BEFORE ? JOINED : f->set.joined[i];
+}
+
 static json_t *names_of(const struct facts *f, enum joined joined)
 {
     json_t *names = json_array();
-    for (size_t i = 0; i < f->count; i++)
-        if (f->set.joined[i] == joined)
+    for (size_t i = f->first; i < f->count; i++)
+        if (joined_as(f, i) == joined)
             json_push(names, json_string(f->ticks[i].branch));
     return names;
 }
 
 static int tell_out(struct facts *f, size_t k, json_t *out, struct err *err)
 {
-    bool in[TICKS_MAX];
+    bool in[STEPS_MAX];
     for (size_t i = 0; i < k; i++)
         in[i] = f->set.joined[i] == JOINED;
     struct explain x = {.pairs = &f->pairs,
@@ -90,13 +102,19 @@ static int tell_out(struct facts *f, size_t k, json_t *out, struct err *err)
                         .start = &f->start,
                         .ticks = f->ticks,
                         .in = in,
+                        .count = f->count,
                         .k = k};
     json_t *row = NULL;
     if (explain(&x, &row, err) < 0)
         return -1;
     json_put_text(row, "branch", f->ticks[k].branch);
     json_put_text(row, "tip", f->ticks[k].tip);
-    json_push(out, row);
+    if (f->ticks[k].sides) {
+        resolution_conflicts(f->resolutions, f->ticks[k].branch, row);
+        json_decref(row);
+    } else {
+        json_push(out, row);
+    }
     return 0;
 }
 
@@ -138,7 +156,7 @@ static int tell_frees_of(struct facts *f, size_t k, json_t *frees, struct err *e
     if (make_set(f, k, &other, err) < 0)
         return -1;
     json_t *freed = json_array(), *costs = json_array();
-    for (size_t i = 0; i < f->count; i++) {
+    for (size_t i = f->first; i < f->count; i++) {
         bool was_out = f->set.joined[i] == LEFT_OUT, is_out = other.joined[i] == LEFT_OUT;
         if (i != k && was_out != is_out)
             json_push(was_out ? freed : costs, json_string(f->ticks[i].branch));
@@ -156,8 +174,8 @@ static int tell_frees(struct facts *f, struct err *err)
     const json_t *out = json_list(f->reply, "out");
     json_t *frees = json_array();
     json_put(f->reply, "frees", frees);
-    for (size_t k = 0; k < f->count && json_array_size(frees) < LEFT_OUT_MAX; k++)
-        if (f->set.joined[k] == JOINED && is_blamed(out, f->ticks[k].branch) &&
+    for (size_t k = f->first; k < f->count && json_array_size(frees) < LEFT_OUT_MAX; k++)
+        if (joined_as(f, k) == JOINED && is_blamed(out, f->ticks[k].branch) &&
             tell_frees_of(f, k, frees, err) < 0)
             return -1;
     return 0;
@@ -197,7 +215,7 @@ static int tell_alone(struct facts *f, const char *what, const char *commit, str
 {
     json_t *rows = json_array();
     json_put(f->reply, what, rows);
-    for (size_t i = 0; commit && i < f->count; i++) {
+    for (size_t i = f->first; commit && i < f->count; i++) {
         json_t *row = NULL;
         if (conflict_row(f, commit, f->ticks[i].tip, &row, err) < 0)
             return -1;
@@ -214,7 +232,7 @@ static int tell_pairs(struct facts *f, struct err *err)
     json_t *rows = json_array();
     int64_t count = 0;
     json_put(f->reply, "pairs", rows);
-    for (size_t i = 0; i < f->count; i++) {
+    for (size_t i = f->first; i < f->count; i++) {
         for (size_t j = i + 1; j < f->count; j++) {
             json_t *row = NULL;
             bool clean = true;
@@ -234,6 +252,17 @@ static int tell_pairs(struct facts *f, struct err *err)
     return 0;
 }
 
+/* Which pairs are resolved is known when the set is made. */
+static void tell_resolved(const struct facts *f)
+{
+    size_t i;
+    json_t *pair;
+    json_array_foreach(json_list(f->reply, "pairs"), i, pair)
+        json_put_text(pair, "resolved",
+                      resolution_of_pair(f->resolutions, json_text_or(pair, "a", ""),
+                                         json_text_or(pair, "b", "")));
+}
+
 /* --- the verb ------------------------------------------------------------------------------- */
 
 static int parse_input(struct facts *f, const json_t *args, struct err *err)
@@ -247,10 +276,16 @@ static int parse_input(struct facts *f, const json_t *args, struct err *err)
     return ticks_parse(json_list(args, "ticks"), f->ticks, &f->count, err);
 }
 
-static int read_inputs(struct facts *f, struct err *err)
+static int read_inputs(struct facts *f, const json_t *args, struct err *err)
 {
+    struct resolutions_ask resolutions = {&f->merger, f->pairs.cache,
+                                          json_list(args, "resolutions"), f->base};
     struct repo_commit base;
     struct ticks_ask ask = {f->merger.dir, f->trunk, f->base, NULL, f->live};
+    size_t branches = f->count;
+    if (resolutions_put(&resolutions, f->ticks, &f->count, &f->resolutions, err) < 0)
+        return -1;
+    f->first = f->count - branches;
     int r = ticks_read(&ask, f->ticks, f->count, &base, err);
     if (r < 0)
         return -1;
@@ -260,13 +295,16 @@ static int read_inputs(struct facts *f, struct err *err)
     return 0;
 }
 
-static int tell(struct facts *f, struct err *err)
+static int tell(struct facts *f, const json_t *args, struct err *err)
 {
     int64_t started_us = clock_mono_us();
-    if (read_inputs(f, err) < 0 || tell_pairs(f, err) < 0 ||
+    /* the pairs first: what they find is remembered, and explains the rest */
+    if (read_inputs(f, args, err) < 0 || tell_pairs(f, err) < 0 ||
         tell_alone(f, "trunk", f->base, err) < 0 || tell_alone(f, "live", f->live, err) < 0 ||
         tell_set(f, err) < 0 || tell_frees(f, err) < 0)
         return -1;
+    tell_resolved(f);
+    json_put(f->reply, "resolutions", json_incref(f->resolutions));
     json_put_int(f->reply, "merges", f->pairs.asked);
     json_put_int(f->reply, "ms", (clock_mono_us() - started_us) / 1000);
     return 0;
@@ -277,6 +315,7 @@ static void facts_free(struct facts *f)
     merger_done(&f->merger);
     git_cache_clear(&f->memo);
     map_done(&f->memo);
+    json_decref(f->resolutions);
     json_decref(f->reply);
     free(f);
 }
@@ -294,7 +333,7 @@ int git_merge_facts(const struct git_ask *ask, json_t **ret_reply, struct err *e
     if (result == 0)
         result = merger_init(&f->merger, dir, ask->store, NULL, err);
     if (result == 0)
-        result = tell(f, err);
+        result = tell(f, ask->args, err);
     if (result == 0)
         *ret_reply = TAKE(f->reply);
     facts_free(f);

@@ -6,6 +6,9 @@
  * skipped. New objects go to a quarantine; when all is merged they move into the repository as one
  * fsynced pack.
  *
+ * Resolutions that can be used here are merged first, as branches are; one that conflicts is left
+ * out, whatever the policy says.
+ *
  * At a conflict the policy decides: `stop` ends there, and says against whom (explain.c); `skip`
  * leaves the branch out and goes on; `last-good` tries the tip that was merged the last time before
  * it does so.
@@ -13,16 +16,15 @@
  * What was merged is remembered in the app's cache by (result so far, tip, name), and after a
  * conflict the quarantine too: asking again with one branch left out or moved repeats only what
  * comes after it. Remembered commits are used when the last of them still exists. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include "base/fault.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "courier/git/conflict.h"
+#include "courier/git/resolution.h"
 
 #define QUARANTINE_KEY "quarantine" /* in the cache: its path */
 
@@ -38,11 +40,11 @@ struct memo { /* a step of the chain done earlier */
 struct integration {
     struct map *cache; /* may be NULL */
     struct merger merger;
-    struct merger explainer; /* what it makes is not kept; begun when it is needed */
-    struct tick ticks[TICKS_MAX];
-    struct done done[TICKS_MAX];
+    struct merger explainer;      /* what it makes is not kept; begun when it is needed */
+    struct tick ticks[STEPS_MAX]; /* the resolutions that can be used, then the branches */
+    struct done done[STEPS_MAX];
     size_t count;
-    const char *good[TICKS_MAX]; /* tips that were merged before, or NULL */
+    json_t *resolutions; /* and what became of them */
     enum policy policy;
     const char *trunk, *base;
     json_t *out;        /* those left out, and why */
@@ -71,15 +73,9 @@ static int parse_input(struct integration *in, const json_t *args, struct err *e
     in->base = json_text(args, "base");
     if (repo_check_branch(in->trunk, err) < 0 || repo_check_commit(in->base, "the base", err) < 0)
         return -1;
-    if (ticks_parse(json_list(args, "ticks"), in->ticks, &in->count, err) < 0 ||
-        parse_policy(json_text(args, "policy"), &in->policy, err) < 0)
-        return -1;
-    for (size_t i = 0; i < in->count; i++) {
-        in->good[i] = json_text(json_array_get(json_list(args, "ticks"), i), "good");
-        if (in->good[i] && repo_check_commit(in->good[i], "the last good tip", err) < 0)
-            return -1;
-    }
-    return 0;
+    return ticks_parse(json_list(args, "ticks"), in->ticks, &in->count, err) < 0
+               ? -1
+               : parse_policy(json_text(args, "policy"), &in->policy, err);
 }
 
 /* --- what is remembered --------------------------------------------------------------------- */
@@ -120,10 +116,14 @@ static void memo_walk(struct integration *in)
 
 /* Do all inputs exist, and how old are they? Remembered commits may be gone (a sweep, or upkeep
  * dropped what no ref reaches): then from the start, without what was remembered. */
-static int read_inputs(struct integration *in, struct err *err)
+static int read_inputs(struct integration *in, const json_t *args, struct err *err)
 {
+    struct resolutions_ask resolutions = {&in->merger, in->cache, json_list(args, "resolutions"),
+                                          in->base};
     struct repo_commit base;
     struct ticks_ask ask = {in->merger.dir, in->trunk, in->base, in->merger.quarantine, NULL};
+    if (resolutions_put(&resolutions, in->ticks, &in->count, &in->resolutions, err) < 0)
+        return -1;
     memo_walk(in);
     ask.also = in->chain.tip;
     int r = ticks_read(&ask, in->ticks, in->count, &base, err);
@@ -196,7 +196,7 @@ static void conflict_text(struct buf *text, const struct tick *t, const json_t *
 static json_t *explain_next(struct integration *in)
 {
     struct pairs pairs = {.merger = &in->explainer, .cache = in->cache};
-    bool joined[TICKS_MAX];
+    bool joined[STEPS_MAX];
     struct err err = ERR_INIT;
     json_t *why = NULL;
     for (size_t i = 0; i < in->next; i++)
@@ -206,6 +206,7 @@ static json_t *explain_next(struct integration *in)
                         .start = &in->start,
                         .ticks = in->ticks,
                         .in = joined,
+                        .count = in->count,
                         .k = in->next};
     if ((in->explainer.quarantine ||
          merger_init(&in->explainer, in->merger.dir, in->merger.store, NULL, &err) == 0) &&
@@ -239,9 +240,9 @@ static bool try_last_good(struct integration *in)
     struct err ignored = ERR_INIT;
     struct ticks_ask ask = {in->merger.dir, in->trunk, in->base, NULL, NULL};
     AUTO_MERGE answer = {0};
-    if (in->policy != POLICY_LAST_GOOD || !in->good[in->next] || text_is(in->good[in->next], t.tip))
+    if (in->policy != POLICY_LAST_GOOD || !t.good || text_is(t.good, t.tip))
         return false;
-    t.tip = in->good[in->next];
+    t.tip = t.good;
     if (ticks_read(&ask, &t, 1, &base, &ignored) < 0)
         return false;
     int r = chain_add(&in->chain, &in->merger, &t, &answer, &ignored);
@@ -262,56 +263,26 @@ static json_t *conflict_reply(struct integration *in, const struct merge_answer 
 
 static void leave_out(struct integration *in, const struct merge_answer *answer)
 {
+    const struct tick *t = &in->ticks[in->next];
     json_t *row = conflict_row(in, answer);
-    json_put_text(row, "tip", in->ticks[in->next].tip);
-    json_push(in->out, row);
+    json_put_text(row, "tip", t->tip);
+    if (t->sides)
+        resolution_conflicts(in->resolutions, t->branch, row);
+    else
+        json_push(in->out, json_incref(row));
+    json_decref(row);
     in->done[in->next].out = true;
     note_done(in, false);
 }
 
-/* --- keeping -------------------------------------------------------------------------------- */
-
-static void list_folder(const char *objects, const char *two, struct buf *names)
-{
-    AUTO_FREE char *path = mem_format("%s/%s", objects, two);
-    DIR *d = opendir(path);
-    if (!d)
-        return;
-    for (struct dirent *e; (e = readdir(d));)
-        if (strlen(e->d_name) == 38)
-            (void)buf_add_format(names, "%s%s\n", two, e->d_name);
-    (void)closedir(d); /* read-only */
-}
-
-/* Everything in the quarantine becomes one pack of the repository; git fsyncs it. */
-static int keep_objects(const struct integration *in, struct err *err)
-{
-    AUTO_GIT(call);
-    AUTO_BUF names = BUF_INIT(64u << 20);
-    AUTO_BUF out = BUF_INIT(4096);
-    for (unsigned i = 0; i < 256; i++) {
-        char two[3];
-        (void)snprintf(two, sizeof(two), "%02x", i);
-        list_folder(in->merger.quarantine, two, &names);
-    }
-    if (names.failed)
-        return FAIL(err, E_REPO_TOO_LARGE, "the integration has too many objects");
-    git_call_init(&call, in->merger.dir);
-    git_verb(&call, "pack-objects");
-    git_arg(&call, "-q");
-    git_arg(&call, "--window=0");
-    git_arg_format(&call, "%s/objects/pack/pack", in->merger.dir);
-    git_quarantine(&call, in->merger.dir, in->merger.quarantine);
-    FAULT("integrate.keep");
-    return git_run(&call, buf_str(&names), &out, err);
-}
+/* --- the reply ------------------------------------------------------------------------------ */
 
 /* What is in, at the tips that are in. */
 static json_t *ticks_of(const struct integration *in)
 {
     json_t *ticks = json_array();
     for (size_t i = 0; i < in->count; i++) {
-        if (in->done[i].out)
+        if (in->done[i].out || in->ticks[i].sides)
             continue;
         json_t *tick = json_object();
         json_put_text(tick, "branch", in->ticks[i].branch);
@@ -326,7 +297,8 @@ static json_t *merged_json(const struct integration *in, int64_t started_us)
     json_t *reply = json_object();
     json_t *skipped = json_array();
     for (size_t i = 0; i < in->count; i++)
-        if (!in->done[i].merged && !in->done[i].out)
+        if (!in->done[i].merged && !in->done[i].out && !in->ticks[i].sides &&
+            !resolution_used(in->resolutions, in->ticks[i].branch))
             json_push(skipped, json_str_value(str_of(in->ticks[i].branch)));
     json_put_text(reply, "commit", in->chain.tip);
     json_put_text(reply, "tree", in->chain.tree);
@@ -334,6 +306,7 @@ static json_t *merged_json(const struct integration *in, int64_t started_us)
     json_put(reply, "skipped", skipped);
     json_put(reply, "out", json_incref(in->out));
     json_put(reply, "ticks", ticks_of(in));
+    json_put(reply, "resolutions", json_incref(in->resolutions));
     json_put_int(reply, "ms", (clock_mono_us() - started_us) / 1000);
     return reply;
 }
@@ -345,7 +318,7 @@ static int merge_all(struct integration *in, json_t **ret_conflict, struct err *
         int r = merge_next(in, &answer, err);
         if (r < 0)
             return err_wrap(err, "cannot merge '%s'", in->ticks[in->next].branch);
-        if (r == CONFLICT && in->policy == POLICY_STOP) {
+        if (r == CONFLICT && in->policy == POLICY_STOP && !in->ticks[in->next].sides) {
             *ret_conflict = conflict_reply(in, &answer);
             return 0;
         }
@@ -355,15 +328,16 @@ static int merge_all(struct integration *in, json_t **ret_conflict, struct err *
     return 0;
 }
 
-static int integrate(struct integration *in, json_t **ret_reply, struct err *err)
+static int integrate(struct integration *in, const json_t *args, json_t **ret_reply,
+                     struct err *err)
 {
     AUTO_JSON *conflict = NULL;
     int64_t started_us = clock_mono_us();
-    if (read_inputs(in, err) < 0 || merge_all(in, &conflict, err) < 0)
+    if (read_inputs(in, args, err) < 0 || merge_all(in, &conflict, err) < 0)
         return -1;
     if (conflict && in->cache)
         (void)map_put(in->cache, QUARANTINE_KEY, TAKE(in->merger.quarantine)); /* none is there */
-    else if (in->changed && keep_objects(in, err) < 0)
+    else if (in->changed && merger_keep(&in->merger, err) < 0)
         return -1;
     *ret_reply = conflict ? TAKE(conflict) : merged_json(in, started_us);
     return 0;
@@ -381,10 +355,11 @@ int git_integrate(const struct git_ask *ask, json_t **ret_reply, struct err *err
     if (result == 0)
         result = take_quarantine(in, dir, ask->store, err);
     if (result == 0)
-        result = integrate(in, ret_reply, err);
+        result = integrate(in, ask->args, ret_reply, err);
     merger_done(&in->merger);
     merger_done(&in->explainer);
     json_decref(in->out);
+    json_decref(in->resolutions);
     free(in);
     return result;
 }

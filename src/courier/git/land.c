@@ -88,30 +88,21 @@ static int look(struct land *l, struct err *err)
                 l->trunk);
 }
 
-/* Both refs at once: git takes the locks of both before it moves one. */
+/* Both refs at once. */
 static int move(struct land *l, bool landed, struct err *err)
 {
-    AUTO_GIT(call);
-    AUTO_BUF input = BUF_INIT(4096);
-    struct git_outcome outcome;
-    const char *now = map_get(&l->tips, l->trunk_ref);
-    if (landed && map_get(&l->tips, l->tag_ref))
-        return 0;
-    git_call_init(&call, l->dir);
-    git_verb(&call, "update-ref");
-    git_arg(&call, "--no-deref");
-    git_arg(&call, "--stdin");
+    struct repo_move moves[2];
+    size_t count = 0;
     if (!landed)
-        (void)buf_add_format(&input, "update %s %s %s\n", l->trunk_ref, l->commit, now);
+        moves[count++] =
+            (struct repo_move){l->trunk_ref, l->commit, map_get(&l->tips, l->trunk_ref)};
     if (!map_get(&l->tips, l->tag_ref))
-        (void)buf_add_format(&input, "create %s %s\n", l->tag_ref, l->commit);
+        moves[count++] = (struct repo_move){l->tag_ref, l->commit, GIT_ZERO};
     FAULT("land.refs");
-    if (git_capture(&call, buf_str(&input), NULL, &outcome, err) < 0)
+    if (repo_move_refs(l->dir, moves, count, err) < 0)
         return -1;
     FAULT("land.moved");
-    return outcome.exit_code == 0
-               ? 0
-               : repo_move_failed(&outcome, strstr(outcome.text, l->tag) ? l->tag : l->trunk, err);
+    return 0;
 }
 
 static json_t *reply_of(const struct land *l, bool landed)

@@ -170,7 +170,9 @@ int repo_is_ancestor(const char *dir, const char *objects, const char *a, const 
     return outcome.exit_code == 1 ? REPO_NO_ANCESTOR : git_outcome_check(&call, &outcome, err);
 }
 
-int repo_move_failed(const struct git_outcome *outcome, const char *ref, struct err *err)
+/* Why git refused: -1 always. The ref that it speaks of, or the first. */
+static int move_failed(const struct git_outcome *outcome, const struct repo_move *moves,
+                       size_t count, struct err *err)
 {
     static const struct {
         const char *words;
@@ -184,33 +186,49 @@ int repo_move_failed(const struct git_outcome *outcome, const char *ref, struct 
         {"nonexistent object", E_BRANCH_UNKNOWN, "cannot point to a commit that does not exist"},
         {"non-commit object", E_BRANCH_UNKNOWN, "cannot point to what is no commit"},
     };
+    const char *ref = moves[0].ref;
+    for (size_t i = count; i-- > 0;)
+        if (strstr(outcome->text, moves[i].ref))
+            ref = moves[i].ref;
+    ref += text_starts(ref, "refs/heads/") ? strlen("refs/heads/") : 0;
+    ref += text_starts(ref, "refs/tags/") ? strlen("refs/tags/") : 0;
     for (size_t i = 0; i < ARRAY_SIZE(known); i++)
         if (strstr(outcome->text, known[i].words))
             return FAIL(err, known[i].kind, "'%s' %s", ref, known[i].text);
     return FAIL(err, E_SYSTEM, "cannot move '%s': %s", ref, outcome->text);
 }
 
-int repo_move_ref(const char *dir, const char *ref, const char *to, const char *expect,
-                  struct err *err)
+int repo_move_refs(const char *dir, const struct repo_move *moves, size_t count, struct err *err)
 {
     AUTO_GIT(call);
-    AUTO_BUF input = BUF_INIT(4096);
+    AUTO_BUF input = BUF_INIT(0);
     struct git_outcome outcome;
+    if (count == 0)
+        return 0;
     git_call_init(&call, dir);
     git_verb(&call, "update-ref");
     git_arg(&call, "--no-deref");
     git_arg(&call, "--stdin");
     git_arg(&call, "-z");
-    (void)buf_add_format(&input, "update %s", ref); /* ref is checked: it fits */
-    (void)buf_add_char(&input, '\0');
-    (void)buf_add_text(&input, to ? to : GIT_ZERO);
-    (void)buf_add_char(&input, '\0');
-    (void)buf_add_text(&input, expect ? expect : "");
-    (void)buf_add_char(&input, '\0');
-    FAULT("repo.move_ref");
+    for (size_t i = 0; i < count; i++) {
+        (void)buf_add_format(&input, "update %s", moves[i].ref);
+        (void)buf_add_char(&input, '\0');
+        (void)buf_add_text(&input, moves[i].to ? moves[i].to : GIT_ZERO);
+        (void)buf_add_char(&input, '\0');
+        (void)buf_add_text(&input, moves[i].expect ? moves[i].expect : "");
+        (void)buf_add_char(&input, '\0');
+    }
+    FAULT("repo.move_refs");
     if (git_capture(&call, buf_str(&input), NULL, &outcome, err) < 0)
         return -1;
-    return outcome.exit_code == 0 ? 0 : repo_move_failed(&outcome, ref, err);
+    return outcome.exit_code == 0 ? 0 : move_failed(&outcome, moves, count, err);
+}
+
+int repo_move_ref(const char *dir, const char *ref, const char *to, const char *expect,
+                  struct err *err)
+{
+    struct repo_move move = {ref, to, expect};
+    return repo_move_refs(dir, &move, 1, err);
 }
 
 static int list_refs(const json_t *names, char ***ret_refs, struct err *err)

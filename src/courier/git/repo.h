@@ -39,8 +39,12 @@ int repo_commits(const char *dir, const char *objects, const char *const *commit
 #define REPO_NO_ANCESTOR 2
 int repo_is_ancestor(const char *dir, const char *objects, const char *a, const char *b,
                      struct err *err) MUST_CHECK;
-/* Why an update of refs was refused: E_REF_CHANGED, E_EXISTS ..., E_SYSTEM. -1 always. */
-int repo_move_failed(const struct git_outcome *outcome, const char *ref, struct err *err);
+/* Compare-and-swap of full refs, all of them or none; as one of them below. */
+struct repo_move {
+    const char *ref, *to, *expect;
+};
+int repo_move_refs(const char *dir, const struct repo_move *moves, size_t count,
+                   struct err *err) MUST_CHECK;
 /* Compare-and-swap of one full ref. `to` NULL deletes; `expect` NULL: whatever it was, GIT_ZERO:
  * must be absent. E_EXISTS, E_REF_CHANGED, E_BRANCH_UNKNOWN (no such commit). */
 int repo_move_ref(const char *dir, const char *ref, const char *to, const char *expect,

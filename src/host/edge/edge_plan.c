@@ -171,20 +171,39 @@ static bool unready_leaves(const struct edge_plan *p, const struct edge_app_env 
     return s && s->admin == EDGE_DRAIN && slot_keeps_one(p, e, slot);
 }
 
+static bool server_drains(const struct edge_plan *p, const struct edge_app_env *e,
+                          enum edge_slot slot, const struct edge_server *wanted)
+{
+    const struct edge_running *s = edge_model_server(p->model, e->id, slot, wanted->name);
+    return wanted->drain ||
+           (server_is_unready(p, e->id, wanted->name) && unready_leaves(p, e, slot, s));
+}
+
+static void server_plan(struct edge_plan *p, const struct edge_app_env *e, enum edge_slot slot,
+                        const struct edge_server *wanted, bool drain)
+{
+    struct edge_running *s = edge_model_server(p->model, e->id, slot, wanted->name);
+    enum edge_admin admin = admin_wanted(edge_app_env_routed(e, slot), drain);
+    if (s)
+        server_change(p, s, wanted, admin);
+    else
+        server_add(p, e, slot, wanted, admin);
+}
+
+/* Those that take requests first, then those that drain: HAProxy does one command after the other
+ * while requests come, and between two of them, too, one must be there for them. */
 static void slot_plan(struct edge_plan *p, const struct edge_app_env *e, enum edge_slot slot)
 {
     const struct edge_group *group = &e->slots[slot];
-    bool routed = edge_app_env_routed(e, slot);
-    for (size_t i = 0; i < group->count; i++) {
-        const struct edge_server *wanted = &group->servers[i];
-        struct edge_running *s = edge_model_server(p->model, e->id, slot, wanted->name);
-        bool drain = wanted->drain ||
-                     (server_is_unready(p, e->id, wanted->name) && unready_leaves(p, e, slot, s));
-        if (s)
-            server_change(p, s, wanted, admin_wanted(routed, drain));
-        else
-            server_add(p, e, slot, wanted, admin_wanted(routed, drain));
-    }
+    AUTO_FREE bool *drains = mem_array(group->count + 1, sizeof(*drains));
+    for (size_t i = 0; i < group->count; i++)
+        drains[i] = server_drains(p, e, slot, &group->servers[i]);
+    for (size_t i = 0; i < group->count; i++)
+        if (!drains[i])
+            server_plan(p, e, slot, &group->servers[i], false);
+    for (size_t i = 0; i < group->count; i++)
+        if (drains[i])
+            server_plan(p, e, slot, &group->servers[i], true);
 }
 
 /* What this app-env (NULL: nobody) does not want any more. */

@@ -160,6 +160,28 @@ TEST(who_is_not_ready_gets_nothing_while_another_is)
     bench_done(&b);
 }
 
+/* HAProxy does one command after the other, while requests come: in between, too, one must take
+ * them. */
+TEST(who_takes_over_is_ready_before_the_other_drains)
+{
+    struct bench b;
+    struct map unready;
+    bench_init(&b);
+    map_init(&unready);
+    b.plan.unready = &unready;
+    (void)map_put(&unready, "e17/r2.1", &unready);
+    (void)planned(&b, state("a", 0, ONE "," TWO, ""));
+    (void)planned(&b, state("a", 0, ONE "," TWO, ""));
+    (void)map_remove(&unready, "e17/r2.1");
+    (void)map_put(&unready, "e17/r1.1", &unready);
+    IS_STR(planned(&b, state("a", 0, ONE "," TWO, "")),
+           "set server e17a/r2.1 state ready\nset server e17a/r2.1 health up\n"
+           "set server e17a/r1.1 state drain\n");
+    IS_STR(planned(&b, state("a", 0, ONE_DRAINS "," TWO, "")), "");
+    map_done(&unready);
+    bench_done(&b);
+}
+
 TEST(takes_everything_of_a_removed_one_away)
 {
     struct bench b;

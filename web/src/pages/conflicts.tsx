@@ -1,9 +1,13 @@
 // 冲突: every pair of the ticked branches, and each with trunk and with what the last environment runs.
 import { useState } from 'preact/hooks';
 import { visible } from '../ansi';
+import { seg } from '../api';
 import { ConflictDetail, FactsOutList, pairOf, useFacts } from '../facts';
 import { t, tName } from '../i18n';
-import type { Facts, FactsConflict } from '../types';
+import { Resolutions, resolveAsk, useResolutions } from '../resolutions';
+import { useResource } from '../resource';
+import { may } from '../session';
+import type { App, Facts, FactsConflict } from '../types';
 import { Age, Empty, ErrorBox, Loading, State } from '../ui';
 
 interface Picked {
@@ -13,9 +17,13 @@ interface Picked {
 
 export function ConflictsPage({ app, env }: { app: string; env: string }) {
     const { data: facts, error, reload } = useFacts(app, env);
+    const { data: about } = useResource<App>(`/apps/${seg(app)}`);
+    const resolutions = useResolutions(app);
     const [picked, setPicked] = useState<Picked | null>(null);
+    const mayBranch = may(about?.rights, 'branch');
     if (!facts)
         return error ? <ErrorBox error={error} retry={reload} /> : <Loading />;
+    const chosen = picked && { ...picked, conflict: (picked.conflict.a && picked.conflict.b && pairOf(facts, picked.conflict.a, picked.conflict.b)) || picked.conflict };
     const joined = facts.in.length + facts.contained.length;
     return (
         <>
@@ -27,7 +35,8 @@ export function ConflictsPage({ app, env }: { app: string; env: string }) {
             {facts.ticks.length === 0 && <Empty title={t('app.onlyTrunk')} />}
             <FactsOutList facts={facts} />
             {facts.ticks.length > 0 && <Heat facts={facts} picked={picked} pick={setPicked} />}
-            {picked && <section class="box" aria-live="polite"><h2>{picked.title}</h2><ConflictDetail conflict={picked.conflict} /></section>}
+            {chosen && <section class="box" aria-live="polite"><h2>{chosen.title}</h2><ConflictDetail conflict={chosen.conflict} />{mayBranch && chosen.conflict.a && chosen.conflict.b && !chosen.conflict.resolved && <p><button type="button" class="primary" onClick={() => resolveAsk(app, [chosen.conflict.a!, chosen.conflict.b!], resolutions.reload)}>{t('resolve.open')}</button></p>}</section>}
+            {about && <Resolutions app={about} may={mayBranch} all={resolutions} here={facts.resolutions} />}
         </>
     );
 }
@@ -37,7 +46,7 @@ function Heat({ facts, picked, pick }: { facts: Facts; picked: Picked | null; pi
     const branches = facts.ticks.map((tick) => tick.branch);
     const out = new Set(facts.out.map((row) => row.branch));
     const cell = (title: string, conflict: FactsConflict | undefined) => conflict
-        ? <td class={`hot${picked?.title === title ? ' picked' : ''}`}><button type="button" aria-label={`${title}: ${t('facts.cell', { files: conflict.file_count, hunks: conflict.hunks })}`} title={`${title}: ${conflict.files.map((file) => `${file.path} ${file.lines}`).join('\n')}`} onClick={() => pick({ title, conflict })}>{conflict.hunks || conflict.file_count}</button></td>
+        ? <td class={`hot${conflict.resolved ? ' resolved' : ''}${picked?.title === title ? ' picked' : ''}`}><button type="button" aria-label={`${title}: ${t('facts.cell', { files: conflict.file_count, hunks: conflict.hunks })}`} title={`${conflict.resolved ? `${t('resolve.by', { branch: conflict.resolved })}\n` : ''}${title}: ${conflict.files.map((file) => `${file.path} ${file.lines}`).join('\n')}`} onClick={() => pick({ title, conflict })}>{conflict.hunks || conflict.file_count}</button></td>
         : <td class="cold" />;
     return (
         <div class="scroll"><table class="heat">
