@@ -34,6 +34,7 @@ int main(int argc, char **argv)
     const struct part parts[] = {
         {"serve", "slipway-serve", serve_main},
         {"down", "slipway-down", down_main},
+        {"halt", "slipway-halt", halt_main},
         {"backup", "slipway-backup", backup_main},
         {"restore", "slipway-restore", restore_main},
         {"core", "slipway-core", core_main},

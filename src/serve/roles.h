@@ -4,6 +4,7 @@
 
 int serve_main(int argc, char **argv);
 int down_main(int argc, char **argv);
+int halt_main(int argc, char **argv);
 int core_main(int argc, char **argv);
 int core_store_main(int argc, char **argv); /* hidden child of backup and restore */
 int backup_main(int argc, char **argv);

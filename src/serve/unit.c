@@ -20,3 +20,15 @@ int unit_do(const char *verb, struct err *err)
     AUTO_FREE char *out = NULL;
     return program_run(&program, &out, err);
 }
+
+int unit_machine_stops(bool *ret_stops, struct err *err)
+{
+    const char *const argv[] = {"/usr/bin/systemctl", "show", "--property=SystemState", "--value",
+                                NULL};
+    const struct program program = {argv, NULL, -1, 4096};
+    AUTO_FREE char *out = NULL;
+    if (program_run(&program, &out, err) < 0)
+        return -1;
+    *ret_stops = text_starts(out, "stopping");
+    return 0;
+}

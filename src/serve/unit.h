@@ -5,5 +5,7 @@
 
 /* Is this settings file served by a unit? */
 bool unit_serves(const char *settings_path);
+/* Is the whole machine about to stop or to start again? */
+int unit_machine_stops(bool *ret_stops, struct err *err) MUST_CHECK;
 /* `systemctl VERB slipway.service`, waited for. */
 int unit_do(const char *verb, struct err *err) MUST_CHECK;

@@ -139,7 +139,9 @@ export class Machine {
         this.port = await portFree();
         const drives = this.disks.flatMap(({ name, file }) => ['-drive', `file=${file},if=none,id=${name},format=qcow2,cache=writeback,discard=unmap`, '-device', `virtio-blk-pci,drive=${name},serial=${name}`]);
         const log = openSync(`${LOGS}/${this.name}.qemu.log`, 'a');
-        const args = ['-accel', await accelerator(), '-cpu', 'max', '-m', String(this.memory), '-smp', '2', '-display', 'none', '-nodefaults',
+        const accel = await accelerator();
+        const args = ['-accel', accel, '-cpu', accel === 'kvm' ? 'max' : 'Nehalem', // what max has beyond it costs the emulator a tenth
+            '-m', String(this.memory), '-smp', '2', '-display', 'none', '-nodefaults',
             '-kernel', `${IMAGES}/vmlinuz`, '-initrd', `${IMAGES}/initrd.img`, '-append', `root=/dev/vda rw console=ttyS0 quiet${this.init ? ` init=/sbin/vm-init vm=${this.init}` : ''}`, ...drives,
             '-device', 'virtio-rng-pci', '-netdev', `user,id=net,hostfwd=tcp:127.0.0.1:${this.port}-:22`, '-device', 'virtio-net-pci,netdev=net',
             '-chardev', `file,id=console,path=${LOGS}/${this.name}.console.log,append=on`, '-serial', 'chardev:console',
@@ -209,6 +211,11 @@ export class Machine {
         if (done.code !== 0)
             throw new Error(`${this.name}: ${line}: exit ${done.code}\n${done.err.slice(-4000)}${done.out.slice(-4000)}`);
         return done.out;
+    }
+
+    // What it wrote to its console since it was made: the kernel, and systemd while it stops.
+    console() {
+        return readFileSync(`${LOGS}/${this.name}.console.log`, 'utf8');
     }
 
     async send(file, to) {

@@ -70,6 +70,11 @@ test('a reboot in the middle of a rollout: it goes on and ends', { timeout: 900_
     assert.equal((await answers('prod')).out, '200');
 });
 
+test('at a stop of the machine the instances end in their order: nobody waits for them until they are killed', async () => {
+    assert.doesNotMatch(m.console(), /Waiting for process|Failed unmounting.*slipway/);
+    assert.match(await m.must("journalctl -b -1 --no-pager -u slipway"), /the machine stops/);
+});
+
 test('./down leaves nothing of it on the machine', { timeout: 300_000 }, async () => {
     await m.must('sudo ./down', { as: 'ana', timeout: 200_000 });
     assert.equal((await m.type('systemctl cat slipway')).code, 1);
