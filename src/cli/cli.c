@@ -23,11 +23,14 @@ const struct cli_verb cli_verbs[] = {
      "what a role may do, in an env or in every one", MANY},
     {"app", verb_app, "app ls|create|show|remove [NAME] [--ref TRUNK]", "apps", 2},
     {"env", verb_env,
-     "env ls|add|purpose|policy|automation|domains|certificate [NAME|DOMAIN...] [--like ENV] [-e "
+     "env ls|add|purpose|policy|culprits|gate|automation|domains|certificate [NAME|DOMAIN...] "
+     "[--like "
+     "ENV] [-e "
      "ENV]",
      "environments and domains", MANY},
     {"branch", verb_branch,
-     "branch ls|new|rm|conflicts|resolve|resolutions|fold|drop [NAME...] [--from BRANCH] "
+     "branch ls|show|new|rm|tick|untick|order|conflicts|resolve|resolutions|fold|drop [NAME...] "
+     "[--from BRANCH] "
      "[--match TEXT] [-n COUNT] [--after NAME] [-e ENV]",
      "branches, what conflicts in an env, and resolving it", MANY},
     {"tick", verb_tick, "tick BRANCH... -e ENV", "put branches into an env's set", MANY},
@@ -38,6 +41,8 @@ const struct cli_verb cli_verbs[] = {
      "print the steps, do nothing", 3},
     {"build", verb_build, "build -e ENV [--no-wait]", "build the ticked set without releasing it",
      0},
+    {"culprits", verb_culprits, "culprits [BUILD | cancel BUILD] -e ENV [--no-wait]",
+     "which branches make a build fail, found by building others of them", 2},
     {"deploy", verb_deploy,
      "deploy [RELEASE] -e ENV [--strategy rolling|all-at-once] [--batches N] [--no-wait] "
      "[--timeout S] [-v]",
@@ -48,6 +53,11 @@ const struct cli_verb cli_verbs[] = {
      "bring an earlier release back", 1},
     {"stop", verb_stop, "stop -e ENV [--no-wait]", "take an app out of service in an env", 0},
     {"hotfix", verb_hotfix, "hotfix new NAME", "a branch from exactly what the last env runs", 2},
+    {"finding", verb_finding,
+     "finding ls|new|show|fix|close|reopen|note|assign [N|TITLE] [TEXT|BRANCH] [-e ENV] "
+     "[--severity S] "
+     "[--branch BRANCH] [--state STATE]",
+     "what testers find wrong with a release", 3},
     {"land", verb_land, "land [RELEASE|plan|ls]", "make what the last env runs trunk", 1},
     {"cancel", verb_cancel, "cancel [build N|ROLLOUT] -e ENV", "undo and end what runs", 2},
     {"status", verb_status, "status [-e ENV] [-w]", "what runs where", 0},
@@ -111,6 +121,9 @@ static const struct option_row options[] = {
     OPTION("--ref", OPTION_TEXT, ref),
     OPTION("--like", OPTION_TEXT, like),
     OPTION("--after", OPTION_TEXT, after),
+    OPTION("--severity", OPTION_TEXT, severity),
+    OPTION("--branch", OPTION_TEXT, branch),
+    OPTION("--state", OPTION_TEXT, state),
     OPTION("-n", OPTION_NUMBER, lines),
     OPTION("--timeout", OPTION_NUMBER, timeout_s),
     OPTION("--release", OPTION_NUMBER, release),

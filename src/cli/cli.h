@@ -36,6 +36,9 @@ struct cli {
     const char *ref;      /* --ref */
     const char *like;     /* --like */
     const char *after;    /* --after */
+    const char *severity; /* --severity */
+    const char *branch;   /* --branch */
+    const char *state;    /* --state */
     int64_t lines;        /* -n */
     int64_t timeout_s;    /* --timeout */
     int64_t release;      /* --release */
@@ -150,3 +153,5 @@ void cli_nap(int64_t ms);
 /* Follow a rollout to its end; err is its failure. */
 int cli_follow_rollout(struct cli *c, int64_t id, struct err *err) MUST_CHECK;
 int cli_follow_build(struct cli *c, int64_t number, struct err *err) MUST_CHECK;
+/* The search for the culprits of a build: its row is given, unless it was printed (json). */
+int cli_follow_culprits(struct cli *c, int64_t build, json_t **ret_row, struct err *err) MUST_CHECK;

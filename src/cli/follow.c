@@ -21,6 +21,7 @@ struct follow {
     int64_t running_since; /* mono: the server's clock may be another */
     int64_t event;         /* the last that was read of the feed; -1: none yet */
     char *last_line;       /* of the build's output */
+    size_t tried;          /* sets of a search for culprits that were told */
     int64_t percent;       /* of the build's own account; -1: unknown */
 };
 
@@ -285,4 +286,51 @@ int cli_follow_build(struct cli *c, int64_t number, struct err *err)
     int result = follow_row(&f, path, tell_build, final, &row, err);
     follow_done(&f);
     return result < 0 ? -1 : end_of(c, row, "the build is", err);
+}
+
+/* A line for each set that is known now. */
+static void tell_tried(struct follow *f, const json_t *row)
+{
+    const json_t *tried = json_list(row, "tried");
+    for (; f->tried < json_array_size(tried); f->tried++) {
+        const json_t *one = json_array_get(tried, f->tried), *names = json_list(one, "branches");
+        size_t i;
+        json_t *name;
+        if (!json_is_boolean(json_object_get(one, "failed")))
+            return; /* it is being built */
+        cli_progress(f->c, json_bool(one, "failed", false) ? "  fails  " : "  good   ");
+        json_array_foreach((json_t *)(uintptr_t)names, i, name)
+        {
+            AUTO_FREE char *safe = cli_safe(json_string_value(name), false);
+            cli_progress(f->c, "%s%s", i ? ", " : "", safe);
+        }
+        if (json_array_size(names) == 0)
+            cli_progress(f->c, "trunk alone");
+        if (json_int(one, "build", 0))
+            cli_progress(f->c, "  b%lld", (long long)json_int(one, "build", 0));
+        cli_progress(f->c, "\n");
+    }
+}
+
+int cli_follow_culprits(struct cli *c, int64_t build, json_t **ret_row, struct err *err)
+{
+    static const char *const final[] = {"found", "failed", "cancelled", NULL};
+    struct follow f = follow_new(c);
+    AUTO_FREE char *tail = mem_format("/builds/%lld/culprits", (long long)build);
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *row = NULL;
+    *ret_row = NULL;
+    if (cli_app_env_path(c, tail, &path, err) < 0)
+        return -1;
+    int result = follow_row(&f, path, tell_tried, final, &row, err);
+    follow_done(&f);
+    if (result < 0)
+        return -1;
+    if (!text_is(json_text(row, "state"), "found"))
+        return end_of(c, row, "the search is", err);
+    if (c->json)
+        cli_print_json(row);
+    else
+        *ret_row = TAKE(row);
+    return 0;
 }

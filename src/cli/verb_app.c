@@ -73,7 +73,7 @@ int verb_app(struct cli *c, struct err *err)
 
 /* ---- env ---- */
 
-static json_t *words_from(const struct cli *c, size_t first)
+json_t *cli_words_from(const struct cli *c, size_t first)
 {
     json_t *list = json_array();
     for (size_t i = first; i < c->word_count; i++)
@@ -86,7 +86,7 @@ static int set_domains(struct cli *c, struct err *err)
     AUTO_FREE char *path = NULL;
     AUTO_JSON *body = json_object();
     AUTO_JSON *reply = NULL;
-    json_put(body, "domains", words_from(c, 1));
+    json_put(body, "domains", cli_words_from(c, 1));
     if (cli_app_env_path(c, "/domains", &path, err) < 0 ||
         cli_call(c, "PUT", path, body, &reply, err) < 0)
         return -1;
@@ -127,7 +127,8 @@ int verb_env(struct cli *c, struct err *err)
         return set_domains(c, err);
     if (text_is(what, "automation") && cli_word(c, 1))
         return set_automation(c, err);
-    bool changes = text_is(what, "purpose") || text_is(what, "policy");
+    bool changes = text_is(what, "purpose") || text_is(what, "policy") ||
+                   text_is(what, "culprits") || text_is(what, "gate");
     if (cli_at_most(c, text_is(what, "ls") ? 1 : changes ? 3 : 2, err) < 0)
         return -1;
     if (changes && cli_word(c, 2)) {
@@ -149,123 +150,15 @@ int verb_env(struct cli *c, struct err *err)
     if (!text_is(what, "ls"))
         return cli_usage(
             "env ls | env add NAME [--like ENV] | env purpose NAME TEXT | env policy NAME "
-            "stop|skip|last-good | env automation click|push|HH:MM -e ENV | env domains "
+            "stop|skip|last-good | env culprits NAME click|always | env gate NAME "
+            "none|low|medium|high|critical | env automation "
+            "click|push|HH:MM -e ENV | env domains "
             "[DOMAIN...] -e ENV | env certificate DOMAIN -e ENV",
             err);
     if (cli_list(c, "/envs", &reply, err) < 0)
         return -1;
     cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
     return 0;
-}
-
-/* ---- branch ---- */
-
-static int list_branches(struct cli *c, struct err *err)
-{
-    static const struct cli_column columns[] = {
-        {"BRANCH", "name", CLI_TEXT}, {"TIP", "tip", CLI_SHORT},    {"AUTHOR", "author", CLI_TEXT},
-        {"AGE", "at", CLI_AGE},       {"AHEAD", "ahead", CLI_TEXT}, {"BEHIND", "behind", CLI_TEXT},
-        {"ENVS", "envs", CLI_LIST}};
-    AUTO_FREE char *match = cli_escape(c->match ? c->match : "");
-    AUTO_FREE char *tail = mem_format("/branches?match=%s", match);
-    AUTO_FREE char *path = NULL;
-    AUTO_JSON *reply = NULL;
-    if (cli_app_path(c, tail, &path, err) < 0 || cli_list(c, path, &reply, err) < 0)
-        return -1;
-    cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
-    return 0;
-}
-
-int cli_branch_create(struct cli *c, const char *name, const char *from, json_t **ret_reply,
-                      struct err *err)
-{
-    AUTO_FREE char *path = NULL;
-    AUTO_JSON *body = json_object();
-    json_put_text(body, "name", name);
-    if (from)
-        json_put_text(body, "from", from);
-    return cli_app_path(c, "/branches", &path, err) < 0
-               ? -1
-               : cli_call(c, "POST", path, body, ret_reply, err);
-}
-
-static int new_branch(struct cli *c, const char *name, struct err *err)
-{
-    AUTO_JSON *reply = NULL;
-    if (cli_branch_create(c, name, c->from, &reply, err) < 0)
-        return -1;
-    if (c->json) {
-        cli_print_json(reply);
-        return 0;
-    }
-    AUTO_FREE char *word = cli_shell_word(name);
-    cli_print("created %s\nwork on it:  git fetch && git checkout %s\n", name, word);
-    return 0;
-}
-
-int verb_branch(struct cli *c, struct err *err)
-{
-    const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
-    const char *name = cli_word(c, 1);
-    if (text_is(what, "ls"))
-        return cli_at_most(c, 1, err) < 0 ? -1 : list_branches(c, err);
-    if (text_is(what, "conflicts"))
-        return cli_conflicts(c, words_from(c, 1), err);
-    if (text_is(what, "resolve") && name)
-        return cli_resolve(c, err);
-    if (text_is(what, "fold") && name)
-        return cli_at_most(c, 3, err) < 0 ? -1 : cli_fold(c, err);
-    if (cli_at_most(c, 2, err) < 0)
-        return -1;
-    if (text_is(what, "resolutions") && !name)
-        return cli_resolutions(c, err);
-    if (text_is(what, "drop") && name)
-        return cli_drop(c, err);
-    if (text_is(what, "new") && name)
-        return new_branch(c, name, err);
-    if (!text_is(what, "rm") || !name)
-        return cli_usage(
-            "branch ls|new|rm [NAME] [--from BRANCH] [--match TEXT] | branch conflicts "
-            "[BRANCH...] -e ENV | branch resolve BRANCH BRANCH... | branch resolutions | branch "
-            "fold RESOLUTION [INTO] | branch drop RESOLUTION",
-            err);
-    AUTO_FREE char *escaped = cli_escape(name);
-    AUTO_FREE char *tail = mem_format("/branches?name=%s", escaped);
-    AUTO_FREE char *path = NULL;
-    AUTO_JSON *reply = NULL;
-    return cli_app_path(c, tail, &path, err) < 0 ? -1
-                                                 : cli_call(c, "DELETE", path, NULL, &reply, err);
-}
-
-/* ---- tick, untick ---- */
-
-static int change_ticks(struct cli *c, const char *key, struct err *err)
-{
-    static const struct cli_column columns[] = {{"TICKED", "branch", CLI_TEXT},
-                                                {"DEPLOYED", "deployed_tip", CLI_SHORT},
-                                                {"BY", "by", CLI_TEXT},
-                                                {"SINCE", "at", CLI_AGE}};
-    AUTO_FREE char *path = NULL;
-    AUTO_JSON *body = json_object();
-    AUTO_JSON *reply = NULL;
-    if (c->word_count == 0)
-        return FAIL(err, E_USAGE, "which branches?");
-    json_put(body, key, words_from(c, 0));
-    if (cli_app_env_path(c, "/ticks", &path, err) < 0 ||
-        cli_call(c, "POST", path, body, &reply, err) < 0)
-        return -1;
-    cli_show(c, reply, "ticks", columns, ARRAY_SIZE(columns));
-    return 0;
-}
-
-int verb_tick(struct cli *c, struct err *err)
-{
-    return change_ticks(c, "add", err);
-}
-
-int verb_untick(struct cli *c, struct err *err)
-{
-    return change_ticks(c, "remove", err);
 }
 
 /* ---- config ---- */

@@ -14,9 +14,11 @@
 #include "core/api/clock_check.h"
 #include "core/automation/automation.h"
 #include "core/build/build.h"
+#include "core/culprit/culprit.h"
 #include "core/env/env.h"
 #include "core/facts/facts.h"
 #include "core/feed/feed.h"
+#include "core/finding/finding.h"
 #include "core/journal/journal.h"
 #include "core/land/land.h"
 #include "core/link/link.h"
@@ -51,6 +53,8 @@ static const struct store_migration migrations[] = {
     {14, "automation", automation_schema},
     {15, "resolutions", resolution_schema},
     {16, "resolutions in builds", build_resolutions_schema},
+    {17, "culprits", culprit_schema},
+    {18, "findings", finding_schema},
 };
 
 int core_store_open(const char *path, struct store **ret_store, struct err *err)
@@ -83,6 +87,7 @@ static void resume_all(void *context, const struct err *error)
     env_forget_gone(core);
     release_resume(core);
     build_resume(core);
+    culprits_resume(core);
     landing_resume(core);
 }
 
@@ -111,6 +116,7 @@ static void resume_builds(void *context, const struct err *error)
     build_resume(core);
     facts_resume(core->facts);
     automation_resume(core->automation);
+    culprits_resume(core);
     landing_resume(core);
 }
 
@@ -181,6 +187,7 @@ static int open_parts(struct core *core, struct err *err)
     core->feed = feed_new(core->epoch * 1000000000 + 1); /* ids grow over restarts */
     core->facts = facts_new(core);
     core->automation = automation_new(core);
+    core->culprits = culprits_new(core);
     if (secret_box_open(ROLE_FD_KEY, &core->secrets, err) < 0 || release_init(core, err) < 0)
         return -1;
     if (tick_input(core->tick, "master key", check_key, core, err) < 0)
@@ -223,6 +230,7 @@ static void stop(struct core *core)
     release_done();
     facts_free(core->facts);
     automation_free(core->automation);
+    culprits_free(core->culprits);
     landing_done();
     tick_free(core->tick);
     store_free(core->store);

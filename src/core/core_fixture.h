@@ -11,6 +11,7 @@
 #include "core/access/access.h"
 #include "core/automation/automation.h"
 #include "core/build/build.h"
+#include "core/culprit/culprit.h"
 #include "core/env/env.h"
 #include "core/facts/facts.h"
 #include "core/feed/feed.h"
@@ -103,6 +104,7 @@ static inline struct core *fixture_start(struct settings *settings)
     core->feed = feed_new(core->epoch * 1000000000 + 1);
     core->facts = facts_new(core);
     core->automation = automation_new(core);
+    core->culprits = culprits_new(core);
     FINE(secret_box_open(fixture_key(settings), &core->secrets, &err));
     FINE(release_init(core, &err));
     return core;
@@ -117,6 +119,7 @@ static inline void fixture_stop(struct core *core)
     release_done();
     facts_free(core->facts);
     automation_free(core->automation);
+    culprits_free(core->culprits);
     landing_done();
     tick_free(core->tick);
     until_quiet(); /* what was deferred, and the handles that close */

@@ -1,7 +1,8 @@
 /* Jobs: one verb each, blocking, on the pool; a queue and a limit for each class.
  *
- * A job owns a copy of its arguments and, for branch.list, integrate and merge.facts, a cache of
- * its app, which nobody else sees meanwhile (a second job of the same app begins one of its own).
+ * A job owns a copy of its arguments and, for branch.list, integrate, merge.facts and
+ * resolve.states, a cache of its app, which nobody else sees meanwhile (a second job of the same
+ * app begins one of its own).
  */
 #include "courier/courier_priv.h"
 #include "base/check.h"
@@ -48,6 +49,8 @@ static char *cache_name(const struct job *j)
     const char *app = json_text(j->args, "app");
     if (j->work == git_merge_facts)
         return mem_format("%s facts", app);
+    if (j->work == git_resolve_states)
+        return mem_format("%s states", app);
     return j->work == git_branch_list || j->work == git_integrate ? mem_strdup(app) : NULL;
 }
 

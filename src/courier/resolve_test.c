@@ -254,6 +254,29 @@ TEST(newer_commits_of_a_side_come_in_beside_it)
     IS_INT(json_int(reply, "merged", 0), 2); /* the resolution, and what A has since */
 }
 
+/* What is new on a side conflicts with another branch: the side is in as it was resolved, and that
+ * is what the reply says. */
+TEST(a_side_whose_newer_commits_conflict_is_in_as_it_was_resolved)
+{
+    AUTO_FREE char *before = tip("res", A);
+    free(GIT_TEXT("res", "checkout", "-q", A));
+    commit_file("res", "other", "not the same\n");
+    push();
+    AUTO_JSON *args = SET("other", A, B);
+    json_put_text(args, "policy", "skip");
+    AUTO_JSON *reply = ask("integrate", json_incref(args));
+    IS_STATE(reply, "used", "none");
+    const json_t *out = json_array_get(json_list(reply, "out"), 0);
+    IS_STR(json_text(out, "branch"), A);
+    AUTO_FREE char *against = json_print(json_list(out, "against"));
+    IS_STR(against, "[\"other\"]");
+    IS_INT(json_array_size(json_list(reply, "ticks")), 3);
+    IS_STR(json_text(json_array_get(json_list(reply, "ticks"), 1), "tip"),
+           json_text(json_array_get(sides, 0), "tip"));
+    free(GIT_TEXT("res", "reset", "-q", "--hard", before));
+    push();
+}
+
 /* A promotion brings what was tried, and nothing newer. */
 TEST(a_set_with_an_older_side_does_not_get_it)
 {
@@ -335,6 +358,21 @@ TEST(what_is_not_resolved_is_not_folded)
     IS_INT(ask_kind("resolve.fold", json_pack("{s:s, s:O, s:s}", "app", "res", "resolution", row,
                                               "into", "fourth")),
            E_STATE_CONFLICT);
+    /* a file that conflicted is a folder now: that is resolved, and no failure */
+    free(GIT_TEXT("res", "fetch", "-q", "ops"));
+    free(GIT_TEXT("res", "checkout", "-q", "-b", "resolve/t+f", json_text(reply, "tip")));
+    free(GIT_TEXT("res", "rm", "-q", FILE_NAME));
+    AUTO_FREE char *deep = mem_format("%s/res/" FILE_NAME, home);
+    struct err err = ERR_INIT;
+    OK(file_make_dirs(deep, 0755, &err) == 0);
+    put_file("res", long_file, "one\n");
+    commit_file("res", FILE_NAME "/x", "two\n");
+    push();
+    AUTO_FREE char *now = tip("res", "resolve/t+f");
+    json_put_text(row, "tip", now);
+    AUTO_JSON *folded = ask("resolve.fold", json_pack("{s:s, s:O, s:s}", "app", "res", "resolution",
+                                                      row, "into", "fourth"));
+    OK(json_bool(folded, "moved", false));
     free(opened);
     free(long_file);
     json_decref(sides);

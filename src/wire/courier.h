@@ -78,9 +78,9 @@ WIRE_TABLE courier_merge_facts[] = {
  * merge; exists; branch_unknown */
 WIRE_TABLE courier_resolve_open[] = {WIRE_TEXT("app", 40), WIRE_TEXT("name", 200),
                                      WIRE_LIST("sides", 8)};
-/* resolve.fold: a branch gets what is in a resolution, whose branch goes. reply {"tip": of
- * `into`,"moved": false: it had it}; state_conflict: it is not resolved yet; ref_changed;
- * merge_conflict; branch_unknown */
+/* resolve.fold: a branch gets what is in a resolution, whose branch goes; asked again it is
+ * unknown. reply {"tip": of `into`,"moved": false: it had it}; state_conflict: it is not resolved
+ * yet; ref_changed; merge_conflict; branch_unknown */
 WIRE_TABLE courier_resolve_fold[] = {WIRE_TEXT("app", 40), WIRE_OBJECT("resolution"),
                                      WIRE_TEXT("into", 200)};
 /* resolve.states: what may be said of them without a set. base: trunk's tip. reply

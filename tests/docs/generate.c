@@ -12,7 +12,8 @@
 #include "core/release/release.h"
 #include "openapi.h"
 
-extern const struct sm build_sm, rollout_sm, step_sm, instance_sm, landing_sm; /* core's */
+extern const struct sm build_sm, rollout_sm, step_sm, instance_sm, landing_sm, culprit_sm,
+    finding_sm; /* core's */
 extern const struct sm edge_sm, host_build_sm, host_instance_sm;
 
 static const char *folder;
@@ -35,6 +36,7 @@ static void states(void)
     } all[] = {
         {"core-build", &build_sm},     {"core-rollout", &rollout_sm},
         {"core-step", &step_sm},       {"core-instance", &instance_sm},
+        {"core-culprit", &culprit_sm}, {"core-finding", &finding_sm},
         {"core-landing", &landing_sm}, {"host-build", &host_build_sm},
         {"host-edge", &edge_sm},       {"host-instance", &host_instance_sm},
     };

@@ -8,6 +8,7 @@ import { BranchesPage } from './pages/branches';
 import { BuildPage } from './pages/build';
 import { ConflictsPage } from './pages/conflicts';
 import { EnvPage } from './pages/env';
+import { FindingsPage } from './pages/findings';
 import { HomePage } from './pages/home';
 import { JournalPage } from './pages/journal';
 import { LinesPage } from './pages/lines';
@@ -55,6 +56,8 @@ function page(at: string[]) {
         return <AppPage key={key} app={app} />;
     if (second === 'branches')
         return <BranchesPage key={key} app={app} />;
+    if (second === 'findings')
+        return <FindingsPage key={key} app={app} />;
     const env = second;
     switch (third) {
         case undefined: return <EnvPage key={key} app={app} env={env} />;
@@ -79,7 +82,7 @@ function Trail({ at }: { at: string[] }) {
     const [, app, second, third, number] = at;
     const trail: [string, string][] = [[app!, `/apps/${encodeURIComponent(app!)}`]];
     if (second)
-        trail.push([second === 'branches' ? t('branches') : second, `${trail[0]![1]}/${encodeURIComponent(second)}`]);
+        trail.push([second === 'branches' || second === 'findings' ? t(second) : second, `${trail[0]![1]}/${encodeURIComponent(second)}`]);
     if (third) {
         const name = { submit: t('app.submit'), rollouts: `${t('rollout')} ${number}`, builds: `${t('build')} b${number}`, conflicts: t('facts.title'), logs: t('logs'), requests: t('requests') }[third];
         trail.push([name ?? third, location.pathname]);

@@ -156,6 +156,21 @@ export interface FactsConflict {
     text: string;
     first: { id: string; author: string; at: number; subject: string }[]; // of each side: since when
 }
+// What a tester found wrong with a release.
+export interface Finding {
+    number: number;
+    env: string;
+    release: number;
+    title: string;
+    severity: 'low' | 'medium' | 'high' | 'critical';
+    state: 'open' | 'fixed' | 'closed';
+    waits: 'fix' | 'release' | 'retest' | null;
+    round: number;
+    branch: string | null;
+    by: string;
+    at: number;
+    notes?: { kind: string; text: string; release: number; round: number; by: string; at: number }[]; // of one alone
+}
 // A branch in which people have merged branches that conflict.
 export interface Resolution {
     id: number;
@@ -216,6 +231,7 @@ export interface Env {
     name: string;
     position: number;
     purpose: string; // '': nobody has said what it is for
+    culprits: 'click' | 'always';
     policy: Policy;
 }
 export interface BuildStep {
@@ -228,6 +244,8 @@ export interface BuildStep {
 export interface Build {
     integrate_ms: number | null;
     left_out: FactsOut[] | null;
+    culprits_of: number | null; // made in search of what makes that build fail
+    ticks: { branch: string; tip: string }[];
     steps: BuildStep[];
     number: number;
     state: string;
@@ -238,6 +256,13 @@ export interface Build {
     same_as: number | null;
     error: ErrorText | null;
     result: { checks: { name: string; passed: number; failed: number; skipped: number; ok: boolean }[] } | null; // null: none yet
+}
+// Which branches make a build fail, as far as is known.
+export interface Culprit {
+    state: 'none' | 'running' | 'found' | 'failed' | 'cancelled'; // none: nobody has searched
+    tried: { branches: string[]; build: number | null; failed: boolean | null; text: string | null }[];
+    culprits: string[] | null;
+    error: ErrorText | null;
 }
 export interface Plan {
     live_release: number;

@@ -57,6 +57,15 @@ API_HANDLER(api_rollouts);
 API_HANDLER(api_rollout_add);
 API_HANDLER(api_rollout_get);
 API_HANDLER(api_rollout_cancel);
+/* handlers_finding.c */
+API_HANDLER(api_findings);
+API_HANDLER(api_finding_add);
+API_HANDLER(api_finding_get);
+API_HANDLER(api_finding_act);
+/* handlers_culprit.c */
+API_HANDLER(api_culprits);
+API_HANDLER(api_culprits_add);
+API_HANDLER(api_culprits_cancel);
 /* handlers_resolution.c */
 API_HANDLER(api_resolutions);
 API_HANDLER(api_resolution_add);

@@ -34,8 +34,7 @@ API_HANDLER(api_env_add)
 API_HANDLER(api_env_change)
 {
     call->reply = json_object();
-    return env_change(call->core, &call->who, api_param(call, "env"),
-                      json_text(call->body, "purpose"), json_text(call->body, "policy"), err);
+    return env_change(call->core, &call->who, api_param(call, "env"), call->body, err);
 }
 
 bool api_may_view(struct api_call *call, int64_t app_id, int64_t env_id)

@@ -3,6 +3,7 @@
 #include "core/api/handlers.h"
 #include "core/branch/source.h"
 #include "core/build/build.h"
+#include "core/finding/finding.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
 
@@ -255,6 +256,22 @@ static int make_rollout(struct api_call *call, const struct wanted *w, struct er
     return 0;
 }
 
+/* What testers found in an env before may keep its branches out of this one. Going back is always
+ * free. */
+static int refuse_by_findings(struct api_call *call, const struct wanted *w, struct err *err)
+{
+    AUTO_JSON *release = NULL;
+    const json_t *branches = json_list(w->request.source, "ticks");
+    if (w->request.kind != ROLLOUT_PROMOTE && !w->request.source)
+        return 0;
+    if (!w->request.source) {
+        if (release_row(call->core, w->from.id, w->from.live_release, &release, err) < 0)
+            return -1;
+        branches = json_list(release, "branches");
+    }
+    return finding_gate(call->core, &call->ae, branches, err);
+}
+
 struct finishing {
     struct wanted *wanted;
     int (*make)(struct api_call *call, const struct wanted *w, struct err *err);
@@ -274,6 +291,8 @@ static int run_make(struct api_call *call, void *context, struct err *err)
     if (f->make == make_rollout && f->wanted->request.kind != ROLLOUT_ROLLBACK &&
         access_check(call->core, &call->who, PERMISSION_DEPLOY, call->ae.app_id, call->ae.env_id,
                      true, err) < 0)
+        return -1;
+    if (refuse_by_findings(call, f->wanted, err) < 0)
         return -1;
     return f->make(call, f->wanted, err);
 }

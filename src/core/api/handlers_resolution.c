@@ -190,10 +190,26 @@ API_HANDLER(api_resolution_add)
 
 /* ---- the end ---- */
 
+/* Something may have ended it while the courier worked; one that is folded now has no branch any
+ * more, which a look may have seen first. */
+static int refuse_ended(struct api_call *call, const struct asking *a, struct err *err)
+{
+    AUTO_JSON *row = NULL;
+    if (resolution_row(call->core, call->app.id, json_int(a->row, "id", 0), &row, err) < 0)
+        return -1;
+    const char *state = json_text_or(row, "state", "?");
+    bool folds = text_is(a->why, "folded");
+    if (text_is(state, "open") || (folds && (text_is(state, "landed") || text_is(state, "gone"))))
+        return 0;
+    return FAIL(err, E_STATE_CONFLICT, "it is closed already: %s", state);
+}
+
 static int run_close(struct api_call *call, void *context, struct err *err)
 {
     const struct asking *a = context;
     json_t *row = NULL;
+    if (refuse_ended(call, a, err) < 0)
+        return -1;
     if (access_check(call->core, &call->who, PERMISSION_BRANCH, call->app.id, 0, true, err) < 0 ||
         resolution_close(call->core, call->who.actor, call->app.name, a->row, a->why, a->into,
                          err) < 0 ||
@@ -317,9 +333,9 @@ API_HANDLER(api_resolution_fold)
     AUTO_JSON *rows = json_array();
     if (find_row(call, &row, err) < 0)
         return -1;
-    if (text_is(json_text(row, "state"), "folded"))
-        return FAIL(err, E_STATE_CONFLICT, "it is folded into '%s' already",
-                    json_text_or(row, "text", "?"));
+    if (!text_is(json_text(row, "state"), "open") && !text_is(json_text(row, "state"), "landed"))
+        return FAIL(err, E_STATE_CONFLICT, "it is closed already: %s",
+                    json_text_or(row, "state", "?"));
     json_push(rows, json_incref(row));
     struct asking *a = asking_new(call);
     a->row = TAKE(row);

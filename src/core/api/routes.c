@@ -1,6 +1,7 @@
 /* The one table of routes. A route without a row does not exist; a handler gets its objects only
  * from the gate that this table drives. */
 #include "core/api/handlers.h"
+#include "core/finding/finding.h"
 #include "wire/verb.h" /* the words for shapes */
 
 #define P "/apps/{app}/envs/{env}"
@@ -29,9 +30,21 @@ static const struct json_field automation_fields[] = {WIRE_TEXT("when", 20)};
 static const struct json_field landing_fields[] = {WIRE_INT_OPTIONAL("release", 1, 1000000000)};
 static const struct json_field conflicts_fields[] = {WIRE_LIST("branches", 100)};
 static const struct json_field resolution_fields[] = {WIRE_LIST("branches", 8)};
+static const struct json_field finding_fields[] = {
+    WIRE_TEXT("env", 40), WIRE_TEXT("title", FINDING_TITLE_MAX),
+    WIRE_TEXT_OPTIONAL("text", FINDING_TEXT_MAX), WIRE_TEXT_OPTIONAL("severity", 20),
+    WIRE_TEXT_OPTIONAL("branch", 200)};
+static const struct json_field finding_act_fields[] = {
+    WIRE_TEXT("act", 20), WIRE_TEXT_OPTIONAL("text", FINDING_TEXT_MAX),
+    WIRE_TEXT_OPTIONAL("severity", 20), WIRE_TEXT_OPTIONAL("branch", 200)};
+static const struct json_field findings_query[] = {
+    WIRE_INT_OPTIONAL("after", 0, WIRE_ANY), WIRE_INT_OPTIONAL("limit", 1, 1000),
+    WIRE_TEXT_OPTIONAL("state", 20),         WIRE_TEXT_OPTIONAL("env", 40),
+    WIRE_TEXT_OPTIONAL("branch", 200),       WIRE_TEXT_OPTIONAL("person", 100)};
 static const struct json_field fold_fields[] = {WIRE_TEXT_OPTIONAL("into", 200)};
 static const struct json_field env_change_fields[] = {
-    WIRE_TEXT_OPTIONAL("purpose", ENV_PURPOSE_MAX), WIRE_TEXT_OPTIONAL("policy", 20)};
+    WIRE_TEXT_OPTIONAL("purpose", ENV_PURPOSE_MAX), WIRE_TEXT_OPTIONAL("policy", 20),
+    WIRE_TEXT_OPTIONAL("culprits", 20), WIRE_TEXT_OPTIONAL("gate", 20)};
 static const struct json_field right_fields[] = {WIRE_TEXT("permission", 40),
                                                  WIRE_TEXT_OPTIONAL("env", 100)};
 static const struct json_field app_fields[] = {{"name", JSON_FIELD_STRING, true, 0, 4096},
@@ -167,6 +180,14 @@ const struct api_route api_routes[] = {
      BODY(landing_fields), 201, "make the release of the last env trunk"},
     {"GET", "/apps/{app}/landings/{landing}", PERMISSION_VIEW, API_READ, api_landing_get,
      NO_BODY_FIELDS, 200, "one landing"},
+    {"GET", "/apps/{app}/findings", PERMISSION_VIEW, API_READ, api_findings, NO_BODY_FIELDS, 200,
+     "what testers found, newest first", QUERY(findings_query)},
+    {"POST", "/apps/{app}/findings", PERMISSION_VIEW, API_WRITE, api_finding_add,
+     BODY(finding_fields), 201, "file one against what is live in an env"},
+    {"GET", "/apps/{app}/findings/{finding}", PERMISSION_VIEW, API_READ, api_finding_get,
+     NO_BODY_FIELDS, 200, "one finding, and what was said of it"},
+    {"POST", "/apps/{app}/findings/{finding}", PERMISSION_VIEW, API_NO_INPUT, api_finding_act,
+     BODY(finding_act_fields), 200, "fix, close, reopen, note or assign it"},
     {"GET", "/apps/{app}/resolutions", PERMISSION_VIEW, API_READ, api_resolutions, NO_BODY_FIELDS,
      200, "branches in which conflicts are resolved, and whether they can be used"},
     {"POST", "/apps/{app}/resolutions", PERMISSION_BRANCH, API_NO_INPUT, api_resolution_add,
@@ -208,6 +229,12 @@ const struct api_route api_routes[] = {
      "one build"},
     {"GET", P "/builds/{build}/output", PERMISSION_VIEW, API_READ, api_build_output, NO_BODY_FIELDS,
      200, "its output", QUERY(output_query)},
+    {"GET", P "/builds/{build}/culprits", PERMISSION_VIEW, API_READ, api_culprits, NO_BODY_FIELDS,
+     200, "which branches make it fail, as far as is known"},
+    {"POST", P "/builds/{build}/culprits", PERMISSION_DEPLOY, API_WRITE, api_culprits_add,
+     BODY(empty_fields), 201, "find out which branches make it fail, by building others of them"},
+    {"POST", P "/builds/{build}/culprits/cancel", PERMISSION_DEPLOY, API_WRITE, api_culprits_cancel,
+     BODY(empty_fields), 200, "stop searching"},
     {"POST", P "/builds/{build}/cancel", PERMISSION_DEPLOY, API_WRITE, api_build_cancel,
      BODY(empty_fields), 200, "cancel a build"},
     {"GET", P "/releases", PERMISSION_VIEW, API_READ, api_releases, NO_BODY_FIELDS, 200,

@@ -9,6 +9,7 @@
 #include "core/automation/daily.h"
 #include "core/branch/source.h"
 #include "core/feed/feed.h"
+#include "core/finding/finding.h"
 #include "core/journal/journal.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
@@ -164,10 +165,12 @@ static int is_newest(struct core *core, int64_t app_env_id, const char *commit, 
                      struct err *err)
 {
     int64_t count = 0;
-    if (store_one_int(core->store, &count, err,
-                      "SELECT count(*) FROM build WHERE app_env_id=$1 AND commit_id=$2 AND "
-                      "number=(SELECT max(number) FROM build WHERE app_env_id=$1)",
-                      "it", app_env_id, commit) < 0)
+    if (store_one_int(
+            core->store, &count, err,
+            "SELECT count(*) FROM build WHERE app_env_id=$1 AND commit_id=$2 AND "
+            "number=(SELECT max(number) FROM build WHERE app_env_id=$1 AND culprits_of IS "
+            "NULL)",
+            "it", app_env_id, commit) < 0)
         return -1;
     *ret_is = count > 0;
     return 0;
@@ -272,6 +275,8 @@ static int create_rollout(void *context, struct err *err)
         return -1;
     if (text_is(when, "click"))
         return 0; /* since it was wanted */
+    if (finding_gate(core, &ae, json_list(ask->source, "ticks"), err) < 0)
+        return -1;
     tick_after(core->tick, after_release, no_drop, ask->d);
     return rollout_create(core, &by, &ae, &request, &ask->rollout, err);
 }
@@ -371,6 +376,26 @@ static bool is_final(const char *state)
     return false;
 }
 
+/* What a finding kept out of an env may go in now. */
+static void want_held(struct automation *a, int64_t app_env_id)
+{
+    struct err err = ERR_INIT;
+    AUTO_JSON *rows = NULL;
+    size_t i;
+    json_t *row;
+    if (store_rows(a->core->store, &rows, &err,
+                   "SELECT id FROM app_env WHERE automation='push' AND app_id=(SELECT app_id FROM "
+                   "app_env WHERE id=$1)",
+                   "i", app_env_id) < 0)
+        return;
+    json_array_foreach(rows, i, row)
+    {
+        const struct due *d = due_find(a, json_int(row, "id", 0), false);
+        if (d && d->held[0])
+            want(a, d->app_env_id, SOON_MS);
+    }
+}
+
 static void take_event(struct automation *a, const struct feed_event *e)
 {
     bool repo = text_is(e->topic, "repo") || (text_is(e->topic, "journal") &&
@@ -381,6 +406,8 @@ static void take_event(struct automation *a, const struct feed_event *e)
         struct due *d = due_find(a, e->app_env_id, false);
         if (d && !d->asking && d->again)
             want(a, e->app_env_id, 0);
+    } else if (text_is(e->topic, "finding")) {
+        want_held(a, e->app_env_id);
     } else if (text_is(e->topic, "gap")) {
         automation_resume(a);
     }

@@ -238,7 +238,8 @@ static void ask_integrate(struct resolve *r)
 
 static int take_tips(struct resolve *r, const json_t *tips, struct err *err)
 {
-    const char *trunk = json_text(tips, r->ae.trunk);
+    const char *pinned_trunk = json_text(r->pins, r->ae.trunk);
+    const char *trunk = pinned_trunk ? pinned_trunk : json_text(tips, r->ae.trunk);
     if (!trunk)
         return FAIL(err, E_BRANCH_UNKNOWN,
                     "the repository of '%s' has no branch '%s' yet: push it first", r->ae.app,

@@ -17,7 +17,7 @@
  * "file_count","text"}}), config_missing, config_invalid, role_down. */
 typedef void source_done_fn(void *context, json_t *source, const struct err *error);
 /* branches: names, in order; pins: {name: tip} for those that must not be newer (a promotion brings
- * what was tried), NULL: none. Both are taken. */
+ * what was tried; trunk may be among them), NULL: none. Both are taken. */
 void source_resolve(struct core *core, const struct app_env *ae, json_t *branches, json_t *pins,
                     source_done_fn *done, void *context);
 /* The configuration of this env as it stands at a commit. {"commit","config"} */

@@ -39,7 +39,8 @@ struct build {
     char commit[41];
     char artifact[80];
 };
-/* Within an input: a new build of this source (from source_resolve). Its action starts once
+/* Within an input: a new build of this source (from source_resolve; with "culprits_of": the number
+ * of a build, it is one of the search for its culprits). Its action starts once
  * durable. */
 int build_create(struct core *core, const struct person *by, const struct app_env *ae,
                  const json_t *source, struct build *ret_build, struct err *err) MUST_CHECK;

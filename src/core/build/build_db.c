@@ -57,7 +57,8 @@ int build_find(struct core *core, int64_t app_env_id, int64_t number, struct bui
 #define PEOPLE                                                                                     \
     "SELECT id, number, state, built_by AS \"by\", created_at AS \"at\", ended_at, commit_id AS "  \
     "\"commit\", trunk_tip, integrate_ms,"                                                         \
-    " ticks AS ticks_json, left_out AS left_out_json, resolutions AS resolutions_json, same_as, "  \
+    " ticks AS ticks_json, left_out AS left_out_json, resolutions AS resolutions_json, "           \
+    "culprits_of, same_as, "                                                                       \
     "artifact, result AS result_json, "                                                            \
     "error AS error_json FROM "                                                                    \
     "build "
@@ -94,16 +95,18 @@ int build_insert(struct core *core, const struct person *by, const struct app_en
                       "commit_id=$2 AND state='done'",
                       "it", ae->id, commit) < 0)
         return -1;
-    return store_one_int(
-        core->store, ret_id, err,
-        "INSERT INTO build(app_env_id, number, state, built_by, created_at, "
-        "commit_id, trunk_tip, ticks, config, same_as, integrate_ms, left_out, resolutions)"
-        " VALUES($1,$2,'queued',$3,$4,$5,$6,$7,$8,nullif($9,0),nullif($10,-1),$11,$12) "
-        "RETURNING id",
-        "iitittooiioo", ae->id, number, by->name, clock_wall_ms(core->clock), commit,
-        json_text_or(source, "trunk_tip", ""), json_list(source, "ticks"),
-        json_dict(source, "config"), same, json_int(source, "ms", -1),
-        json_list(source, "left_out"), json_list(source, "resolutions"));
+    return store_one_int(core->store, ret_id, err,
+                         "INSERT INTO build(app_env_id, number, state, built_by, created_at, "
+                         "commit_id, trunk_tip, ticks, config, same_as, integrate_ms, left_out, "
+                         "resolutions, culprits_of)"
+                         " VALUES($1,$2,'queued',$3,$4,$5,$6,$7,$8,nullif($9,0),nullif($10,-1),$11,"
+                         "$12,nullif($13,0)) "
+                         "RETURNING id",
+                         "iitittooiiooi", ae->id, number, by->name, clock_wall_ms(core->clock),
+                         commit, json_text_or(source, "trunk_tip", ""), json_list(source, "ticks"),
+                         json_dict(source, "config"), same, json_int(source, "ms", -1),
+                         json_list(source, "left_out"), json_list(source, "resolutions"),
+                         json_int(source, "culprits_of", 0));
 }
 
 int build_set_state(struct core *core, struct build *b, int state, struct err *err)

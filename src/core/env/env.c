@@ -289,40 +289,58 @@ int env_create(struct core *core, const struct person *by, const char *name, int
     return journal_append(core, by->actor, "env.created", name, 0, data, err);
 }
 
-static int change_policy(struct core *core, int64_t id, const char *policy, struct err *err)
+/* What an env has besides its name; `words`: all that it may be, or NULL: any text. */
+static const struct {
+    const char *key;
+    const char *sql;
+    const char *words[6];
+} settings_of_env[] = {
+    {"purpose", "UPDATE env SET purpose=$2 WHERE id=$1", {NULL}},
+    {"policy", "UPDATE env SET policy=$2 WHERE id=$1", {"stop", "skip", "last-good", NULL}},
+    {"culprits", "UPDATE env SET culprits=$2 WHERE id=$1", {"click", "always", NULL}},
+    {"gate",
+     "UPDATE env SET gate=$2 WHERE id=$1",
+     {"none", "low", "medium", "high", "critical", NULL}},
+};
+
+static int change_one(struct core *core, int64_t id, size_t index, const char *value,
+                      struct err *err)
 {
-    static const char *const names[] = {"stop", "skip", "last-good"};
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (text_is(policy, names[i]))
-            return store_run(core->store, err, "UPDATE env SET policy=$2 WHERE id=$1", "it", id,
-                             policy);
-    return FAIL(err, E_FIELD_INVALID, "'%.40s' is no policy: stop, skip or last-good", policy);
+    const char *const *words = settings_of_env[index].words;
+    bool fits = !words[0];
+    for (size_t i = 0; words[i]; i++)
+        fits |= text_is(value, words[i]);
+    if (!fits)
+        return FAIL(err, E_FIELD_INVALID, "'%.40s' is no %s: see 'slipway help'", value,
+                    settings_of_env[index].key);
+    return store_run(core->store, err, settings_of_env[index].sql, "it", id, value);
 }
 
-int env_change(struct core *core, const struct person *by, const char *name, const char *purpose,
-               const char *policy, struct err *err)
+int env_change(struct core *core, const struct person *by, const char *name, const json_t *changes,
+               struct err *err)
 {
     int64_t id = 0;
     AUTO_JSON *data = json_object();
     if (env_load(core, name, &id, err) < 0)
         return FAIL(err, E_NOT_FOUND, "there is no env '%.40s': 'slipway env ls' lists them", name);
-    if (purpose &&
-        store_run(core->store, err, "UPDATE env SET purpose=$2 WHERE id=$1", "it", id, purpose) < 0)
-        return -1;
-    if (policy && change_policy(core, id, policy, err) < 0)
-        return -1;
-    if (purpose)
-        json_put_text(data, "purpose", purpose);
-    if (policy)
-        json_put_text(data, "policy", policy);
+    for (size_t i = 0; i < ARRAY_SIZE(settings_of_env); i++) {
+        const char *value = json_text(changes, settings_of_env[i].key);
+        if (!value)
+            continue;
+        if (change_one(core, id, i, value, err) < 0)
+            return -1;
+        json_put_text(data, settings_of_env[i].key, value);
+    }
     return journal_append(core, by->actor, "env.changed", name, 0, data, err);
 }
 
 int env_list(struct core *core, json_t **ret_rows, struct err *err)
 {
-    return store_rows(core->store, ret_rows, err,
-                      "SELECT id, name, position, purpose, policy FROM env ORDER BY position, id",
-                      "");
+    return store_rows(
+        core->store, ret_rows, err,
+        "SELECT id, name, position, purpose, policy, culprits, gate FROM env ORDER BY position, "
+        "id",
+        "");
 }
 
 void env_publish_repo(struct core *core, int64_t app_id, const json_t *data)

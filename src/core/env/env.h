@@ -60,11 +60,13 @@ int app_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
 /* like (NULL: none): an env of which the rights that name it are copied. */
 int env_create(struct core *core, const struct person *by, const char *name, int64_t position,
                const char *like, struct err *err) MUST_CHECK;
-/* What changes: purpose (in a sentence, at most ENV_PURPOSE_MAX bytes) and policy; NULL stays.
- * E_NOT_FOUND, E_FIELD_INVALID. */
-int env_change(struct core *core, const struct person *by, const char *name, const char *purpose,
-               const char *policy, struct err *err) MUST_CHECK;
-/* [{"id","name","position","purpose","policy"}], in order. */
+/* changes: what becomes another: "purpose" (in a sentence, at most ENV_PURPOSE_MAX bytes), "policy"
+ * (at a conflict: stop, skip, last-good), "culprits" (of a build that fails are searched for:
+ * click, always), "gate" (findings of that severity or more, not closed in an env before, keep
+ * their branches out: none, low, medium, high, critical). E_NOT_FOUND, E_FIELD_INVALID. */
+int env_change(struct core *core, const struct person *by, const char *name, const json_t *changes,
+               struct err *err) MUST_CHECK;
+/* [{"id","name","position","purpose","policy","culprits","gate"}], in order. */
 int env_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
 
 /* Its branches or tags are others now: an event "repo" for each of its app-envs. data is borrowed;

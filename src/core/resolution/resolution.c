@@ -43,14 +43,25 @@ int resolutions_wanted(struct core *core, int64_t app_id, const json_t *pins, js
                        struct err *err)
 {
     AUTO_JSON *rows = NULL;
+    const char *name;
+    json_t *tip;
     if (json_object_size(pins) == 0)
         return store_rows(core->store, ret_rows, err,
                           PEOPLE "WHERE app_id=$1 AND state='open' ORDER BY id", "i", app_id);
-    if (store_rows(core->store, &rows, err, PEOPLE "WHERE app_id=$1 ORDER BY id", "i", app_id) < 0)
-        return -1;
-    for (size_t i = json_array_size(rows); i-- > 0;)
-        if (!json_text(pins, json_text_or(json_array_get(rows, i), "branch", "")))
-            (void)json_array_remove(rows, i); /* it is in range */
+    rows = json_array();
+    json_object_foreach((json_t *)(uintptr_t)pins, name, tip)
+    {
+        AUTO_JSON *row = NULL;
+        if (!text_starts(name, "resolve/"))
+            continue;
+        int found = store_row(core->store, &row, err,
+                              PEOPLE "WHERE app_id=$1 AND branch=$2 ORDER BY id DESC LIMIT 1", "it",
+                              app_id, name);
+        if (found < 0)
+            return -1;
+        if (found == 0)
+            json_push(rows, json_incref(row));
+    }
     *ret_rows = TAKE(rows);
     return 0;
 }
@@ -210,9 +221,8 @@ int resolution_name(struct core *core, const struct app *app, const json_t *side
     for (int64_t number = 1; !*ret_row; number++) {
         AUTO_FREE char *name = name_of(sides, number);
         int64_t count = 0;
-        if (!str_is_branch(str_of(name))) /* cut where a name must not end */
-            return FAIL(err, E_REF_INVALID, "'%s' would be its branch, which is no valid name",
-                        name);
+        if (!str_is_branch(str_of(name)) && number < 3)
+            continue; /* cut where a name must not end: with a number it may */
         if (store_one_int(core->store, &count, err,
                           "SELECT count(*) FROM resolution WHERE app_id=$1 AND branch=$2", "it",
                           app->id, name) < 0)
@@ -244,8 +254,16 @@ int resolution_insert(struct core *core, const struct person *by, const struct a
 {
     AUTO_JSON *row = NULL;
     AUTO_JSON *sides = branch_names(json_list(opened, "sides"));
-    if (find_open(core, app, sides, &row, err) < 0)
+    int64_t taken = 0;
+    if (find_open(core, app, sides, &row, err) < 0 ||
+        store_one_int(core->store, &taken, err,
+                      "SELECT count(*) FROM resolution WHERE app_id=$1 AND branch=$2 AND "
+                      "state='open'",
+                      "it", app->id, json_text_or(opened, "branch", "")) < 0)
         return -1;
+    if (!row && taken)
+        return FAIL(err, E_STATE_CONFLICT, "'%s' was opened for others meanwhile: try again",
+                    json_text_or(opened, "branch", "?"));
     if (row) { /* somebody was quicker */
         *ret_id = json_int(row, "id", 0);
         return 0;

@@ -100,7 +100,7 @@ static int read_head(struct git_process *p, int64_t *ret_size, struct err *err)
         return 0;
     (void)str_cut(&line, ' ');
     if (!str_is(str_cut(&line, ' '), "blob"))
-        return FAIL(err, E_CORRUPT, "it is no file"); /* a submodule */
+        return FAIL(err, E_NOT_FOUND, "it is no file"); /* a submodule, or a folder by now */
     return str_to_int(line, 0, INT64_MAX, "size of a file", ret_size, err);
 }
 
@@ -148,6 +148,10 @@ int conflict_hunks(struct merger *m, const char *commit, const char *path, int64
     int r = read_hunks(m, commit, path, &h, err);
     if (r < 0)
         git_process_free(TAKE(m->reader)); /* somewhere within a file */
+    if (r < 0 && (err->kind == E_NOT_FOUND || err->kind == E_TOO_LARGE)) { /* nobody marked it */
+        *err = (struct err)ERR_INIT;
+        r = 0;
+    }
     *ret_hunks = h.count;
     hunks_done(&h);
     return r;

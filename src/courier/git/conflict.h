@@ -9,8 +9,8 @@
  * (deleted on one side, a binary or a huge file), or its name is no UTF-8. "text" is
  * MERGE_NO_HISTORY when they share none. */
 json_t *conflict_tell(struct merger *m, const struct merge_answer *answer);
-/* How many hunks with conflict markers a file of a commit has; 0: none, or there is no such file.
- * E_TOO_LARGE: it is not looked through. */
+/* How many hunks with conflict markers a file of a commit has; 0: none, or there is no such file,
+ * or one that is too large for git to mark. */
 int conflict_hunks(struct merger *m, const char *commit, const char *path, int64_t *ret_hunks,
                    struct err *err) MUST_CHECK;
 /* Counts the hunks of a file with conflict markers, fed in pieces of any size. */

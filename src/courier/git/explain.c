@@ -13,6 +13,16 @@ static int with_trunk(const struct explain *x, bool *ret_conflicts, struct err *
     return 0;
 }
 
+/* Each once, and never the branch itself. */
+static void push_name(const struct explain *x, json_t *against, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(against); i++)
+        if (text_is(json_string_value(json_array_get(against, i)), name))
+            return;
+    if (!text_is(x->ticks[x->k].branch, name))
+        json_push(against, json_string(name));
+}
+
 /* Of a resolution, its branches: nobody has ticked it. Those that conflict alone, or else all. */
 static int blame_sides(const struct explain *x, const struct tick *resolution, json_t *against,
                        struct err *err)
@@ -20,17 +30,17 @@ static int blame_sides(const struct explain *x, const struct tick *resolution, j
     size_t before = json_array_size(against);
     for (size_t i = 0; i < x->count; i++) {
         bool clean = true;
-        if (!tick_resolves(resolution, x->ticks[i].branch))
+        if (i == x->k || !tick_resolves(resolution, x->ticks[i].branch))
             continue;
         if (pairs_clean(x->pairs, x->ticks[i].tip, x->ticks[x->k].tip, &clean, err) < 0)
             return -1;
         if (!clean)
-            json_push(against, json_string(x->ticks[i].branch));
+            push_name(x, against, x->ticks[i].branch);
     }
-    if (json_array_size(against) == before)
-        for (size_t i = 0; i < json_array_size(resolution->sides); i++)
-            json_push(against,
-                      json_incref(json_object_get(json_array_get(resolution->sides, i), "branch")));
+    if (json_array_size(against) > before)
+        return 0;
+    for (size_t i = 0; i < json_array_size(resolution->sides); i++)
+        push_name(x, against, json_text(json_array_get(resolution->sides, i), "branch"));
     return 0;
 }
 
@@ -38,7 +48,7 @@ static int blame(const struct explain *x, size_t i, json_t *against, struct err 
 {
     if (x->ticks[i].sides)
         return blame_sides(x, &x->ticks[i], against, err);
-    json_push(against, json_string(x->ticks[i].branch));
+    push_name(x, against, x->ticks[i].branch);
     return 0;
 }
 

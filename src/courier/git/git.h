@@ -26,7 +26,7 @@ struct git_ask {
     const struct git_store *store;
     const json_t *args; /* checked against its table in wire/courier.h */
     int fd;             /* of export; borrowed; -1 */
-    struct map *cache;  /* of branch.list, integrate and merge.facts; may be NULL */
+    struct map *cache;  /* of those that have one (job.c); may be NULL */
 };
 typedef int git_work_fn(const struct git_ask *ask, json_t **ret_reply, struct err *err);
 git_work_fn git_repo_create;

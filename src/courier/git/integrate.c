@@ -261,6 +261,23 @@ static json_t *conflict_reply(struct integration *in, const struct merge_answer 
     return reply;
 }
 
+/* A branch of which a resolution has brought an older commit is in at that one, and without what is
+ * new. */
+static bool is_in_by_resolution(struct integration *in)
+{
+    struct tick *t = &in->ticks[in->next];
+    for (size_t i = 0; i < in->next; i++) {
+        const json_t *sides = in->ticks[i].sides;
+        if (!in->done[i].merged || !tick_resolves(&in->ticks[i], t->branch))
+            continue;
+        for (size_t k = 0; k < json_array_size(sides); k++)
+            if (text_is(json_text(json_array_get(sides, k), "branch"), t->branch))
+                t->tip = json_text(json_array_get(sides, k), "tip");
+        return true;
+    }
+    return false;
+}
+
 static void leave_out(struct integration *in, const struct merge_answer *answer)
 {
     const struct tick *t = &in->ticks[in->next];
@@ -271,7 +288,7 @@ static void leave_out(struct integration *in, const struct merge_answer *answer)
     else
         json_push(in->out, json_incref(row));
     json_decref(row);
-    in->done[in->next].out = true;
+    in->done[in->next].out = !is_in_by_resolution(in);
     note_done(in, false);
 }
 

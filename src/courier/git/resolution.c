@@ -106,11 +106,8 @@ static int ask_marked(const struct resolution *r, char **ret_path, struct err *e
     {
         int64_t hunks = 0;
         const char *path = json_string_value(file);
-        if (path && conflict_hunks(r->ask->merger, r->tip, path, &hunks, err) < 0) {
-            if (err->kind != E_TOO_LARGE)
-                return -1;
-            *err = (struct err)ERR_INIT; /* git did not mark it either */
-        }
+        if (path && conflict_hunks(r->ask->merger, r->tip, path, &hunks, err) < 0)
+            return -1;
         if (hunks == 0)
             continue;
         *ret_path = mem_strdup(path);
@@ -192,7 +189,8 @@ static int look_at_work(struct resolution *r, struct err *err)
     return 0;
 }
 
-/* A set may hold an older commit of a side than was resolved: it must not become newer by this. */
+/* A set may hold an older commit of a side than was resolved: it must not become newer by this.
+ * What people merged into the resolution besides comes along, as with any branch. */
 static int look_at_ticks(struct resolution *r, const struct tick *ticks, size_t count,
                          struct err *err)
 {

@@ -97,6 +97,13 @@ static int make_conflict(struct opening *o, struct chain *c, struct merge_answer
         return FAIL(err, E_STATE_CONFLICT, "they merge: there is nothing to resolve");
     if (str_is(str_trim(buf_str(&answer->text)), MERGE_NO_HISTORY))
         return FAIL(err, E_STATE_CONFLICT, MERGE_NO_HISTORY ": rebase one onto the other");
+    if (answer->file_count > MERGE_FILES_MAX)
+        return FAIL(err, E_TOO_MANY, "%zu files conflict: merge one into the other by hand",
+                    answer->file_count);
+    for (size_t i = 0; i < json_array_size(answer->files); i++)
+        if (strstr(json_string_value(json_array_get(answer->files, i)), "\xef\xbf\xbd"))
+            return FAIL(err, E_STATE_CONFLICT,
+                        "a file that conflicts has a name that is no UTF-8: merge by hand");
     memcpy(c->tree, answer->tree, GIT_OID);
     c->date = last->date > c->date ? last->date : c->date;
     return 0;
@@ -312,7 +319,7 @@ int git_resolve_states(const struct git_ask *ask, json_t **ret_reply, struct err
     struct tick none[STEPS_MAX];
     size_t count = 0;
     json_t *states = NULL;
-    struct resolutions_ask r = {&merger, NULL, json_list(ask->args, "resolutions"),
+    struct resolutions_ask r = {&merger, ask->cache, json_list(ask->args, "resolutions"),
                                 json_text(ask->args, "base")};
     if (repo_open(ask, &dir, err) < 0 || repo_check_commit(r.base, "the base", err) < 0)
         return -1;

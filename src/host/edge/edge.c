@@ -283,12 +283,19 @@ void edge_verb_stat(void *context, struct message *m)
 
 /* Doctor and dump. */
 
+/* A check, a reload or a look at what runs is no trouble: one serves meanwhile. */
+static bool one_serves(int64_t state)
+{
+    return state == EDGE_UP || state == EDGE_SYNCING || state == EDGE_RECHECKING ||
+           state == EDGE_RELOADING;
+}
+
 static void doctor_process(const struct edge *e, json_t *checks)
 {
     AUTO_FREE char *text =
         mem_format("haproxy %s, pid %d, %zu older", sm_state_name(&edge_sm, (int)e->state),
                    e->process ? (int)e->process->pid : 0, edge_older_count(e));
-    doctor_push(checks, "edge", e->state == EDGE_UP, text,
+    doctor_push(checks, "edge", one_serves((int64_t)e->state), text,
                 "it is tried again by itself; see the host's log, and that its ports are free");
 }
 

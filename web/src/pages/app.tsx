@@ -29,6 +29,7 @@ export function AppPage({ app }: { app: string }) {
                 <h1>{app}</h1>
                 <span class="grow" />
                 <a class="button" href={`/apps/${seg(app)}/branches`}>{t('branches')}</a>
+                <a class="button" href={`/apps/${seg(app)}/findings`}>{t('findings')}</a>
                 {may(data.rights, 'app') && <button type="button" class="danger" onClick={remove}>{t('app.remove')}</button>}
             </div>
             <dl class="facts">

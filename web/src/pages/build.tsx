@@ -1,5 +1,6 @@
 import { api, seg } from '../api';
 import { BuildOutput, BuildSteps, Checks } from '../build';
+import { Culprits } from '../culprits';
 import { LeftOut } from '../facts';
 import { t, tName } from '../i18n';
 import { useResource } from '../resource';
@@ -24,6 +25,8 @@ export function BuildPage({ app, env, number }: { app: string; env: string; numb
                 {!build.ended_at && may(ae?.rights, 'deploy') && <button type="button" class="danger" onClick={cancel}>{t('build.abort')}</button>}
             </div>
             <ErrorBox error={build.error ?? undefined} />
+            {build.culprits_of && <p class="dim"><a href={`/apps/${seg(app)}/${seg(env)}/builds/${build.culprits_of}`}>{t('culprits.of', { n: build.culprits_of })}</a></p>}
+            <Culprits app={app} env={env} build={build} mayBuild={may(ae?.rights, 'deploy')} />
             <LeftOut rows={build.left_out} />
             <BuildSteps build={build} />
             <Checks build={build} />

@@ -90,10 +90,19 @@ function About({ env }: { env: Env }) {
             act: () => api.put(path, { policy: chosen }),
         });
     };
+    const culprits = () => {
+        let chosen = env.culprits;
+        ask({
+            title: t('search'), go: t('save'),
+            says: <><p>{t('policy.says', { env: name })}</p>{(['click', 'always'] as const).map((one) => <label key={one}><input type="radio" name="culprits" defaultChecked={one === env.culprits} onChange={() => { chosen = one; }} />{tName('search', one)}</label>)}</>,
+            act: () => api.put(path, { culprits: chosen }),
+        });
+    };
     return (
         <>
             {(env.purpose || me.value?.admin) && <p>{visible(env.purpose)} {me.value?.admin && <button type="button" class="small" onClick={purpose}>{t('env.purpose')}</button>}</p>}
             <p class="dim">{t('policy')}: {tName('policy', env.policy)} {me.value?.admin && <button type="button" class="small" onClick={policy} aria-label={`${t('policy')}: ${t('change')}`}>{t('change')}</button>}</p>
+            <p class="dim">{t('search')}: {tName('search', env.culprits)} {me.value?.admin && <button type="button" class="small" onClick={culprits} aria-label={`${t('search')}: ${t('change')}`}>{t('change')}</button>}</p>
         </>
     );
 }

@@ -1,0 +1,217 @@
+/* The courier is killed at each failpoint of what writes to a repository: integrating, landing,
+ * opening a resolution and folding it. Refs are as they were before or as they are after, never
+ * between; asked again, it comes to the same end. The verbs run in children of the test, which die
+ * in the courier's place. */
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/fault.h"
+#include "courier/courier_fixture.h"
+#include "courier/git/git.h"
+
+#define APP "crash"
+#define REPO "data/git/" APP ".git"
+#define POINTS_MAX 50
+
+static struct git_store store;
+
+static char *reply_path(void)
+{
+    return mem_format("%s/reply.json", home);
+}
+
+/* In a child: die at the nth point (0: at none), else leave the reply in a file. */
+static _Noreturn void act(git_work_fn *work, const json_t *args, int64_t nth)
+{
+    struct git_ask ask = {.store = &store, .args = args, .fd = -1};
+    struct err err = ERR_INIT;
+    json_t *reply = NULL;
+    AUTO_FREE char *path = reply_path();
+    if (nth)
+        fault_arm("*", nth);
+    if (work(&ask, &reply, &err) < 0) {
+        (void)fprintf(stderr, "%s\n", err.text);
+        _exit(1);
+    }
+    fault_arm(NULL, 0);
+    AUTO_FREE char *text = json_print(reply);
+    _exit(file_write(path, str_of(text), 0600, &err) < 0);
+}
+
+/* Did it come to its end? */
+static bool work(git_work_fn *fn, const json_t *args, int64_t nth)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0)
+        act(fn, args, nth);
+    OK(waitpid(pid, &status, 0) == pid);
+    if (WIFSIGNALED(status))
+        IS_INT(WTERMSIG(status), SIGKILL);
+    else
+        IS_INT(WEXITSTATUS(status), 0);
+    return WIFEXITED(status);
+}
+
+static json_t *reply(void)
+{
+    AUTO_FREE char *path = reply_path();
+    AUTO_BUF text = BUF_INIT(1u << 20);
+    struct err err = ERR_INIT;
+    json_t *value = NULL;
+    OK(file_read(path, 1u << 20, &text, &err) == 0 &&
+       json_parse(buf_str(&text), &value, &err) == 0);
+    return value;
+}
+
+static char *refs(void)
+{
+    return GIT_TEXT(REPO, "for-each-ref", "--format=%(refname) %(objectname)");
+}
+
+/* All refs as in this list. */
+static void restore(const char *list)
+{
+    AUTO_FREE char *now = refs();
+    AUTO_BUF input = BUF_INIT(0);
+    const char *const argv[] = {GIT, "update-ref", "--stdin", NULL};
+    AUTO_FREE char *cwd = mem_format("%s/" REPO, home);
+    for (struct str rest = str_of(now), line; rest.length > 0;) {
+        line = str_cut(&rest, '\n');
+        struct str name = str_cut(&line, ' ');
+        (void)buf_add_format(&input, "delete %.*s\n", (int)name.length, name.data);
+    }
+    IS_INT(run_input(cwd, argv, input.data ? input.data : ""), 0);
+    buf_clear(&input);
+    for (struct str rest = str_of(list), line; rest.length > 0;) {
+        line = str_cut(&rest, '\n');
+        (void)buf_add_format(&input, "create %.*s\n", (int)line.length, line.data);
+    }
+    IS_INT(run_input(cwd, argv, input.data ? input.data : ""), 0);
+}
+
+/* Killed at each point, one after the other: before or after; again: after, with the same `key` in
+ * the reply. */
+static void drive(const char *what, git_work_fn *fn, const json_t *args, const char *key)
+{
+    AUTO_FREE char *before = refs();
+    OK(work(fn, args, 0));
+    AUTO_FREE char *after = refs();
+    AUTO_JSON *wanted = reply();
+    int64_t points = 0;
+    for (int64_t nth = 1; nth <= POINTS_MAX; nth++) {
+        restore(before);
+        bool ended = work(fn, args, nth);
+        AUTO_FREE char *found = refs();
+        if (ended)
+            break;
+        points++;
+        OK(text_is(found, before) || text_is(found, after));
+        OK(work(fn, args, 0));
+        AUTO_FREE char *again = refs();
+        IS_STR(again, after);
+        AUTO_JSON *got = reply();
+        IS_STR(json_text_or(got, key, ""), json_text_or(wanted, key, ""));
+    }
+#ifdef SLIPWAY_FAILPOINTS
+    OK(points > 0);
+#endif
+    printf("# %s: killed at %lld points\n", what, (long long)points);
+}
+
+static json_t *tick(const char *branch)
+{
+    AUTO_FREE char *at = tip(APP, branch);
+    return json_pack("{s:s, s:s}", "branch", branch, "tip", at);
+}
+
+static json_t *integrate_args(void)
+{
+    AUTO_FREE char *base = tip(APP, "main");
+    return json_pack("{s:s, s:s, s:s, s:[o, o]}", "app", APP, "trunk", "main", "base", base,
+                     "ticks", tick("a"), tick("b"));
+}
+
+static void branch(const char *name, const char *file, const char *text)
+{
+    free(GIT_TEXT(APP, "checkout", "-q", "-b", name, "main"));
+    commit_file(APP, file, text);
+}
+
+TEST(integrate)
+{
+    struct err err = ERR_INIT;
+    make_app(APP);
+    AUTO_FREE char *root = mem_format("%s/data/git", home);
+    OK(git_store_open(root, &store, &err) == 0);
+    branch("a", "a", "of a\n");
+    branch("b", "b", "of b\n");
+    branch("x", "README", "changed by x\n");
+    branch("y", "README", "changed by y\n");
+    free(GIT_TEXT(APP, "push", "-q", "ops", "--all"));
+    AUTO_JSON *args = integrate_args();
+    drive("integrate", git_integrate, args, "commit");
+}
+
+/* Pushes that arrive in another order end in the same commit. */
+TEST(the_same_tips_give_the_same_commit)
+{
+    AUTO_JSON *args = integrate_args();
+    AUTO_FREE char *all = refs();
+    OK(work(git_integrate, args, 0));
+    AUTO_JSON *first = reply();
+    restore("");
+    free(GIT_TEXT(APP, "push", "-q", "ops", "b"));
+    free(GIT_TEXT(APP, "push", "-q", "ops", "main"));
+    free(GIT_TEXT(APP, "push", "-q", "ops", "y", "a", "x"));
+    AUTO_FREE char *now = refs();
+    IS_STR(now, all);
+    OK(work(git_integrate, args, 0));
+    AUTO_JSON *second = reply();
+    IS_STR(json_text(second, "commit"), json_text(first, "commit"));
+}
+
+TEST(land)
+{
+    AUTO_JSON *whole = integrate_args();
+    OK(work(git_integrate, whole, 0));
+    AUTO_JSON *merged = reply();
+    AUTO_JSON *args =
+        json_pack("{s:s, s:s, s:s, s:s, s:[s, s]}", "app", APP, "trunk", "main", "commit",
+                  json_text(merged, "commit"), "tag", "prod/r1", "branches", "a", "b");
+    AUTO_FREE char *before = refs();
+    drive("land", git_ref_land, args, "");
+    restore(before);
+}
+
+TEST(open_and_fold_a_resolution)
+{
+    AUTO_JSON *args =
+        json_pack("{s:s, s:s, s:[s, s]}", "app", APP, "name", "resolve/x+y", "sides", "x", "y");
+    drive("resolve.open", git_resolve_open, args, "tip");
+    AUTO_JSON *opened = reply();
+    free(GIT_TEXT(APP, "fetch", "-q", "ops"));
+    free(GIT_TEXT(APP, "checkout", "-q", "-b", "resolve/x+y", json_text(opened, "tip")));
+    commit_file(APP, "README", "changed by both\n");
+    free(GIT_TEXT(APP, "checkout", "-q", "y"));
+    commit_file(APP, "more", "of y\n"); /* so that folding makes a merge */
+    free(GIT_TEXT(APP, "push", "-q", "ops", "--all"));
+    AUTO_FREE char *now = tip(APP, "resolve/x+y");
+    AUTO_JSON *row =
+        json_pack("{s:s, s:s, s:s, s:[s], s:O}", "branch", "resolve/x+y", "tip", now, "opened",
+                  json_text(opened, "tip"), "files", "README", "sides", json_list(opened, "sides"));
+    AUTO_JSON *fold = json_pack("{s:s, s:O, s:s}", "app", APP, "resolution", row, "into", "y");
+    AUTO_FREE char *before = refs();
+    OK(work(git_resolve_fold, fold, 0));
+    AUTO_FREE char *after = refs();
+    OK(!strstr(after, "resolve/"));
+    for (int64_t nth = 1; nth <= POINTS_MAX; nth++) {
+        restore(before);
+        bool ended = work(git_resolve_fold, fold, nth);
+        AUTO_FREE char *found = refs();
+        OK(text_is(found, before) || text_is(found, after));
+        if (ended)
+            break;
+    }
+    git_store_done(&store);
+    end_in_order();
+}

@@ -1,0 +1,87 @@
+// A tester finds something wrong in test. It is a branch's; that is fixed and pushed, released there, tried again, and closed;
+// or it is still there, in the next round. As long as it is not closed, the env behind does not take that branch.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { platform } from '../lib/index.mjs';
+
+let p, web, vera;
+before(async () => {
+    p = await platform();
+    web = await p.app('web');
+    vera = await p.person('vera', 'viewer'); // who tries things
+    for (const env of ['dev', 'test', 'pre'])
+        await web.ticks(env, 'feature/a', 'feature/b');
+});
+after(() => p?.stop());
+
+const finding = (number) => p.api.get(`/apps/web/findings/${number}`);
+const act = (number, what, more = {}) => p.api.post(`/apps/web/findings/${number}`, { act: what, ...more });
+
+test('against what is live: nothing live, nothing to find', async () => {
+    await assert.rejects(vera.api.post('/apps/web/findings', { env: 'test', title: '价格不对' }), { status: 409, error: 'state_conflict' });
+    await web.deploy('test');
+    const row = await vera.api.post('/apps/web/findings', { env: 'test', title: '价格不对', text: '会员价显示为 0', severity: 'high', branch: 'feature/a' });
+    assert.deepEqual([row.number, row.env, row.release, row.state, row.waits, row.round, row.by], [1, 'test', 1, 'open', 'fix', 1, 'vera']);
+    assert.deepEqual(row.notes.map((note) => [note.kind, note.text]), [['filed', '会员价显示为 0']]);
+    for (const [wrong, error] of [[{ title: ' ' }, 'field_invalid'], [{ severity: 'awful' }, 'field_invalid'], [{ branch: 'feature/none' }, 'branch_unknown'], [{ env: 'none' }, 'not_found']])
+        await assert.rejects(vera.api.post('/apps/web/findings', { env: 'test', title: 'x', ...wrong }), { error });
+});
+
+test('the env behind takes that branch only when it is closed, if that is its rule', async () => {
+    await web.plan('pre'); // no rule yet
+    await p.cli.ok('env', 'gate', 'pre', 'high');
+    await assert.rejects(web.plan('pre'), { status: 403, error: 'policy_denied' });
+    await assert.rejects(web.promote('test', 'pre'), /finding 1 .high, in test. is not closed/);
+    await web.deploy('test'); // its own env is free: there it is tried again
+    await web.ticks('pre', 'feature/b');
+    await web.deploy('pre');
+    await web.ticks('pre', 'feature/a', 'feature/b');
+    await p.cli.ok('env', 'gate', 'pre', 'critical');
+    await web.plan('pre');
+    await p.cli.ok('env', 'gate', 'pre', 'medium');
+});
+
+test('fixed is not released, released is not tried: the list says what each one waits for', async () => {
+    await web.change('feature/a', { 'a.txt': 'mended\n' }, 'mend the price');
+    assert.equal((await act(1, 'fix', { text: '已修复' })).waits, 'release');
+    assert.match(await p.cli.ok('finding', 'show', '1', '-a', 'web'), /new commits are not deployed/);
+    await web.deploy('test');
+    assert.deepEqual([(await finding(1)).waits, (await finding(1)).state], ['retest', 'fixed']);
+    await assert.rejects(web.plan('pre'), { error: 'policy_denied' });
+});
+
+test('still there: the next round; then it is closed, and the way is free', async () => {
+    const again = await act(1, 'reopen', { text: '还是不对' });
+    assert.deepEqual([again.state, again.round, again.waits], ['open', 2, 'fix']);
+    await web.change('feature/a', { 'a.txt': 'mended well\n' }, 'mend it well');
+    assert.equal((await act(1, 'fix')).waits, 'release');
+    await web.deploy('test');
+    assert.equal((await finding(1)).waits, 'retest');
+    await vera.cli.ok('finding', 'close', '1', '确认', '-a', 'web');
+    const row = await finding(1);
+    assert.deepEqual([row.state, row.waits, row.round], ['closed', null, 2]);
+    assert.deepEqual(row.notes.map((note) => note.kind), ['filed', 'fix', 'reopen', 'fix', 'close']);
+    await web.deploy('pre');
+    await assert.rejects(act(1, 'close'), { status: 409, error: 'state_conflict' });
+    await assert.rejects(act(1, 'ponder'), { error: 'field_invalid' });
+});
+
+test('one of no branch keeps the whole app back; it is assigned when it is known whose it is', async () => {
+    const { number } = await vera.api.post('/apps/web/findings', { env: 'test', title: 'slow', severity: 'critical' });
+    await assert.rejects(web.plan('pre'), { error: 'policy_denied' });
+    await p.cli.ok('finding', 'assign', String(number), 'feature/b', '-a', 'web');
+    await web.ticks('pre', 'feature/a');
+    await web.plan('pre');
+    await p.cli.ok('finding', 'assign', String(number), 'feature/b', '--severity', 'low', '-a', 'web');
+    await web.ticks('pre', 'feature/a', 'feature/b');
+    await web.plan('pre');
+});
+
+test('lists by state, env, branch and person; the journal and the feed tell each step', async () => {
+    const list = async (query) => (await p.api.get(`/apps/web/findings?${query}`)).items.map((row) => row.number);
+    assert.deepEqual(await list(''), [2, 1]);
+    assert.deepEqual([await list('state=unclosed'), await list('state=closed'), await list('branch=feature/b'), await list('env=dev'), await list('person=vera')], [[2], [1], [2], [], [2, 1]]);
+    assert.match(await p.cli.ok('finding', '-a', 'web'), /slow/);
+    const { items } = await p.api.get('/audit?newest=1&subject=web.test');
+    assert.ok(items.some((one) => one.kind === 'finding.filed') && items.some((one) => one.kind === 'finding.close'));
+});
