@@ -177,7 +177,6 @@ static int open_resolution(struct opening *o, const json_t *args, json_t **ret_r
 {
     AUTO_MERGE answer = {0};
     struct chain c;
-    merge_answer_init(&answer);
     if (read_sides(o, args, err) < 0 || make_conflict(o, &c, &answer, err) < 0 ||
         write_opening(o, &c, &answer, err) < 0 || publish_opening(o, c.tip, err) < 0)
         return -1;
