@@ -79,7 +79,7 @@ test('long and Chinese names are not cut: the text names the first file, the det
     const { status, json } = await p.api.call('POST', '/apps/web/envs/dev/builds');
     assert.equal(status, 409);
     assert.equal(json.error, 'merge_conflict');
-    assert.match(json.text, /-右' conflicts with '.*-左' in '会员.*properties' and 29 more: merge one .* or untick one$/);
+    assert.match(json.text, /-右' conflicts with '.*-左' in '会员.*properties' and 29 more: resolve it once .* or untick one$/);
     const { conflict } = json.detail;
     assert.deepEqual([conflict.branch, conflict.against, conflict.file_count], [right, [left], 30]);
     assert.deepEqual([...conflict.files].sort(), Object.keys(files('')).sort());
