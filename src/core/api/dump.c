@@ -35,6 +35,12 @@ static const char *const tables[][2] = {
     {"release", "SELECT id, app_env_id, number, artifact, build_id, secrets AS secrets_json, "
                 "commit_id, branches AS branches_json, released_by, created_at, bad FROM release "
                 "ORDER BY id DESC" NEWEST},
+    {"resolution", "SELECT * FROM resolution ORDER BY id DESC" NEWEST},
+    {"culprit", "SELECT * FROM culprit ORDER BY id DESC" NEWEST},
+    {"finding", "SELECT * FROM finding ORDER BY id DESC" NEWEST},
+    {"finding_note",
+     "SELECT id, finding_id, kind, release, round, noted_by, created_at FROM finding_note ORDER BY "
+     "id DESC" NEWEST},
     {"landing", "SELECT * FROM landing ORDER BY id DESC" NEWEST},
     {"rollout", "SELECT * FROM rollout ORDER BY id DESC" NEWEST},
     {"rollout_step", "SELECT * FROM rollout_step WHERE rollout_id IN (SELECT id FROM rollout "
