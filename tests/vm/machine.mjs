@@ -11,7 +11,6 @@ import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync,
 import { ROOT, nowMs, run, until } from '../lib/index.mjs';
 
 const BOOT_MS = 240_000, KVM_MS = 10_000;
-const CPUS = process.env.SLIPWAY_VM_CPUS ?? '2'; // processors of a guest
 export const IMAGES = process.env.SLIPWAY_VM_IMAGES; // set by ./check --vm
 export const WORK = process.env.SLIPWAY_VM_WORK;
 const MOUNTS = { checkout: '/srv/slipway', data: '/var/lib/slipway', backup: '/mnt/backup' };
@@ -142,7 +141,7 @@ export class Machine {
         const log = openSync(`${LOGS}/${this.name}.qemu.log`, 'a');
         const accel = await accelerator();
         const args = ['-accel', accel, '-cpu', accel === 'kvm' ? 'max' : 'Nehalem', // what max has beyond it costs the emulator a tenth
-            '-m', String(this.memory), '-smp', CPUS, '-display', 'none', '-nodefaults',
+            '-m', String(this.memory), '-smp', '2', '-display', 'none', '-nodefaults',
             '-kernel', `${IMAGES}/vmlinuz`, '-initrd', `${IMAGES}/initrd.img`, '-append', `root=/dev/vda rw console=ttyS0 quiet${this.init ? ` init=/sbin/vm-init vm=${this.init}` : ''}`, ...drives,
             '-device', 'virtio-rng-pci', '-netdev', `user,id=net,hostfwd=tcp:127.0.0.1:${this.port}-:22`, '-device', 'virtio-net-pci,netdev=net',
             '-chardev', `file,id=console,path=${LOGS}/${this.name}.console.log,append=on`, '-serial', 'chardev:console',

@@ -22,7 +22,8 @@ async function healthy(before) {
 }
 
 before(async () => {
-    load = await loadNew({ to: '127.0.0.1:80', host: 'shop.prod.localhost', rate: RATE, get: ['/up', '/'], echo: false, fresh: 5, timeout: 30_000 }).flowing(50);
+    load = loadNew({ to: '127.0.0.1:80', host: 'shop.prod.localhost', rate: RATE, get: ['/up', '/'], echo: false, fresh: 5, timeout: 30_000 });
+    await load.flowing(50);
 });
 after(() => load?.kill());
 
