@@ -1,7 +1,6 @@
 /* Resolutions: listed with what can be done with them now, opened, folded into the side that is
  * left, dropped. */
 #include "core/api/handlers.h"
-#include "core/journal/journal.h"
 #include "core/link/link.h"
 #include "core/resolution/resolution.h"
 
@@ -10,10 +9,10 @@
 /* A call that asks the courier several things, one after the other. */
 struct asking {
     struct api_call *call;
-    json_t *row;  /* of one resolution, or NULL */
-    json_t *rows; /* of those that are listed, or NULL */
-    json_t *tips;
-    const char *into; /* of the call's body, or in `row` */
+    json_t *row;      /* of one resolution, or NULL */
+    json_t *rows;     /* of those that are listed, or NULL */
+    json_t *tips;     /* of trunk, the branches and their sides, or NULL */
+    const char *into; /* in `row` */
     const char *why;  /* how it ends */
     json_t *ok;       /* the courier's last word, borrowed */
 };
@@ -54,6 +53,20 @@ static void ask_tips(struct asking *a, const json_t *rows, on_reply_fn *on_reply
     resolutions_names(rows, names);
     json_put(args, "names", names);
     ask(a, "branch.tips", args, on_reply);
+}
+
+/* What can be done with these now: the tips are known. False: trunk has none yet. */
+static bool ask_states(struct asking *a, const json_t *rows, const json_t *tips,
+                       on_reply_fn *on_reply)
+{
+    const char *base = json_text(tips, a->call->app.trunk);
+    if (!base)
+        return false;
+    json_t *args = json_object();
+    json_put_text(args, "base", base);
+    json_put(args, "resolutions", resolutions_args(rows, tips, NULL));
+    ask(a, "resolve.states", args, on_reply);
+    return true;
 }
 
 /* ---- the list ---- */
@@ -104,17 +117,9 @@ static json_t *open_ones(const json_t *rows)
 static void on_list_tips(void *context, json_t *ok, const struct err *error)
 {
     struct asking *a = context;
-    const json_t *tips = json_dict(ok, "tips");
-    const char *base = json_text(tips, a->call->app.trunk);
-    if (error || !base) {
-        reply_list(a, NULL);
-        return;
-    }
     AUTO_JSON *open = open_ones(a->rows);
-    json_t *args = json_object();
-    json_put_text(args, "base", base);
-    json_put(args, "resolutions", resolutions_args(open, tips, NULL));
-    ask(a, "resolve.states", args, on_states);
+    if (error || !ask_states(a, open, json_dict(ok, "tips"), on_states))
+        reply_list(a, NULL);
 }
 
 API_HANDLER(api_resolutions)
@@ -249,82 +254,61 @@ static void on_folded(void *context, json_t *ok, const struct err *error)
         close_row(a);
 }
 
-static void on_fold_tips(void *context, json_t *ok, const struct err *error)
+static void ask_fold(struct asking *a)
 {
-    struct asking *a = context;
-    if (error) {
-        asking_fail(a, error);
-        return;
-    }
     json_t *args = json_object();
-    json_put(args, "resolution", resolution_arg(a->row, json_dict(ok, "tips"), NULL));
+    json_put(args, "resolution", resolution_arg(a->row, a->tips, NULL));
     json_put_text(args, "into", a->into);
     ask(a, "resolve.fold", args, on_folded);
 }
 
-/* The side that is meant: the one that is named, or, when another one has landed, the one that is
- * left. */
-static int choose_side(struct asking *a, const json_t *landed, struct err *err)
+/* The side that is meant: the one that is named, or, when `landed` is one of two, the other. */
+static int choose_side(struct asking *a, const char *landed, struct err *err)
 {
-    AUTO_JSON *names = branch_names(json_list(a->row, "sides"));
     const char *wanted = json_text(a->call->body, "into");
     size_t left = 0, i;
-    json_t *name;
-    json_array_foreach(names, i, name)
+    json_t *side;
+    json_array_foreach(json_list(a->row, "sides"), i, side)
     {
-        const char *side = json_string_value(name);
-        bool is_meant = wanted ? text_is(side, wanted) : !json_object_get(landed, side);
-        if (!is_meant)
+        const char *name = json_text(side, "branch");
+        if (wanted ? !text_is(name, wanted) : text_is(name, landed))
             continue;
         left++;
-        json_put_text(a->row, "into", side);
+        a->into = name;
     }
-    if (left != 1)
-        return FAIL(err, E_FIELD_INVALID,
-                    wanted ? "'into' is none of its branches"
-                           : "say 'into': the branch that gets it");
-    a->into = json_text(a->row, "into");
-    return 0;
+    if (left == 1)
+        return 0;
+    return FAIL(err, E_FIELD_INVALID,
+                wanted ? "'into' is none of its branches" : "say 'into': the branch that gets it");
 }
 
-static void fold(struct asking *a, const json_t *landed)
+static void fold(struct asking *a, const char *landed)
 {
     struct err err = ERR_INIT;
-    AUTO_JSON *rows = json_array();
-    if (choose_side(a, landed, &err) < 0) {
+    if (choose_side(a, landed, &err) < 0)
         asking_fail(a, &err);
-        return;
-    }
-    json_push(rows, json_incref(a->row));
-    ask_tips(a, rows, on_fold_tips);
+    else
+        ask_fold(a);
 }
 
 static void on_landed(void *context, json_t *ok, const struct err *error)
 {
-    struct asking *a = context;
-    AUTO_JSON *landed = json_object();
-    const char *side = json_text(json_array_get(json_list(ok, "resolutions"), 0), "side");
-    const char *state = json_text(json_array_get(json_list(ok, "resolutions"), 0), "state");
-    if (!error && text_is(state, "landed"))
-        json_put_bool(landed, side, true);
-    fold(a, landed);
+    const json_t *told = error ? NULL : json_array_get(json_list(ok, "resolutions"), 0);
+    fold(context, text_is(json_text(told, "state"), "landed") ? json_text(told, "side") : NULL);
 }
 
-static void on_side_tips(void *context, json_t *ok, const struct err *error)
+static void on_fold_tips(void *context, json_t *ok, const struct err *error)
 {
     struct asking *a = context;
-    const json_t *tips = json_dict(ok, "tips");
-    const char *base = json_text(tips, a->call->app.trunk);
     AUTO_JSON *rows = json_array();
-    if (error || !base) {
-        fold(a, NULL);
+    if (error) {
+        asking_fail(a, error);
         return;
     }
+    a->tips = json_incref(json_dict(ok, "tips"));
     json_push(rows, json_incref(a->row));
-    json_t *args = json_object();
-    json_put_text(args, "base", base);
-    json_put(args, "resolutions", resolutions_args(rows, tips, NULL));
-    ask(a, "resolve.states", args, on_landed);
+    if (json_text(a->call->body, "into") || !ask_states(a, rows, a->tips, on_landed))
+        fold(a, NULL);
 }
 
 API_HANDLER(api_resolution_fold)
@@ -340,10 +324,7 @@ API_HANDLER(api_resolution_fold)
     struct asking *a = asking_new(call);
     a->row = TAKE(row);
     a->why = "folded";
-    if (json_text(call->body, "into"))
-        fold(a, NULL);
-    else
-        ask_tips(a, rows, on_side_tips);
+    ask_tips(a, rows, on_fold_tips);
     return API_LATER;
 }
 

@@ -362,10 +362,10 @@ static void begin_wished(struct core *core)
     if (store_rows(
             core->store, &rows, &err,
             "SELECT b.id, b.app_env_id, b.state, b.ticks AS ticks_json, b.error AS error_json "
-            "FROM build b JOIN app_env ae ON ae.id=b.app_env_id JOIN env e ON "
-            "e.id=ae.env_id WHERE e.culprits='always' AND b.state='failed' AND b.culprits_of "
-            "IS NULL AND b.ended_at>$1 AND NOT EXISTS(SELECT 1 FROM culprit c WHERE "
-            "c.build_id=b.id) ORDER BY b.id",
+            "FROM build b WHERE b.app_env_id IN (SELECT ae.id FROM app_env ae JOIN env e ON "
+            "e.id=ae.env_id WHERE e.culprits='always') AND b.state='failed' AND b.culprits_of IS "
+            "NULL AND b.ended_at>$1 AND NOT EXISTS(SELECT 1 FROM culprit c WHERE c.build_id=b.id) "
+            "ORDER BY b.id",
             "i", clock_wall_ms(core->clock) - WISHED_MS) < 0) {
         log_error("cannot list the builds that failed", F_ERR(&err));
         return;

@@ -45,16 +45,22 @@ static int severity_of(const char *name, int64_t *ret_severity, struct err *err)
     "f.created_at AS \"at\", f.changed_at FROM finding f JOIN app_env ae ON ae.id=f.app_env_id "   \
     "JOIN env e ON e.id=ae.env_id "
 
-static const char *tip_in(const json_t *release, const char *branch)
+/* Of a list with "branch": NULL when it is not among them. */
+static const json_t *branch_in(const json_t *list, const char *branch)
 {
     size_t i;
     json_t *row;
-    json_array_foreach(json_list(release, "branches"), i, row)
+    json_array_foreach((json_t *)(uintptr_t)list, i, row)
     {
         if (text_is(json_text(row, "branch"), branch))
-            return json_text(row, "tip");
+            return row;
     }
     return NULL;
+}
+
+static const char *tip_in(const json_t *release, const char *branch)
+{
+    return json_text(branch_in(json_list(release, "branches"), branch), "tip");
 }
 
 /* The live release of its env, kept for the other rows of the list. */
@@ -371,18 +377,6 @@ int finding_act(struct core *core, const struct person *by, const struct app *ap
 
 /* ---- the gate ---- */
 
-static bool is_among(const json_t *branches, const char *name)
-{
-    size_t i;
-    json_t *row;
-    json_array_foreach((json_t *)(uintptr_t)branches, i, row)
-    {
-        if (text_is(json_text(row, "branch"), name))
-            return true;
-    }
-    return false;
-}
-
 int finding_gate(struct core *core, const struct app_env *ae, const json_t *branches,
                  struct err *err)
 {
@@ -400,7 +394,7 @@ int finding_gate(struct core *core, const struct app_env *ae, const json_t *bran
     json_array_foreach(rows, i, row)
     {
         const char *branch = json_text(row, "branch");
-        if (branch && !is_among(branches, branch))
+        if (branch && !branch_in(branches, branch))
             continue;
         return FAIL(err, E_POLICY_DENIED,
                     "finding %lld (%s, in %s) is not closed, and %s lets none of that severity in: "

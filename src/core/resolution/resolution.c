@@ -20,22 +20,22 @@ const char resolution_schema[] =
 
 /* ---- rows ---- */
 
-#define PEOPLE                                                                                     \
+#define COLUMNS                                                                                    \
     "SELECT id, branch, sides AS sides_json, opened, files AS files_json, state, what AS "         \
     "\"text\", opened_by AS \"by\", created_at AS \"at\", closed_at FROM resolution "
 
 int resolution_row(struct core *core, int64_t app_id, int64_t id, json_t **ret_row, struct err *err)
 {
     int found =
-        store_row(core->store, ret_row, err, PEOPLE "WHERE app_id=$1 AND id=$2", "ii", app_id, id);
+        store_row(core->store, ret_row, err, COLUMNS "WHERE app_id=$1 AND id=$2", "ii", app_id, id);
     return found == STORE_NONE ? FAIL(err, E_NOT_FOUND, "no such resolution") : found;
 }
 
 int resolution_list(struct core *core, int64_t app_id, json_t **ret_rows, struct err *err)
 {
     return store_rows(core->store, ret_rows, err,
-                      PEOPLE "WHERE app_id=$1 ORDER BY CASE WHEN state='open' THEN 0 ELSE 1 END, "
-                             "id DESC LIMIT $2",
+                      COLUMNS "WHERE app_id=$1 ORDER BY CASE WHEN state='open' THEN 0 ELSE 1 END, "
+                              "id DESC LIMIT $2",
                       "ii", app_id, (int64_t)RESOLUTIONS_MAX + CLOSED_LISTED);
 }
 
@@ -47,7 +47,7 @@ int resolutions_wanted(struct core *core, int64_t app_id, const json_t *pins, js
     json_t *tip;
     if (json_object_size(pins) == 0)
         return store_rows(core->store, ret_rows, err,
-                          PEOPLE "WHERE app_id=$1 AND state='open' ORDER BY id", "i", app_id);
+                          COLUMNS "WHERE app_id=$1 AND state='open' ORDER BY id", "i", app_id);
     rows = json_array();
     json_object_foreach((json_t *)(uintptr_t)pins, name, tip)
     {
@@ -55,8 +55,8 @@ int resolutions_wanted(struct core *core, int64_t app_id, const json_t *pins, js
         if (!text_starts(name, "resolve/"))
             continue;
         int found = store_row(core->store, &row, err,
-                              PEOPLE "WHERE app_id=$1 AND branch=$2 ORDER BY id DESC LIMIT 1", "it",
-                              app_id, name);
+                              COLUMNS "WHERE app_id=$1 AND branch=$2 ORDER BY id DESC LIMIT 1",
+                              "it", app_id, name);
         if (found < 0)
             return -1;
         if (found == 0)
@@ -317,7 +317,7 @@ static int expire(void *context, struct err *err)
         if (!is_over(json_text(state, "state")))
             continue;
         int found = store_row(e->core->store, &row, err,
-                              PEOPLE "WHERE app_id=$1 AND branch=$2 AND state='open'", "it",
+                              COLUMNS "WHERE app_id=$1 AND branch=$2 AND state='open'", "it",
                               e->app->id, json_text_or(state, "branch", ""));
         if (found == STORE_NONE)
             continue; /* another env's look was first */
