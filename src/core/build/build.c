@@ -43,7 +43,7 @@ struct build_input {
     const char *actor;
 };
 
-static void build_act_later(struct core *core, int64_t id);
+static void build_act(struct core *core, int64_t id);
 
 static void publish_state(struct core *core, const struct build *b)
 {
@@ -91,7 +91,7 @@ static int apply_event(void *context, struct err *err)
         return -1;
     FAULT("build.event");
     publish_state(in->core, &b);
-    build_act_later(in->core, b.id);
+    tick_act(in->core->tick, build_act, in->core, b.id);
     return 0;
 }
 
@@ -486,26 +486,6 @@ static void build_act(struct core *core, int64_t id)
         act_run(a);
 }
 
-struct later {
-    struct core *core;
-    int64_t id;
-};
-
-static void act_after(void *context, const struct err *error)
-{
-    struct later *l = context;
-    if (!error)
-        build_act(l->core, l->id);
-    free(l);
-}
-
-static void build_act_later(struct core *core, int64_t id)
-{
-    struct later *l = mem_alloc(sizeof(*l));
-    *l = (struct later){core, id};
-    tick_after(core->tick, act_after, NULL, l);
-}
-
 /* Those that ended here too, for as long as one can run: host may not have heard of it. */
 void build_resume(struct core *core)
 {
@@ -557,7 +537,7 @@ int build_create(struct core *core, const struct person *by, const struct app_en
     if (journal_append(core, by->actor, "build.queued", ae->subject, ae->id, data, err) < 0)
         return -1;
     publish_state(core, ret_build);
-    build_act_later(core, id);
+    tick_act(core->tick, build_act, core, id);
     return 0;
 }
 

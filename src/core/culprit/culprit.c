@@ -43,7 +43,7 @@ static void hunt_free(struct hunt *h)
     free(h);
 }
 
-static void act_later(struct core *core, int64_t id);
+static void act(struct core *core, int64_t id);
 
 /* ---- what is known ---- */
 
@@ -154,7 +154,7 @@ static int apply(void *context, struct err *err)
         return -1;
     publish(s->h);
     if (s->event < 0 && !s->build)
-        act_later(s->h->core, s->h->id);
+        tick_act(s->h->core->tick, act, s->h->core, s->h->id);
     return 0;
 }
 
@@ -302,26 +302,6 @@ static void act(struct core *core, int64_t id)
         take_end(h, build);
     else
         hunt_free(h); /* its end comes by the feed */
-}
-
-struct later {
-    struct core *core;
-    int64_t id;
-};
-
-static void act_after(void *context, const struct err *error)
-{
-    struct later *l = context;
-    if (!error)
-        act(l->core, l->id);
-    free(l);
-}
-
-static void act_later(struct core *core, int64_t id)
-{
-    struct later *l = mem_alloc(sizeof(*l));
-    *l = (struct later){core, id};
-    tick_after(core->tick, act_after, NULL, l);
 }
 
 /* ---- the feed ---- */
@@ -472,7 +452,7 @@ int culprit_create(struct core *core, const struct person *by, const struct app_
         culprit_insert(core, by, b, pins, names, ret_id, err) < 0 ||
         journal_append(core, by->actor, "culprits.begun", ae->subject, ae->id, data, err) < 0)
         return -1;
-    act_later(core, *ret_id);
+    tick_act(core->tick, act, core, *ret_id);
     return 0;
 }
 

@@ -209,3 +209,25 @@ void tick_after(struct tick *t, void (*fn)(void *context, const struct err *erro
     *a = (struct after){NULL, fn, drop, context};
     list_add(t->in_input ? &t->input : &t->batch, a);
 }
+
+struct act {
+    void (*act)(struct core *core, int64_t id);
+    struct core *core;
+    int64_t id;
+};
+
+static void act_after(void *context, const struct err *error)
+{
+    const struct act *a = context;
+    if (!error)
+        a->act(a->core, a->id);
+    free(context);
+}
+
+void tick_act(struct tick *t, void (*act)(struct core *core, int64_t id), struct core *core,
+              int64_t id)
+{
+    struct act *a = mem_alloc(sizeof(*a));
+    *a = (struct act){act, core, id};
+    tick_after(t, act_after, NULL, a);
+}

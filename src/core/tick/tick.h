@@ -20,6 +20,11 @@ int tick_input(struct tick *t, const char *what, int (*fn)(void *context, struct
  * fn runs after the current batch, or at once when there is none. */
 void tick_after(struct tick *t, void (*fn)(void *context, const struct err *error),
                 void (*drop)(void *context), void *context);
+/* As tick_after, for who acts on a row: act once it is durable, and not at all when nothing was
+ * kept. */
+struct core;
+void tick_act(struct tick *t, void (*act)(struct core *core, int64_t id), struct core *core,
+              int64_t id);
 /* What to do two seconds after a turn could not be made durable, or after tick_again: act again on
  * what stands in the rows (a full disk must not leave anything waiting for ever). One listener. */
 void tick_on_again(struct tick *t, void (*fn)(void *context), void *context);
