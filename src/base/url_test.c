@@ -92,3 +92,57 @@ TEST(the_rest_is_plain_text)
 }
 
 TAP_MAIN()
+
+/* ---- repositories ---- */
+
+static const char *repository(const char *text)
+{
+    static char *kept;
+    struct err err = ERR_INIT;
+    struct url_repository url;
+    free(kept);
+    kept = NULL;
+    if (url_repository(str_of(text), &url, &err) < 0)
+        return err_name(err.kind);
+    return kept = url_repository_text(&url);
+}
+
+TEST(the_address_of_a_repository)
+{
+    IS_STR(repository("https://git.example.com/team/shop.git"),
+           "https://git.example.com/team/shop.git");
+    IS_STR(repository("http://10.0.0.1:3000/a/b"), "http://10.0.0.1:3000/a/b");
+    IS_STR(repository("https://[fd00::1]:8443/a"), "https://[fd00::1]:8443/a");
+    IS_STR(repository("git@git.corp:team/shop.git"), "ssh://git@git.corp/team/shop.git");
+    IS_STR(repository("git.corp:/srv/shop.git"), "ssh://git.corp/srv/shop.git");
+    IS_STR(repository("ssh://git@git.corp:2222/team/shop.git"),
+           "ssh://git@git.corp:2222/team/shop.git");
+}
+
+TEST(what_is_no_address_of_a_repository)
+{
+    static const char *const scheme[] = {
+        "",           "/etc", "./x",         "file:///var/lib/x", "ext::sh -c touch% CANARY",
+        "fd::17",     "a::b", "\\\\host\\x", "git://h/x",         "ftp://h/x",
+        "just-a-name"};
+    for (size_t i = 0; i < sizeof(scheme) / sizeof(scheme[0]); i++)
+        IS_STR(repository(scheme[i]), "url_scheme");
+    static const char *const host[] = {
+        "https:///evil/x",
+        "ssh://-oProxyCommand=touch${IFS}CANARY/x",
+        "git@-oProxyCommand=x:y",
+        "-oProxyCommand=x:y",
+        "https://user@host/x",
+        "https://user:secret@host/x",
+        "ssh://git:secret@host/x",
+        "ssh://-l@host/x",
+        "ssh:///x",
+    };
+    for (size_t i = 0; i < sizeof(host) / sizeof(host[0]); i++)
+        IS_STR(repository(host[i]), "host_invalid");
+    static const char *const field[] = {"https://host/", "https://host", "https://host/a?b",
+                                        "git@host:",     "git@host:-x",  "git@host:a;b",
+                                        "git@host:`x`",  "ssh://host/"};
+    for (size_t i = 0; i < sizeof(field) / sizeof(field[0]); i++)
+        IS_STR(repository(field[i]), "field_invalid");
+}

@@ -148,7 +148,7 @@ int cli_call(struct cli *c, const char *method, const char *path, const json_t *
         json_decref(c->last_reply);
         c->last_reply = json_incref(*ret_reply);
     }
-    buf_done(&answer.body);
+    http_answer_done(&answer);
     return result;
 }
 
@@ -230,7 +230,7 @@ int cli_stream(struct cli *c, const char *path,
     int result = http_client_lines(c->client, "GET", full, on_line, &s, &answer, err);
     if (result == 0 && answer.status / 100 != 2)
         result = take_answer(c, &answer, &reply, err);
-    buf_done(&answer.body);
+    http_answer_done(&answer);
     return result;
 }
 

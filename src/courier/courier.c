@@ -12,11 +12,12 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "courier/courier_priv.h"
+#include "courier/outside.h"
 #include "io/narrow_role.h"
 
 #define END_MS 10000      /* what runs at SIGTERM may take this long */
 #define END_LOOK_MS 20    /* how often we look */
-#define POOL_THREADS "16" /* above the sum of the job classes' limits */
+#define POOL_THREADS "24" /* above the sum of the job classes' limits */
 
 /* Also private files. git's own limits are set on each child. */
 static int narrow(struct err *err)
@@ -91,6 +92,7 @@ static int courier_open(struct courier *c, const char *settings_path, struct err
     if (settings_load(settings_path, &c->settings, err) < 0)
         return -1;
     log_setup("courier", log_level_from_name(c->settings->log_level));
+    outside_setup(c->settings);
     check_setup("courier", settings_data(c->settings, "panic/courier")); /* kept */
     if (settings_uid(c->settings->user_core, &uid, &gid, err) < 0 || open_store(c, err) < 0)
         return -1;

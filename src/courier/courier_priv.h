@@ -11,6 +11,8 @@ enum job_class {
     JOB_MERGE,  /* integrations: processor */
     JOB_FACTS,  /* processor, and nobody waits for it with a click */
     JOB_EXPORT, /* as slow as their readers */
+    JOB_REMOTE, /* as slow as a repository elsewhere */
+    JOB_FORGE,  /* as slow as the API of a forge */
     JOB_UPKEEP, /* nobody waits */
     JOB_CLASSES
 };

@@ -15,8 +15,10 @@
 #define WAITING_MAX 1000 /* of one class */
 
 static const size_t running_max[JOB_CLASSES] = {
-    [JOB_QUICK] = 6, [JOB_MERGE] = 2, [JOB_FACTS] = 1, [JOB_EXPORT] = 4, [JOB_UPKEEP] = 1};
-static const char *const class_names[JOB_CLASSES] = {"quick", "merge", "facts", "export", "upkeep"};
+    [JOB_QUICK] = 6,  [JOB_MERGE] = 2, [JOB_FACTS] = 1, [JOB_EXPORT] = 4,
+    [JOB_REMOTE] = 4, [JOB_FORGE] = 4, [JOB_UPKEEP] = 1};
+static const char *const class_names[JOB_CLASSES] = {"quick",  "merge", "facts", "export",
+                                                     "remote", "forge", "upkeep"};
 
 struct job {
     struct job *next;
@@ -120,7 +122,7 @@ static void job_done(void *context)
     fd_closep(&j->ask.fd); /* the reader sees the end before core has the answer */
     j->ask.fd = -1;
     job_answer_ticket(j);
-    if (j->result == 0 && j->work == git_integrate)
+    if (j->result == 0 && (j->work == git_integrate || j->work == git_remote_fetch))
         upkeep_note(c, json_text(j->args, "app"));
     if (j->work == git_repo_delete || j->work == git_integrate || j->work == git_merge_facts)
         job_background(c, git_sweep, json_object());

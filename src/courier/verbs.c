@@ -2,6 +2,7 @@
 #include "courier/courier_priv.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "courier/forge/forge.h"
 
 /* A larger epoch replaces the channel, a smaller one is an older core that must give way. */
 static void hello(void *context, struct message *m)
@@ -43,6 +44,12 @@ static void dump(void *context, struct message *m)
     message_ok(m, reply);
 }
 
+/* What goes outside may take long: it shall not stand in the way of what does not. */
+static enum job_class class_of(const struct message *m, enum job_class here)
+{
+    return json_object_get(m->args, "remote") ? JOB_REMOTE : here;
+}
+
 static void repo_create(void *context, struct message *m)
 {
     job_answer(context, m, JOB_QUICK, git_repo_create);
@@ -69,11 +76,11 @@ static void commit_log(void *context, struct message *m)
 }
 static void branch_create(void *context, struct message *m)
 {
-    job_answer(context, m, JOB_QUICK, git_branch_create);
+    job_answer(context, m, class_of(m, JOB_QUICK), git_branch_create);
 }
 static void branch_delete(void *context, struct message *m)
 {
-    job_answer(context, m, JOB_QUICK, git_branch_delete);
+    job_answer(context, m, class_of(m, JOB_QUICK), git_branch_delete);
 }
 static void integrate(void *context, struct message *m)
 {
@@ -85,11 +92,11 @@ static void merge_facts(void *context, struct message *m)
 }
 static void resolve_open(void *context, struct message *m)
 {
-    job_answer(context, m, JOB_MERGE, git_resolve_open);
+    job_answer(context, m, class_of(m, JOB_MERGE), git_resolve_open);
 }
 static void resolve_fold(void *context, struct message *m)
 {
-    job_answer(context, m, JOB_MERGE, git_resolve_fold);
+    job_answer(context, m, class_of(m, JOB_MERGE), git_resolve_fold);
 }
 static void resolve_states(void *context, struct message *m)
 {
@@ -101,7 +108,7 @@ static void ref_publish(void *context, struct message *m)
 }
 static void ref_land(void *context, struct message *m)
 {
-    job_answer(context, m, JOB_QUICK, git_ref_land);
+    job_answer(context, m, class_of(m, JOB_QUICK), git_ref_land);
 }
 static void ref_retain(void *context, struct message *m)
 {
@@ -114,6 +121,38 @@ static void file_read(void *context, struct message *m)
 static void export(void *context, struct message *m)
 {
     job_answer(context, m, JOB_EXPORT, git_export);
+}
+static void remote_look(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_FORGE, git_remote_look);
+}
+static void remote_fetch(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_REMOTE, git_remote_fetch);
+}
+static void on_forge_user(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_FORGE, forge_user);
+}
+static void on_forge_projects(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_FORGE, forge_projects);
+}
+static void on_forge_branches(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_FORGE, forge_branches);
+}
+static void on_forge_hook(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_FORGE, forge_hook);
+}
+static void on_forge_status(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_FORGE, forge_status);
+}
+static void on_forge_merge(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_FORGE, forge_merge);
 }
 static void df(void *context, struct message *m)
 {
@@ -128,18 +167,26 @@ const struct message_verb courier_verbs[] = {
     {WIRE("branch.tips", courier_branch_tips), 0, branch_tips},
     {WIRE("branch.news", courier_branch_news), 0, branch_news},
     {WIRE("commit.log", courier_commit_log), 0, commit_log},
-    {WIRE("branch.create", courier_branch_create), 0, branch_create},
-    {WIRE("branch.delete", courier_branch_delete), 0, branch_delete},
+    {WIRE("branch.create", courier_branch_create), -1, branch_create},
+    {WIRE("branch.delete", courier_branch_delete), -1, branch_delete},
     {WIRE("integrate", courier_integrate), 0, integrate},
     {WIRE("merge.facts", courier_merge_facts), 0, merge_facts},
-    {WIRE("resolve.open", courier_resolve_open), 0, resolve_open},
-    {WIRE("resolve.fold", courier_resolve_fold), 0, resolve_fold},
+    {WIRE("resolve.open", courier_resolve_open), -1, resolve_open},
+    {WIRE("resolve.fold", courier_resolve_fold), -1, resolve_fold},
     {WIRE("resolve.states", courier_resolve_states), 0, resolve_states},
     {WIRE("ref.publish", courier_ref_publish), 0, ref_publish},
-    {WIRE("ref.land", courier_ref_land), 0, ref_land},
+    {WIRE("ref.land", courier_ref_land), -1, ref_land},
     {WIRE("ref.retain", courier_ref_retain), 0, ref_retain},
     {WIRE("file.read", courier_file_read), 0, file_read},
     {WIRE("export", courier_export), 1, export},
+    {WIRE("remote.look", courier_remote_look), -1, remote_look},
+    {WIRE("remote.fetch", courier_remote_fetch), -1, remote_fetch},
+    {WIRE("forge.user", courier_forge_user), -1, on_forge_user},
+    {WIRE("forge.projects", courier_forge_projects), -1, on_forge_projects},
+    {WIRE("forge.branches", courier_forge_branches), -1, on_forge_branches},
+    {WIRE("forge.hook", courier_forge_hook), -1, on_forge_hook},
+    {WIRE("forge.status", courier_forge_status), -1, on_forge_status},
+    {WIRE("forge.merge", courier_forge_merge), -1, on_forge_merge},
     {WIRE("df", courier_df), 0, df},
     {WIRE("dump", courier_dump), 0, dump},
 };

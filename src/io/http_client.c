@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 #define BODY_MAX (64u << 20)
+#define HEADERS_MAX (64u << 10)
 #define LINE_MAX_BYTES (8u << 20)
 #define CONNECT_MS 10000L
 
@@ -17,11 +18,16 @@ struct http_client {
     char *base_url;
     char *bearer;
     char *ca_file;
+    char *ca_pem;
+    struct curl_slist *pin;
+    struct curl_slist *headers; /* wiped: one may hold a secret */
+    size_t body_max;
     int64_t timeout_ms;
 };
 struct transfer { /* one call */
     struct http_client *client;
     struct buf body;
+    struct buf headers;
     struct buf line; /* begun, without its end */
     bool (*on_line)(void *context, struct str line);
     void *context;
@@ -42,10 +48,22 @@ struct http_client *http_client_new(const struct http_client_options *options)
     c->base_url = mem_strdup(options->base_url);
     c->bearer = copy_or_null(options->bearer);
     c->ca_file = copy_or_null(options->ca_file);
+    c->ca_pem = copy_or_null(options->ca_pem);
+    c->pin = options->pin ? curl_slist_append(NULL, options->pin) : NULL;
+    for (const char *const *h = options->headers; h && *h; h++)
+        c->headers = curl_slist_append(c->headers, *h);
+    c->body_max = options->body_max ? options->body_max : BODY_MAX;
     c->timeout_ms = options->timeout_ms;
     c->curl = curl_easy_init();
     ASSERT(c->curl);
     return c;
+}
+
+static void wipe(struct curl_slist *list)
+{
+    for (const struct curl_slist *l = list; l; l = l->next)
+        explicit_bzero(l->data, strlen(l->data));
+    curl_slist_free_all(list);
 }
 
 void http_client_free(struct http_client *c)
@@ -53,6 +71,9 @@ void http_client_free(struct http_client *c)
     if (!c)
         return;
     curl_easy_cleanup(c->curl);
+    wipe(c->headers);
+    curl_slist_free_all(c->pin);
+    free(c->ca_pem);
     if (c->bearer)
         explicit_bzero(c->bearer, strlen(c->bearer));
     free(c->bearer);
@@ -100,9 +121,22 @@ static size_t on_bytes(char *data, size_t size, size_t count, void *context)
     return t->too_large || t->stopped ? 0 : piece.length; /* 0 ends the transfer */
 }
 
+/* A status line begins them anew: an answer may come after "100 Continue". */
+static size_t on_header(char *data, size_t size, size_t count, void *context)
+{
+    struct transfer *t = context;
+    struct str piece = {data, size * count};
+    if (str_starts(piece, "HTTP/"))
+        buf_clear(&t->headers);
+    t->too_large = buf_add_str(&t->headers, piece) < 0;
+    return t->too_large ? 0 : piece.length;
+}
+
 static struct curl_slist *headers_for(const struct http_client *c, const char *body)
 {
     struct curl_slist *list = NULL;
+    for (const struct curl_slist *h = c->headers; h; h = h->next)
+        list = curl_slist_append(list, h->data);
     if (c->bearer) {
         AUTO_FREE char *line = mem_format("Authorization: Bearer %s", c->bearer);
         list = curl_slist_append(list, line);
@@ -127,12 +161,21 @@ static void set_up(struct http_client *c, struct transfer *t, const char *method
     curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms);
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(h, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(h, CURLOPT_HEADERDATA, t);
     if (c->unix_socket) {
         curl_easy_setopt(h, CURLOPT_UNIX_SOCKET_PATH, c->unix_socket);
         curl_easy_setopt(h, CURLOPT_PROXY, "");
     }
     if (c->ca_file)
         curl_easy_setopt(h, CURLOPT_CAINFO, c->ca_file);
+    if (c->ca_pem) {
+        struct curl_blob blob = {c->ca_pem, strlen(c->ca_pem), CURL_BLOB_COPY};
+        curl_easy_setopt(h, CURLOPT_CAINFO_BLOB, &blob);
+        curl_easy_setopt(h, CURLOPT_CAPATH, NULL); /* those and no others */
+    }
+    if (c->pin)
+        curl_easy_setopt(h, CURLOPT_RESOLVE, c->pin);
     if (strcmp(method, "HEAD") == 0)
         curl_easy_setopt(h, CURLOPT_NOBODY, 1L);
     if (body) {
@@ -163,23 +206,45 @@ static int perform(struct http_client *c, struct transfer *t, const char *method
     struct curl_slist *headers = headers_for(c, body);
     long status = 0;
     t->client = c;
-    buf_init(&t->body, BODY_MAX);
+    buf_init(&t->body, c->body_max);
+    buf_init(&t->headers, HEADERS_MAX);
     buf_init(&t->line, LINE_MAX_BYTES);
     set_up(c, t, method, url, body);
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
     CURLcode code = curl_easy_perform(c->curl);
     (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status); /* stays 0 on failure */
-    curl_slist_free_all(headers);
+    wipe(headers);
     if (code == CURLE_OK && t->on_line && !t->stopped && t->line.length > 0)
         (void)t->on_line(t->context, buf_str(&t->line)); /* the last line has no end */
     buf_done(&t->line);
     if (code != CURLE_OK && !t->stopped) {
         buf_done(&t->body);
+        buf_done(&t->headers);
         return explain(c, t, code, err);
     }
     ret_answer->status = (int)status;
     ret_answer->body = t->body;
+    ret_answer->headers = t->headers;
     return 0;
+}
+
+void http_answer_done(struct http_answer *a)
+{
+    buf_done(&a->body);
+    buf_done(&a->headers);
+}
+
+struct str http_answer_header(const struct http_answer *a, const char *name)
+{
+    for (struct str rest = buf_str(&a->headers); rest.length > 0;) {
+        struct str line = str_cut(&rest, '\n'), key = str_cut(&line, ':');
+        if (!line.data || !str_equal_nocase(key, name))
+            continue;
+        if (str_ends(line, "\r"))
+            line.length--;
+        return str_trim(line);
+    }
+    return (struct str){0};
 }
 
 int http_client_call(struct http_client *c, const char *method, const char *path, const char *body,

@@ -107,7 +107,7 @@ static void make(struct call *c)
 #define AUTO_CALL __attribute__((cleanup(call_free))) struct call
 static void call_free(struct call *c)
 {
-    buf_done(&c->answer.body);
+    http_answer_done(&c->answer);
     buf_done(&c->seen);
 }
 

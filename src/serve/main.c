@@ -48,6 +48,8 @@ int main(int argc, char **argv)
         {"host-pack", "slipway-pack", pack_main},
     };
     struct part part = {"", "slipway", cli_main};
+    if (argc > 0 && git_ssh_is(argv[0]))
+        return git_ssh_main(argc, argv);
     for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(parts); i++)
         if (text_is(argv[1], parts[i].word))
             part = parts[i];

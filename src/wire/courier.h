@@ -28,9 +28,10 @@ WIRE_TABLE courier_commit_log[] = {WIRE_TEXT("app", 40), WIRE_TEXT("from", 40), 
                                    WIRE_INT_OPTIONAL("limit", 1, 1000)};
 /* branch.create: from a branch or a commit. reply {"tip"}; exists, branch_unknown, ref_invalid */
 WIRE_TABLE courier_branch_create[] = {WIRE_TEXT("app", 40), WIRE_TEXT("name", 200),
-                                      WIRE_TEXT("from", 200)};
+                                      WIRE_TEXT("from", 200), WIRE_OBJECT_OPTIONAL("remote")};
 WIRE_TABLE courier_branch_delete[] = {WIRE_TEXT("app", 40), WIRE_TEXT("name", 200),
-                                      WIRE_TEXT_OPTIONAL("expect", 40)};
+                                      WIRE_TEXT_OPTIONAL("expect", 40),
+                                      WIRE_OBJECT_OPTIONAL("remote")};
 /* integrate: trunk tip + ordered tips -> one commit; a pure function (fixed author, date of the
  * newest input), nothing is published. ticks: [{"branch","tip","good": the tip that was merged the
  * last time (optional)}]; base: commit. policy: at a conflict "stop" (default), "skip": leave the
@@ -77,16 +78,53 @@ WIRE_TABLE courier_merge_facts[] = {
  * on. reply {"branch","tip","sides": [{"branch","tip"}],"files","file_count"}; state_conflict: they
  * merge; exists; branch_unknown */
 WIRE_TABLE courier_resolve_open[] = {WIRE_TEXT("app", 40), WIRE_TEXT("name", 200),
-                                     WIRE_LIST("sides", 8)};
+                                     WIRE_LIST("sides", 8), WIRE_OBJECT_OPTIONAL("remote")};
 /* resolve.fold: a branch gets what is in a resolution, whose branch goes; asked again it is
  * unknown. reply {"tip": of `into`,"moved": false: it had it}; state_conflict: it is not resolved
  * yet; ref_changed; merge_conflict; branch_unknown */
 WIRE_TABLE courier_resolve_fold[] = {WIRE_TEXT("app", 40), WIRE_OBJECT("resolution"),
-                                     WIRE_TEXT("into", 200)};
+                                     WIRE_TEXT("into", 200), WIRE_OBJECT_OPTIONAL("remote")};
 /* resolve.states: what may be said of them without a set. base: trunk's tip. reply
  * {"resolutions": [RESOLUTION]} */
 WIRE_TABLE courier_resolve_states[] = {WIRE_TEXT("app", 40), WIRE_TEXT("base", 40),
                                        WIRE_LIST("resolutions", 20)};
+/* A REMOTE is a repository elsewhere, and a FORGE where such ones live: {"url","kind": git, gitlab,
+ * github, gitea,"login","ca","known_hosts" (texts or null),"inside": it may be at a private
+ * address}; what we are there comes with the call, by an fd (courier/outside.h). A verb that
+ * changes branches or tags and is given "remote" changes them there first; ref_protected,
+ * ref_changed, forge_denied, unavailable: then nothing has changed here.
+ *
+ * remote.look: what is there. reply {"url","trunk": its branch, or null,"branches": n,"tags": n} */
+WIRE_TABLE courier_remote_look[] = {WIRE_OBJECT("remote")};
+/* remote.fetch: its branches and tags become ours. reply {"refs": [{"ref","old","new"}: what moved,
+ * 1000 at most],"count": all of them,"trunk": as above,"skipped": [some of the names that we do not
+ * take],"skipped_count"} */
+WIRE_TABLE courier_remote_fetch[] = {WIRE_TEXT("app", 40), WIRE_OBJECT("remote")};
+/* Verbs of a forge. A reply may be {"wait_s"} instead: asked too often.
+ *
+ * forge.user: reply {"name": whose the token is} */
+WIRE_TABLE courier_forge_user[] = {WIRE_OBJECT("forge")};
+/* forge.projects: reply {"projects": [{"project": its path,"trunk","url","ssh","archived"}],"next":
+ * page or null} */
+WIRE_TABLE courier_forge_projects[] = {WIRE_OBJECT("forge"), WIRE_TEXT_OPTIONAL("match", 200),
+                                       WIRE_INT_OPTIONAL("page", 1, 100000)};
+/* forge.branches: reply {"branches": [{"name","tip","protected": we may not push there}],"next"} */
+WIRE_TABLE courier_forge_branches[] = {WIRE_OBJECT("forge"), WIRE_TEXT("project", 500),
+                                       WIRE_INT_OPTIONAL("page", 1, 100000)};
+/* forge.hook: a webhook that calls url with the secret "hook", made, or changed to that. reply {}
+ */
+WIRE_TABLE courier_forge_hook[] = {WIRE_OBJECT("forge"), WIRE_TEXT("project", 500),
+                                   WIRE_TEXT("url", 1000)};
+/* forge.status: what became of a commit. state: pending, success, failure, error. reply {} */
+WIRE_TABLE courier_forge_status[] = {WIRE_OBJECT("forge"),     WIRE_TEXT("project", 500),
+                                     WIRE_TEXT("commit", 40),  WIRE_TEXT("state", 10),
+                                     WIRE_TEXT("context", 60), WIRE_TEXT("text", 140),
+                                     WIRE_TEXT("link", 1000)};
+/* forge.merge: a merge request of a branch into another, the open one or a new one. reply
+ * {"number","link","state"} */
+WIRE_TABLE courier_forge_merge[] = {WIRE_OBJECT("forge"),     WIRE_TEXT("project", 500),
+                                    WIRE_TEXT("source", 200), WIRE_TEXT("target", 200),
+                                    WIRE_TEXT("title", 200),  WIRE_TEXT_OPTIONAL("text", 4000)};
 /* ref.publish: compare-and-swap of a hidden ref below refs/slipway/ (expect: commit, or "" for
  * absent). E_REF_CHANGED */
 WIRE_TABLE courier_ref_publish[] = {WIRE_TEXT("app", 40), WIRE_TEXT("ref", 250),
@@ -95,9 +133,9 @@ WIRE_TABLE courier_ref_publish[] = {WIRE_TEXT("app", 40), WIRE_TEXT("ref", 250),
  * Asked again, it finds that done. reply {"from": trunk's tip before, "moved": false: trunk had it,
  * "tips": {"name": commit or null} of `branches`}; ref_changed: trunk has more than the commit;
  * exists: the tag is another commit's */
-WIRE_TABLE courier_ref_land[] = {WIRE_TEXT("app", 40), WIRE_TEXT("trunk", 200),
-                                 WIRE_TEXT("commit", 40), WIRE_TEXT("tag", 200),
-                                 WIRE_LIST("branches", 100)};
+WIRE_TABLE courier_ref_land[] = {WIRE_TEXT("app", 40),       WIRE_TEXT("trunk", 200),
+                                 WIRE_TEXT("commit", 40),    WIRE_TEXT("tag", 200),
+                                 WIRE_LIST("branches", 100), WIRE_OBJECT_OPTIONAL("remote")};
 /* ref.retain: of the refs of builds, refs/slipway/ENV/bN, those up to b`newest` go that are not in
  * `keep` (numbers). What only they held is collected two days later. reply {"removed"} */
 WIRE_TABLE courier_ref_retain[] = {WIRE_TEXT("app", 40), WIRE_TEXT("env", 40),

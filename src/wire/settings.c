@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/url.h"
+#include "io/address.h"
 
 #define SETTINGS_FILE_MAX ((size_t)64 * 1024)
 #define RUN_DIR_MAX 60
@@ -34,6 +35,7 @@ enum setting_kind {
     SETTING_URL,
     SETTING_URLS, /* as Go has them: "https://one|https://two,direct" */
     SETTING_HOSTS,
+    SETTING_RANGES,
     SETTING_LEVEL,
     SETTING_INT,
     SETTING_BYTES,
@@ -78,6 +80,7 @@ static const struct setting settings_table[] = {
     KEY(cargo_index, URL, ""),
     KEY(http_proxy, URL, ""),
     KEY(no_proxy, HOSTS, ""),
+    KEY(forge_networks, RANGES, ""),
     KEY(mirror_logins, PATH_OR_NONE, ""),
     KEY(build_memory, BYTES, "2g", 64 * MIB, TIB),
     KEY(build_pids, INT, "1024", 16, 100000),
@@ -215,6 +218,8 @@ static const char *setting_wanted(const struct setting *setting, struct str text
     case SETTING_HOSTS:
         return setting_is_hosts(text) ? NULL
                                       : "hosts with ',' between (letters, digits, . - * / :)";
+    case SETTING_RANGES:
+        return address_ranges_valid(text) ? NULL : "networks such as 10.0.0.0/8 with ',' between";
     case SETTING_LEVEL:
         return setting_is_level(text) ? NULL : "error, warn, info or debug";
     case SETTING_BOOL:
@@ -295,6 +300,7 @@ static int setting_set(struct settings *s, const struct setting *setting, struct
     case SETTING_URL:
     case SETTING_URLS:
     case SETTING_HOSTS:
+    case SETTING_RANGES:
     case SETTING_LEVEL:
         break;
     }

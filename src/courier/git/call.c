@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "courier/git/confine.h"
 
 #define STDBUF_PROGRAM "/usr/bin/stdbuf" /* coreutils: essential in Debian */
@@ -62,6 +63,9 @@ void git_call_done(struct git_call *c)
 {
     free(c->argv.items);
     free(c->env.items);
+    if (c->secret)
+        explicit_bzero(c->secret, strlen(c->secret));
+    free(TAKE(c->secret));
     arena_done(&c->arena);
     fd_closep(&c->ruleset);
     c->ruleset = -1;
@@ -73,6 +77,28 @@ void git_config(struct git_call *c, const char *setting)
     ASSERT(!c->verb);
     list_add(&c->argv, "-c");
     list_add(&c->argv, setting);
+}
+
+#define ALLOWED "GIT_ALLOW_PROTOCOL="
+
+void git_outside(struct git_call *c, const char *protocols)
+{
+    const char *allowed = arena_format(&c->arena, ALLOWED "%s", protocols);
+    for (size_t i = 0; i < c->env.count; i++)
+        if (text_starts(c->env.items[i], ALLOWED))
+            c->env.items[i] = allowed;
+    c->outside = true;
+}
+
+void git_secret_config(struct git_call *c, const char *key, char *value)
+{
+    ASSERT(!c->secret);
+    c->secret = mem_format("GIT_CONFIG_VALUE_0=%s", value);
+    explicit_bzero(value, strlen(value));
+    free(value);
+    git_env(c, "GIT_CONFIG_COUNT=1");
+    git_env_format(c, "GIT_CONFIG_KEY_0=%s", key);
+    git_env(c, c->secret);
 }
 
 void git_unbuffered(struct git_call *c)
@@ -155,13 +181,15 @@ void git_quarantine(struct git_call *c, const char *dir, const char *objects)
 int git_confine(struct git_call *c, struct err *err)
 {
     ASSERT(c->verb && c->ruleset < 0);
-    return confine_make(c->folders, c->folder_count, &c->ruleset, err);
+    if (confine_make(c->folders, c->folder_count, &c->ruleset, err) < 0)
+        return -1;
+    return c->program ? confine_program(c->ruleset, c->program, err) : 0;
 }
 
 static int child_narrow(const void *context)
 {
     const struct git_call *c = context;
-    return confine_enter(c->ruleset);
+    return confine_enter(c->ruleset, c->outside ? CONFINE_NETWORK : CONFINE_NO_SOCKETS);
 }
 
 struct child_spec git_child_spec(const struct git_call *c)

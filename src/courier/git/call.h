@@ -6,6 +6,7 @@
  * options, then git_end, which writes --end-of-options: what comes from outside stands behind it
  * and is a full ref, 40 hex digits or a checked path. Any thread. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include "base/arena.h"
@@ -27,7 +28,11 @@ struct git_call {
     const char *verb;
     const char *folders[GIT_FOLDERS]; /* where it may write */
     size_t folder_count;
-    int ruleset; /* of git_confine; -1: none */
+    int ruleset;         /* of git_confine; -1: none */
+    bool outside;        /* it may use the network */
+    const char *program; /* that it may run besides; NULL: none */
+    char *secret;        /* a variable of its environment, wiped at the end */
+    int64_t deadline_ms; /* 0: as all */
 };
 /* dir: the bare repository, or NULL for verbs that take it as an argument (and name it with
  * git_writes). Strings given to the
@@ -35,6 +40,10 @@ struct git_call {
 void git_call_init(struct git_call *c, const char *dir);
 void git_call_done(struct git_call *c);
 void git_config(struct git_call *c, const char *setting); /* "key=value"; only before git_verb */
+/* It goes outside, over these protocols ("https" or "http:https"); nothing else does. */
+void git_outside(struct git_call *c, const char *protocols);
+/* A setting that is no business of who lists processes; takes it. One of a call. */
+void git_secret_config(struct git_call *c, const char *key, char *value);
 /* Run it under stdbuf, so that it answers a pipe at once. First of all after git_call_init. */
 void git_unbuffered(struct git_call *c);
 void git_verb(struct git_call *c, const char *verb);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/mem.h"
@@ -45,6 +46,21 @@ static struct sock_filter no_sockets[] = {
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
     BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FOREIGN_CALLS, 1, 0),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+
+/* The same, but that IPv4 and IPv6 are there. */
+static struct sock_filter network_sockets[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FOREIGN_CALLS, 4, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 4),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 2, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 1, 0),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 };
@@ -97,9 +113,18 @@ int confine_make(const char *const *folders, size_t count, int *ret_ruleset, str
     return 0;
 }
 
-int confine_enter(int ruleset)
+int confine_program(int ruleset, const char *path, struct err *err)
 {
-    const struct sock_fprog program = {ARRAY_SIZE(no_sockets), no_sockets};
+    if (ruleset < 0)
+        return 0;
+    return allow(ruleset, path, LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE, err);
+}
+
+int confine_enter(int ruleset, enum confine_sockets sockets)
+{
+    const struct sock_fprog none = {ARRAY_SIZE(no_sockets), no_sockets};
+    const struct sock_fprog network = {ARRAY_SIZE(network_sockets), network_sockets};
+    const struct sock_fprog program = sockets == CONFINE_NETWORK ? network : none;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -1;
     if (ruleset >= 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)

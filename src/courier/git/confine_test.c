@@ -75,7 +75,7 @@ static int confined(const char *folder, int (*what)(const char *), const char *p
     OK(confine_make(&folder, 1, &ruleset, &err) == 0);
     pid_t pid = fork();
     if (pid == 0)
-        _exit(confine_enter(ruleset) < 0 ? 99 : what(path));
+        _exit(confine_enter(ruleset, CONFINE_NO_SOCKETS) < 0 ? 99 : what(path));
     OK(waitpid(pid, &status, 0) == pid);
     OK(close(ruleset) == 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;

@@ -25,7 +25,7 @@ void git_store_done(struct git_store *gs);
 struct git_ask {
     const struct git_store *store;
     const json_t *args; /* checked against its table in wire/courier.h */
-    int fd;             /* of export; borrowed; -1 */
+    int fd;             /* of export, or what we are outside; borrowed; -1 */
     struct map *cache;  /* of those that have one (job.c); may be NULL */
 };
 typedef int git_work_fn(const struct git_ask *ask, json_t **ret_reply, struct err *err);
@@ -43,6 +43,8 @@ git_work_fn git_merge_facts;
 git_work_fn git_resolve_open;
 git_work_fn git_resolve_fold;
 git_work_fn git_resolve_states;
+git_work_fn git_remote_look;
+git_work_fn git_remote_fetch;
 git_work_fn git_ref_land;
 git_work_fn git_ref_publish;
 git_work_fn git_ref_retain;

@@ -8,9 +8,10 @@
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "courier/git/repo.h"
+#include "courier/git/remote.h"
 
 struct land {
+    const struct git_ask *ask;
     const char *dir, *trunk, *commit, *tag;
     const json_t *branches; /* names of which the tips are told */
     char *trunk_ref, *tag_ref;
@@ -99,7 +100,7 @@ static int move(struct land *l, bool landed, struct err *err)
     if (!map_get(&l->tips, l->tag_ref))
         moves[count++] = (struct repo_move){l->tag_ref, l->commit, GIT_ZERO};
     FAULT("land.refs");
-    if (repo_move_refs(l->dir, moves, count, err) < 0)
+    if (repo_publish(l->ask, l->dir, moves, count, err) < 0)
         return -1;
     FAULT("land.moved");
     return 0;
@@ -123,7 +124,7 @@ static json_t *reply_of(const struct land *l, bool landed)
 int git_ref_land(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 {
     AUTO_FREE char *dir = NULL;
-    struct land l = {0};
+    struct land l = {.ask = ask};
     if (repo_open(ask, &dir, err) < 0)
         return -1;
     l.dir = dir;

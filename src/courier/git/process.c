@@ -49,7 +49,8 @@ struct start {
 static void *narrow_and_start(void *context)
 {
     struct start *s = context;
-    if (confine_enter(s->call->ruleset) < 0)
+    if (confine_enter(s->call->ruleset, s->call->outside ? CONFINE_NETWORK : CONFINE_NO_SOCKETS) <
+        0)
         s->failure = errno;
     else
         s->failure =
@@ -336,7 +337,8 @@ int git_capture(struct git_call *call, struct str input, struct buf *out,
                 struct git_outcome *ret_outcome, struct err *err)
 {
     AUTO(git_process) *p = NULL;
-    if (git_process_start(call, GIT_DEADLINE_MS, &p, err) < 0)
+    if (git_process_start(call, call->deadline_ms ? call->deadline_ms : GIT_DEADLINE_MS, &p, err) <
+        0)
         return -1;
     if (exchange(p, input, out, err) < 0)
         return -1;

@@ -4,7 +4,7 @@
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "courier/git/repo.h"
+#include "courier/git/remote.h"
 
 #define COMMIT_MAX (1u << 20) /* of a commit object */
 #define RETAIN_MAX 5000       /* refs deleted by one call: the rest goes with the next one */
@@ -313,7 +313,7 @@ int git_branch_create(const struct git_ask *ask, json_t **ret_reply, struct err 
         return -1;
     if (now && !text_is(now, from))
         return FAIL(err, E_EXISTS, "branch '%s' exists already", name);
-    if (!now && repo_move_ref(dir, ref, from, GIT_ZERO, err) < 0)
+    if (!now && repo_publish(ask, dir, &(struct repo_move){ref, from, GIT_ZERO}, 1, err) < 0)
         return -1;
     *ret_reply = json_object();
     json_put_text(*ret_reply, "tip", from);
@@ -335,7 +335,7 @@ int git_branch_delete(const struct git_ask *ask, json_t **ret_reply, struct err 
         return -1;
     if (now && expect && *expect && !text_is(now, expect))
         return FAIL(err, E_REF_CHANGED, "branch '%s' has moved meanwhile", name);
-    if (now && repo_move_ref(dir, ref, NULL, now, err) < 0)
+    if (now && repo_publish(ask, dir, &(struct repo_move){ref, NULL, now}, 1, err) < 0)
         return -1;
     *ret_reply = json_object();
     return 0;

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "courier/git/history.h"
+#include "courier/git/remote.h"
 #include "courier/git/resolution.h"
 
 #define OPENED_BY "Slipway"       /* author of an opening commit, */
@@ -17,6 +18,7 @@
 /* --- opening -------------------------------------------------------------------------------- */
 
 struct opening {
+    const struct git_ask *ask;
     struct merger merger;
     const char *name;
     char *ref;
@@ -151,7 +153,8 @@ static int publish_opening(struct opening *o, const char *opened, struct err *er
     if (merger_keep(&o->merger, err) < 0)
         return -1;
     FAULT("resolve.ref");
-    return repo_move_ref(o->merger.dir, o->ref, opened, now ? now : GIT_ZERO, err);
+    struct repo_move made = {o->ref, opened, now ? now : GIT_ZERO};
+    return repo_publish(o->ask, o->merger.dir, &made, 1, err);
 }
 
 static json_t *opening_json(const struct opening *o, const char *opened,
@@ -187,7 +190,7 @@ static int open_resolution(struct opening *o, const json_t *args, json_t **ret_r
 int git_resolve_open(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 {
     AUTO_FREE char *dir = NULL;
-    struct opening o = {0};
+    struct opening o = {.ask = ask};
     if (repo_open(ask, &dir, err) < 0)
         return -1;
     map_init(&o.tips);
@@ -203,6 +206,7 @@ int git_resolve_open(const struct git_ask *ask, json_t **ret_reply, struct err *
 /* --- folding -------------------------------------------------------------------------------- */
 
 struct folding {
+    const struct git_ask *ask;
     struct merger merger;
     const char *branch, *tip, *into; /* tip: of the resolution */
     char *branch_ref, *into_ref;
@@ -279,7 +283,7 @@ static int move_folded(struct folding *f, struct err *err)
     if (map_get(&f->tips, f->branch_ref))
         moves[count++] = (struct repo_move){f->branch_ref, NULL, f->tip};
     FAULT("resolve.fold");
-    return repo_move_refs(f->merger.dir, moves, count, err);
+    return repo_publish(f->ask, f->merger.dir, moves, count, err);
 }
 
 static int fold(struct folding *f, const json_t *args, json_t **ret_reply, struct err *err)
@@ -295,7 +299,7 @@ static int fold(struct folding *f, const json_t *args, json_t **ret_reply, struc
 int git_resolve_fold(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 {
     AUTO_FREE char *dir = NULL;
-    struct folding f = {0};
+    struct folding f = {.ask = ask};
     if (repo_open(ask, &dir, err) < 0)
         return -1;
     map_init(&f.tips);
