@@ -19,6 +19,8 @@
 #include "core/facts/facts.h"
 #include "core/feed/feed.h"
 #include "core/finding/finding.h"
+#include "core/follow/follow.h"
+#include "core/forge/forge.h"
 #include "core/journal/journal.h"
 #include "core/land/land.h"
 #include "core/link/link.h"
@@ -55,6 +57,7 @@ static const struct store_migration migrations[] = {
     {16, "resolutions in builds", build_resolutions_schema},
     {17, "culprits", culprit_schema},
     {18, "findings", finding_schema},
+    {19, "forges", forge_schema},
 };
 
 int core_store_open(const char *path, struct store **ret_store, struct err *err)
@@ -118,6 +121,7 @@ static void resume_builds(void *context, const struct err *error)
     automation_resume(core->automation);
     culprits_resume(core);
     landing_resume(core);
+    follow_resume(core->follow);
 }
 
 static void on_courier_up(struct core *core)
@@ -188,6 +192,8 @@ static int open_parts(struct core *core, struct err *err)
     core->facts = facts_new(core);
     core->automation = automation_new(core);
     core->culprits = culprits_new(core);
+    core->follow = follow_new(core);
+    landing_init(core);
     if (secret_box_open(ROLE_FD_KEY, &core->secrets, err) < 0 || release_init(core, err) < 0)
         return -1;
     if (tick_input(core->tick, "master key", check_key, core, err) < 0)
@@ -231,7 +237,8 @@ static void stop(struct core *core)
     facts_free(core->facts);
     automation_free(core->automation);
     culprits_free(core->culprits);
-    landing_done();
+    follow_free(core->follow);
+    landing_done(core);
     tick_free(core->tick);
     store_free(core->store);
     secret_box_free(core->secrets);

@@ -1,6 +1,6 @@
 /* What core's modules share. Modules use one another only downwards (tools/layers.txt):
- * api > automation, culprit, facts, land > finding > release > edge > build > branch > resolution >
- * env > config, secret > access > journal > feed, link > tick > store. */
+ * api > automation, culprit, facts, follow, land > finding > release > edge > build > branch >
+ * forge, resolution > env > config, secret > access > journal > feed, link > tick > store. */
 #pragma once
 #include <stdint.h>
 #include "base/err.h"
@@ -15,6 +15,7 @@ struct secret_box;
 struct facts;
 struct automation;
 struct culprits;
+struct follow;
 
 struct core {
     const struct settings *settings;
@@ -26,6 +27,7 @@ struct core {
     struct facts *facts;
     struct automation *automation;
     struct culprits *culprits;
+    struct follow *follow;
     struct link *host, *courier, *signals;
     int64_t journal_told; /* host was told the journal's heads up to this row */
     int64_t epoch;        /* grows by one at every start of core; fences older cores at host */

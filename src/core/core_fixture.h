@@ -120,7 +120,7 @@ static inline void fixture_stop(struct core *core)
     facts_free(core->facts);
     automation_free(core->automation);
     culprits_free(core->culprits);
-    landing_done();
+    landing_done(core);
     tick_free(core->tick);
     until_quiet(); /* what was deferred, and the handles that close */
     feed_free(core->feed);

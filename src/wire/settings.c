@@ -70,6 +70,7 @@ static const struct setting settings_table[] = {
     KEY(user_courier, USER, "slipway-courier"),
     KEY(user_signals, USER, "slipway-signals"),
     KEY(user_edge, USER, "slipway-edge"),
+    KEY(public_url, URL, ""),
     KEY(insecure_http, BOOL, "false"),
     KEY(ca_bundle, PATH_OR_NONE, ""),
     KEY(debian_mirror, URL, ""),
@@ -413,6 +414,23 @@ void settings_free(struct settings *s)
             free(*(char **)(void *)((char *)s + settings_table[i].offset));
     free(s->path);
     free(s);
+}
+
+char *settings_address(const struct settings *s)
+{
+    struct str host = str_of(s->api_listen);
+    if (*s->public_url)
+        return mem_strdup(s->public_url);
+    if (!text_is(s->base_domain, "localhost")) {
+        AUTO_FREE char *port =
+            s->edge_http == 80 ? mem_strdup("") : mem_format(":%lld", (long long)s->edge_http);
+        return mem_format("http://slipway.%s%s", s->base_domain, port);
+    }
+    if (str_starts(host, "0.0.0.0:"))
+        return mem_format("http://127.0.0.1%s", s->api_listen + 7);
+    if (str_starts(host, "[::]:"))
+        return mem_format("http://[::1]%s", s->api_listen + 4);
+    return mem_format("http://%s", s->api_listen);
 }
 
 char *settings_data(const struct settings *s, const char *below)

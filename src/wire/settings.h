@@ -25,6 +25,7 @@ struct settings {
     char *user_courier;  /* "slipway-courier" */
     char *user_signals;  /* "slipway-signals" */
     char *user_edge;     /* "slipway-edge" */
+    char *public_url;    /* "" or where others reach the API: in links, and for webhooks */
     bool insecure_http;  /* may the API listen beyond loopback without TLS */
     char *ca_bundle;     /* "" or a file mounted into builds as the system's CA bundle */
     char *debian_mirror; /* "" or a URL for base images; "": the machine's own sources */
@@ -66,6 +67,9 @@ DEFINE_AUTO(settings)
  *   run_dir/edge/haproxy what it writes: admin.sock, handover.sock, haproxy.pid (owner user_edge)
  *   run_dir/live         tmpfs: live directories of the instances, secrets of builds (root, 0711)
  */
+/* Where others reach the API: public_url, or its name at the edge once the installation has a
+ * domain, or where it listens. */
+char *settings_address(const struct settings *s);
 char *settings_data(const struct settings *s, const char *below);
 char *settings_run(const struct settings *s, const char *below);
 /* The uid of one of the role users; E_NOT_FOUND when the user does not exist. */

@@ -24,6 +24,22 @@ export async function appNew(p, name, fixture, { files = {}, yaml, push = true }
     return app;
 }
 
+// One whose repository is a project of a forge (lib/fake/forge.mjs): pushed there, then followed.
+// options: fixture, files, and for the API: forge (a name), once, ...
+export async function appOf(p, name, forge, project, { fixture = 'server', files = {}, ...wanted } = {}) {
+    mkdirSync(`${p.dir}/repos`, { recursive: true });
+    const dir = `${p.dir}/repos/${name}`;
+    const repository = fixture === null ? await Repository.empty(dir) : await Repository.fromFixture(fixture, dir);
+    if (Object.keys(files).length)
+        await repository.commit('main', files, 'for this test');
+    const app = new App(p, name, forge.pushUrl(project), repository, fixture);
+    app.elsewhere = true;
+    await app.push();
+    await p.api.post('/apps', { name, url: project.url, ...wanted });
+    await until(async () => (await p.api.get(`/apps/${name}/branches`)).items.length > 0, 30_000, `${name} is fetched`);
+    return app;
+}
+
 class App {
     constructor(p, name, url, repository, fixture) {
         Object.assign(this, { p, name, url, repository, fixture });
@@ -44,7 +60,15 @@ class App {
 
     // Push everything, or these refspecs; as somebody when a token is given. Returns {code, out, err}.
     async pushAs(token, refs = ['--all', '--force']) {
+        if (this.elsewhere)
+            return git(this.repository.dir, ['push', '-q', this.url, ...refs]);
         return git(this.repository.dir, ['push', '-q', this.url, ...refs], this.#asHolder(token));
+    }
+
+    // For an app whose repository is elsewhere: a push to the copy.
+    async pushHere(url, token) {
+        const here = new App(this.p, this.name, url, this.repository, this.fixture);
+        return here.pushAs(token, ['HEAD:refs/heads/pushed-here']);
     }
 
     // The branch as it is on the server, in the work tree, too.

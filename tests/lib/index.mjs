@@ -14,3 +14,4 @@ export { BUILD, FIXTURES, ROOT, program } from './paths.mjs';
 export { atRest, environment, instancePids } from './instances.mjs';
 export { foreignDay, notHere } from './foreign.mjs';
 export { browser, talkative } from './browser.mjs';
+export { forgeNew } from './fake/forge.mjs';

@@ -9,7 +9,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { connect } from 'node:net';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { appNew } from './app.mjs';
+import { appNew, appOf } from './app.mjs';
 import { apiNew } from './api.mjs';
 import { basesGive, basesTake } from './bases.mjs';
 import { cliNew, run } from './cli.mjs';
@@ -216,6 +216,11 @@ class Platform {
     // A new app with the repository of a fixture pushed: see app.mjs.
     app(name, fixture = 'server', options = {}) {
         return appNew(this, name, fixture, options);
+    }
+
+    // A new app that follows a project of a forge.
+    appOf(name, forge, project, options = {}) {
+        return appOf(this, name, forge, project, options);
     }
 
     domain(app, env) {

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/url.h"
 #include "core/tick/tick.h"
 #include "io/loop.h"
 #include "wire/settings.h"
@@ -38,11 +39,20 @@ void api_unref(struct api_call *call)
     free(call);
 }
 
+static size_t raw_collecting; /* bodies taken as they are, that are being read */
+
+static void raw_end(struct api_call *call)
+{
+    raw_collecting -= call->raw_collected;
+    call->raw_collected = false;
+}
+
 static void on_close(void *context, bool complete)
 {
     struct api_call *call = context;
     (void)complete;
     call->http = NULL;
+    raw_end(call);
     if (call->on_gone)
         call->on_gone(call);
     api_unref(call);
@@ -359,6 +369,12 @@ static bool host_is_ours(const struct api_call *call, struct str host)
                (http_local(call->http, local) && text_is(address, local));
     struct str name = str_cut(&host, ':');
     AUTO_FREE char *own = mem_format("slipway.%s", settings->base_domain);
+    struct url_repository public = {0};
+    struct err ignored = ERR_INIT;
+    AUTO_FREE char *given = mem_format("%s/x", settings->public_url);
+    if (*settings->public_url && url_repository(str_of(given), &public, &ignored) == 0 &&
+        str_equal_nocase(name, public.host))
+        return true;
     return str_equal_nocase(name, "localhost") || str_equal_nocase(name, own);
 }
 
@@ -512,6 +528,28 @@ static void on_body(struct http_request *request, struct str body)
     dispatch(call);
 }
 
+static void on_raw(struct http_request *request, struct str body)
+{
+    struct api_call *call = http_context(request);
+    raw_end(call);
+    call->raw = body;
+    dispatch(call);
+    call->raw = (struct str){0};
+}
+
+/* They come from strangers: so many at once, and no more. */
+static int collect_raw(struct api_call *call, struct err *err)
+{
+    if (raw_collecting >= API_RAW_AT_ONCE) {
+        call->retry_after_s = 1;
+        return FAIL(err, E_TOO_MANY, "too many deliveries at once: send it again");
+    }
+    raw_collecting++;
+    call->raw_collected = true;
+    http_body_collect(call->http, API_RAW_MAX, on_raw);
+    return 0;
+}
+
 static int check_media_type(const struct api_call *call, struct err *err)
 {
     struct str type = http_header(call->http, "content-type");
@@ -531,6 +569,8 @@ static int begin(struct api_call *call, struct err *err)
         return page_serve(call, err);
     if (identify(call, err) < 0 || find_route(call, err) < 0)
         return -1;
+    if (call->route->flags & API_RAW)
+        return collect_raw(call, err);
     if (!call->route->fields) {
         dispatch(call);
         return 0;

@@ -11,6 +11,8 @@
 
 #define API_PARAMS_MAX 4
 #define API_BODY_MAX (256 * 1024)
+#define API_RAW_MAX (1024 * 1024) /* of a body taken as it is */
+#define API_RAW_AT_ONCE 64        /* strangers send them */
 #define API_LATER                                                                                  \
     1 /* a handler that answers by api_reply or api_fail later (it holds a reference) */
 
@@ -23,6 +25,7 @@ enum api_flags {
     API_WRITE = 1,    /* runs within an input; needs a token that may write */
     API_NO_INPUT = 2, /* writes later, in inputs of its own (asks other roles first) */
     API_STREAM = 4,   /* may answer with an event stream */
+    API_RAW = 8,      /* takes a body of any kind as it is */
 };
 struct api_route {
     const char *method;
@@ -55,8 +58,10 @@ struct api_call {
     size_t param_name_lengths[API_PARAMS_MAX];
     char *params[API_PARAMS_MAX];
     size_t param_count;
-    json_t *body;  /* an object, checked; NULL without a body */
-    json_t *reply; /* what a handler gives; owned */
+    json_t *body;       /* an object, checked; NULL without a body */
+    struct str raw;     /* of a route with API_RAW: the body, while the handler runs */
+    bool raw_collected; /* it counts among those that are being read */
+    json_t *reply;      /* what a handler gives; owned */
     int status;
     int64_t retry_after_s; /* 0: nothing to say */
     bool by_cookie;        /* a browser's session told who asks */

@@ -1,7 +1,8 @@
 /* The courier asks who may fetch and push. */
 #include "core/api/api_priv.h"
 #include "base/log.h"
-#include "core/journal/journal.h"
+#include "core/branch/pushed.h"
+#include "core/forge/forge.h"
 #include "core/tick/tick.h"
 #include "io/message.h"
 
@@ -55,7 +56,8 @@ static int authorize(struct core *core, const json_t *args, struct person *who, 
         return -1;
     if (!text_is(json_text(args, "service"), "push"))
         return 0;
-    if (access_check(core, who, PERMISSION_BRANCH, app.id, 0, true, err) < 0)
+    if (access_check(core, who, PERMISSION_BRANCH, app.id, 0, true, err) < 0 ||
+        origin_refuse_push(core, app.id, err) < 0)
         return -1;
     return check_push(core, who, &app, json_list(args, "refs"), err);
 }
@@ -96,25 +98,6 @@ void api_git_authorize(void *context, struct message *m)
     message_ok(m, ok);
 }
 
-#define REFS_NOTED 100 /* of one push; more are counted */
-
-static json_t *refs_noted(const json_t *refs)
-{
-    static const char *const keys[] = {"ref", "old", "new"};
-    json_t *noted = json_array(), *ref;
-    size_t i;
-    json_array_foreach(refs, i, ref)
-    {
-        if (i >= REFS_NOTED)
-            break;
-        json_t *row = json_object();
-        for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
-            json_put_text(row, keys[k], json_text(ref, keys[k]));
-        json_push(noted, row);
-    }
-    return noted;
-}
-
 struct pushed {
     struct core *core;
     const json_t *args;
@@ -130,10 +113,7 @@ static int note_push(void *context, struct err *err)
     const char *user = json_text_or(p->args, "user", "");
     AUTO_FREE char *actor =
         str_is_name(str_of(user)) ? mem_format("user:%s", user) : mem_strdup("courier");
-    AUTO_JSON *data = json_object();
-    json_put(data, "refs", refs_noted(refs));
-    json_put_int(data, "count", (int64_t)json_array_size(refs));
-    return journal_append(p->core, actor, "repo.pushed", app.name, 0, data, err);
+    return pushed_note(p->core, app.name, actor, refs, (int64_t)json_array_size(refs), err);
 }
 
 void api_repo_changed(void *context, struct message *m)

@@ -62,6 +62,18 @@ API_HANDLER(api_findings);
 API_HANDLER(api_finding_add);
 API_HANDLER(api_finding_get);
 API_HANDLER(api_finding_act);
+/* handlers_forge.c */
+API_HANDLER(api_forges);
+API_HANDLER(api_forge_put);
+API_HANDLER(api_forge_remove);
+API_HANDLER(api_forge_projects);
+API_HANDLER(api_origin);
+API_HANDLER(api_origin_set);
+API_HANDLER(api_origin_remove);
+API_HANDLER(api_origin_fetch);
+API_HANDLER(api_origin_branches);
+API_HANDLER(api_origin_hook);
+API_HANDLER(api_hook);
 /* handlers_culprit.c */
 API_HANDLER(api_culprits);
 API_HANDLER(api_culprits_add);
@@ -100,6 +112,11 @@ API_HANDLER(api_landing);
 API_HANDLER(api_landings);
 API_HANDLER(api_landing_get);
 API_HANDLER(api_landing_add);
+API_HANDLER(api_landing_cancel);
 
+/* handlers_app.c: an app for people. */
+json_t *api_app_json(const struct api_call *call, const struct app *app);
+/* handlers_forge.c: a new app whose repository is elsewhere; its name was checked. API_LATER. */
+int api_app_import(struct api_call *call, struct err *err) MUST_CHECK;
 /* handlers_release.c: integrating any set is for who may tick or release there. */
 int api_may_try(struct api_call *call, struct err *err) MUST_CHECK;

@@ -200,25 +200,9 @@ API_HANDLER(api_users)
     return api_page_by_name(call, rows, NULL, err);
 }
 
-/* Where others reach this API: by its name at the edge, once the installation has a domain. */
-static char *address_of(const struct settings *s)
-{
-    struct str host = str_of(s->api_listen);
-    if (!text_is(s->base_domain, "localhost")) {
-        AUTO_FREE char *port =
-            s->edge_http == 80 ? mem_strdup("") : mem_format(":%lld", (long long)s->edge_http);
-        return mem_format("http://slipway.%s%s", s->base_domain, port);
-    }
-    if (str_starts(host, "0.0.0.0:"))
-        return mem_format("http://127.0.0.1%s", s->api_listen + 7);
-    if (str_starts(host, "[::]:"))
-        return mem_format("http://[::1]%s", s->api_listen + 4);
-    return mem_format("http://%s", s->api_listen);
-}
-
 static void put_address(struct api_call *call)
 {
-    AUTO_FREE char *address = address_of(call->core->settings);
+    AUTO_FREE char *address = settings_address(call->core->settings);
     json_put_text(call->reply, "address", address);
 }
 

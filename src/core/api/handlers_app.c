@@ -6,6 +6,8 @@
 #include "core/branch/source.h"
 #include "core/config/config.h"
 #include "core/facts/facts.h"
+#include "core/follow/follow.h"
+#include "core/forge/forge.h"
 #include "core/journal/journal.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
@@ -14,6 +16,7 @@
 #include "wire/settings.h"
 
 #define COURIER_MS 30000
+#define CHANGE_MS 360000 /* a push to a repository elsewhere may be slow */
 #define DEPLOYERS_MAX 20 /* names: whom to ask */
 
 API_HANDLER(api_envs)
@@ -68,7 +71,7 @@ API_HANDLER(api_apps)
     return api_page_by_name(call, visible, NULL, err);
 }
 
-static json_t *app_json(const struct api_call *call, const struct app *app)
+json_t *api_app_json(const struct api_call *call, const struct app *app)
 {
     json_t *row = json_object();
     int64_t number = call->core->settings->edge_http;
@@ -90,7 +93,7 @@ static int run_app_add(struct api_call *call, void *context, struct err *err)
     if (app_create(call->core, &call->who, json_text(call->body, "name"),
                    json_text_or(call->body, "trunk", "main"), &app, err) < 0)
         return -1;
-    call->reply = app_json(call, &app);
+    call->reply = api_app_json(call, &app);
     return 0;
 }
 
@@ -120,6 +123,8 @@ API_HANDLER(api_app_add)
         return FAIL(err, E_EXISTS, "an app with that name exists already");
     if (app_refuse_gone(call->core, name, err) < 0)
         return -1;
+    if (json_text(call->body, "url") || json_text(call->body, "forge"))
+        return api_app_import(call, err);
     json_t *args = json_object();
     json_put_text(args, "app", name);
     json_put_text(args, "trunk", trunk);
@@ -165,7 +170,7 @@ API_HANDLER(api_app_get)
     AUTO_JSON *rows = NULL;
     json_t *envs = json_array(), *row;
     size_t i;
-    call->reply = app_json(call, &call->app);
+    call->reply = api_app_json(call, &call->app);
     json_put(call->reply, "envs", envs);
     if (put_origin(call, call->reply, err) < 0 || put_rights(call, 0, call->reply, err) < 0 ||
         env_list(call->core, &rows, err) < 0)
@@ -311,7 +316,7 @@ static void branch_change(struct api_call *call, const char *verb, const char *k
     json_put_text(args, "app", call->app.name);
     *d = (struct branch_done){api_ref(call), kind, json_deep_copy(args), NULL};
     (void)json_object_del(d->data, "app"); /* the row's subject */
-    link_call(call->core->courier, verb, args, COURIER_MS, on_branch_done, d);
+    origin_ask(call->core, call->app.id, verb, args, CHANGE_MS, on_branch_done, d);
 }
 
 API_HANDLER(api_branch_add)

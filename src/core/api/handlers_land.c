@@ -118,3 +118,17 @@ API_HANDLER(api_landing_add)
     landing_await(a->id, on_landed, a);
     return API_LATER;
 }
+
+API_HANDLER(api_landing_cancel)
+{
+    int64_t id = 0;
+    json_t *row = NULL;
+    if (api_param_int(call, "landing", &id, err) < 0 ||
+        landing_cancel(call->core, &call->who, &call->app, id, err) < 0 ||
+        landing_row(call->core, call->app.id, id, &row, err) < 0)
+        return -1;
+    hide_envs(call, row);
+    call->reply = json_object();
+    json_put(call->reply, "landing", row);
+    return 0;
+}

@@ -1,10 +1,12 @@
 /* Resolutions: listed with what can be done with them now, opened, folded into the side that is
  * left, dropped. */
 #include "core/api/handlers.h"
+#include "core/forge/forge.h"
 #include "core/link/link.h"
 #include "core/resolution/resolution.h"
 
 #define COURIER_MS 60000
+#define CHANGE_MS 360000 /* a push to a repository elsewhere may be slow */
 
 /* A call that asks the courier several things, one after the other. */
 struct asking {
@@ -44,6 +46,13 @@ static void ask(struct asking *a, const char *verb, json_t *args, on_reply_fn *o
 {
     json_put_text(args, "app", a->call->app.name);
     link_call(a->call->core->courier, verb, args, COURIER_MS, on_reply, a);
+}
+
+/* The same for what changes branches, wherever they live. Takes args. */
+static void ask_change(struct asking *a, const char *verb, json_t *args, on_reply_fn *on_reply)
+{
+    json_put_text(args, "app", a->call->app.name);
+    origin_ask(a->call->core, a->call->app.id, verb, args, CHANGE_MS, on_reply, a);
 }
 
 static void ask_tips(struct asking *a, const json_t *rows, on_reply_fn *on_reply)
@@ -189,7 +198,7 @@ API_HANDLER(api_resolution_add)
     json_t *args = json_object();
     json_put_text(args, "name", name);
     json_put(args, "sides", json_deep_copy(branches));
-    ask(asking_new(call), "resolve.open", args, on_opened);
+    ask_change(asking_new(call), "resolve.open", args, on_opened);
     return API_LATER;
 }
 
@@ -259,7 +268,7 @@ static void ask_fold(struct asking *a)
     json_t *args = json_object();
     json_put(args, "resolution", resolution_arg(a->row, a->tips, NULL));
     json_put_text(args, "into", a->into);
-    ask(a, "resolve.fold", args, on_folded);
+    ask_change(a, "resolve.fold", args, on_folded);
 }
 
 /* The side that is meant: the one that is named, or, when `landed` is one of two, the other. */
@@ -334,8 +343,10 @@ API_HANDLER(api_resolution_fold)
 static void on_branch_gone(void *context, json_t *ok, const struct err *error)
 {
     (void)ok;
-    (void)error;
-    close_row(context);
+    if (error && error->kind != E_REF_CHANGED)
+        asking_fail(context, error);
+    else
+        close_row(context);
 }
 
 API_HANDLER(api_resolution_drop)
@@ -352,6 +363,6 @@ API_HANDLER(api_resolution_drop)
     json_t *args = json_object();
     json_put_text(args, "name", json_text(a->row, "branch"));
     json_put_text(args, "expect", json_text(a->row, "opened"));
-    ask(a, "branch.delete", args, on_branch_gone);
+    ask_change(a, "branch.delete", args, on_branch_gone);
     return API_LATER;
 }

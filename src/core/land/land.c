@@ -6,8 +6,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/feed/feed.h"
+#include "core/forge/forge.h"
 #include "core/journal/journal.h"
 #include "core/land/land_priv.h"
+#include "core/land/merge_request.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
 #include "core/tick/tick.h"
@@ -17,6 +19,8 @@
 #define AGAIN_MS 10000
 
 static struct timer *again_timer;
+static struct feed_subscriber *subscriber;
+static int64_t feed_cursor;
 
 /* ---- those who wait ---- */
 
@@ -50,12 +54,13 @@ static void tell_waiters(int64_t id, const struct err *error)
     }
 }
 
-void landing_done(void)
+void landing_done(struct core *core)
 {
     struct err err = ERR_INIT;
     (void)FAIL(&err, E_CANCELLED, "core ends");
     tell_waiters(0, &err);
     timer_free(&again_timer);
+    feed_unsubscribe(core->feed, subscriber);
 }
 
 /* ---- what would land ---- */
@@ -264,6 +269,7 @@ struct action {
     struct core *core;
     int64_t id;
     json_t *row;
+    bool refused; /* a merge request, too */
     struct action *next;
 };
 static struct action *actions; /* one at a time for a landing */
@@ -292,8 +298,9 @@ static void on_durable(void *context, const struct err *error)
 /* What the courier has found, and would find again; all else may be otherwise in a while. */
 static bool is_verdict(const struct err *error)
 {
-    static const enum err_kind kinds[] = {E_REF_CHANGED, E_EXISTS,       E_BRANCH_UNKNOWN,
-                                          E_REF_INVALID, E_NAME_INVALID, E_NOT_FOUND};
+    static const enum err_kind kinds[] = {
+        E_REF_CHANGED,   E_EXISTS,    E_BRANCH_UNKNOWN, E_REF_INVALID,       E_NAME_INVALID,
+        E_REF_PROTECTED, E_NOT_FOUND, E_FORGE_DENIED,   E_ADDRESS_FORBIDDEN, E_FIELD_INVALID};
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
         if (error->kind == kinds[i])
             return true;
@@ -310,11 +317,80 @@ static void again_later(struct core *core)
     timer_start(&again_timer, AGAIN_MS, 0, on_again, core);
 }
 
+/* ---- asked for at the forge ---- */
+
+static bool is_asked(const struct action *a)
+{
+    return text_is(json_text(a->row, "state"), "asked");
+}
+
+static int apply_asked(void *context, struct err *err)
+{
+    const struct outcome *o = context;
+    AUTO_JSON *row = NULL;
+    AUTO_JSON *result = json_object();
+    struct app app = {0};
+    int from = 0, to = 0;
+    if (landing_load(o->core, o->id, &row, err) < 0 || app_of(o->core, row, &app, err) < 0 ||
+        sm_state_from_name(&landing_sm, json_text_or(row, "state", ""), &from, err) < 0)
+        return -1;
+    if (sm_next(&landing_sm, from, LANDING_ASK, &to) == SM_REFUSED)
+        return 0; /* late word */
+    json_put(result, "merge_request", json_deep_copy(o->ok));
+    FAULT("landing.asked");
+    return landing_set_asked(o->core, o->id, result, err) < 0
+               ? -1
+               : journal_end(o, row, app.name, to, result, err);
+}
+
+static void on_landed(void *context, json_t *ok, const struct err *error);
+
+static void on_asked(void *context, json_t *ok, const struct err *error)
+{
+    struct action *a = context;
+    struct err err = ERR_INIT;
+    struct outcome o = {a->core, a->id, ok, NULL};
+    if (error) {
+        a->refused = true; /* so it is at its end */
+        on_landed(a, NULL, error);
+        return;
+    }
+    if (tick_input(a->core->tick, "a landing is asked for", apply_asked, &o, &err) == 0) {
+        tick_after(a->core->tick, on_durable, NULL, a);
+        return;
+    }
+    log_error("a merge request could not be noted, asking again", F_ERR(&err));
+    tell_waiters(a->id, &err);
+    again_later(a->core);
+    action_free(a);
+}
+
+static void ask_for_merge(struct action *a)
+{
+    struct err err = ERR_INIT;
+    struct app app = {0};
+    if (app_of(a->core, a->row, &app, &err) < 0)
+        on_asked(a, NULL, &err);
+    else
+        merge_request_open(a->core, &app, a->row, on_asked, a);
+}
+
+/* ---- what came of it ---- */
+
 static void on_landed(void *context, json_t *ok, const struct err *error)
 {
     struct action *a = context;
     struct err err = ERR_INIT;
     struct outcome o = {a->core, a->id, error ? NULL : ok, error};
+    if (error && is_asked(a)) { /* not merged yet, or nobody can tell now: looked at again */
+        tell_waiters(a->id, NULL);
+        action_free(a);
+        return;
+    }
+    if (error && error->kind == E_REF_PROTECTED && !a->refused) {
+        ask_for_merge(a);
+        return;
+    }
     if (error && !is_verdict(error)) { /* nobody knows what came of it: asked again, it is found */
         tell_waiters(a->id, NULL);
         again_later(a->core);
@@ -352,8 +428,58 @@ static void act(struct core *core, int64_t id)
     json_put_text(args, "commit", json_text(a->row, "commit"));
     json_put_text(args, "tag", json_text(a->row, "tag"));
     json_put(args, "branches", branch_names(json_list(a->row, "branches")));
+    if (is_asked(a))
+        json_put_bool(args, "look", true);
     FAULT("landing.act");
-    link_call(core->courier, "ref.land", args, LAND_MS, on_landed, a);
+    origin_ask(core, app.id, "ref.land", args, LAND_MS, on_landed, a);
+}
+
+/* ---- those that are asked for: merged by now? ---- */
+
+static void look_at_asked(struct core *core, int64_t app_env_id)
+{
+    struct err err = ERR_INIT;
+    AUTO_JSON *rows = NULL;
+    size_t i;
+    json_t *row;
+    if (store_rows(core->store, &rows, &err,
+                   "SELECT l.id FROM landing l JOIN app_env ae ON ae.app_id=l.app_id WHERE "
+                   "l.state='asked' AND ae.id=$1",
+                   "i", app_env_id) < 0)
+        return; /* with the next fetch */
+    json_array_foreach(rows, i, row) act(core, json_int(row, "id", 0));
+}
+
+static void on_news(void *context)
+{
+    struct core *core = context;
+    struct feed_event e;
+    while (feed_next(core->feed, &feed_cursor, &e) == 0)
+        if (text_is(e.topic, "repo"))
+            look_at_asked(core, e.app_env_id);
+}
+
+void landing_init(struct core *core)
+{
+    feed_cursor = feed_last_id(core->feed);
+    subscriber = feed_subscribe(core->feed, on_news, core);
+}
+
+int landing_cancel(struct core *core, const struct person *by, const struct app *app, int64_t id,
+                   struct err *err)
+{
+    AUTO_JSON *row = NULL;
+    struct err why = ERR_INIT;
+    if (landing_load(core, id, &row, err) < 0)
+        return -1;
+    if (json_int(row, "app_id", 0) != app->id)
+        return FAIL(err, E_NOT_FOUND, "no such landing");
+    if (!text_is(json_text(row, "state"), "asked"))
+        return FAIL(err, E_STATE_CONFLICT, "it waits for no merge request: it is %s",
+                    json_text_or(row, "state", "?"));
+    (void)FAIL(&why, E_CANCELLED, "%s waits for its merge request no more", by->name);
+    struct outcome o = {core, id, NULL, &why};
+    return apply_outcome(&o, err);
 }
 
 struct begun {
@@ -402,8 +528,8 @@ void landing_resume(struct core *core)
     AUTO_JSON *rows = NULL;
     size_t i;
     json_t *row;
-    if (store_rows(core->store, &rows, &err, "SELECT id FROM landing WHERE state='doing'", "") <
-        0) {
+    if (store_rows(core->store, &rows, &err,
+                   "SELECT id FROM landing WHERE state IN ('doing','asked')", "") < 0) {
         log_error("cannot list the landings", F_ERR(&err));
         return;
     }

@@ -14,8 +14,13 @@
 
 extern const char land_schema[]; /* landing */
 
-enum landing_state { LANDING_DOING, LANDING_DONE, LANDING_FAILED };
-enum landing_event { LANDING_SUCCEED, LANDING_FAIL };
+enum landing_state {
+    LANDING_DOING,
+    LANDING_ASKED, /* trunk is protected at its forge: people merge it there */
+    LANDING_DONE,
+    LANDING_FAILED
+};
+enum landing_event { LANDING_ASK, LANDING_SUCCEED, LANDING_FAIL };
 extern const struct sm landing_sm;
 
 /* What would land: {"env","release","commit","branches": [{"branch","tip"}],"tag","refused": null
@@ -30,11 +35,15 @@ int landing_create(struct core *core, const struct person *by, const struct app 
  * with the error of a turn that did not become durable. */
 void landing_await(int64_t id, void (*done)(void *context, const struct err *error), void *context);
 /* Rows for people: {"id","env","release","commit","branches","tag","state","by","at","ended_at",
- * "result": null or {"from","moved","unticked": {env: [names]},"behind": [{"env","release"}]},
- * "error"}. */
+ * "result": null, {"merge_request": {"branch","number","link"}} while it is asked for, or
+ * {"from","moved","unticked": {env: [names]},"behind": [{"env","release"}]}, "error"}. */
 int landing_row(struct core *core, int64_t app_id, int64_t id, json_t **ret_row,
                 struct err *err) MUST_CHECK;
 int landing_list(struct core *core, int64_t app_id, int64_t before, int64_t limit,
                  json_t **ret_rows, struct err *err) MUST_CHECK;
+/* Within an input: one that is asked for is waited for no more. E_STATE_CONFLICT otherwise. */
+int landing_cancel(struct core *core, const struct person *by, const struct app *app, int64_t id,
+                   struct err *err) MUST_CHECK;
+void landing_init(struct core *core);   /* once, when there is a feed */
 void landing_resume(struct core *core); /* act again on those that have not ended */
-void landing_done(void);                /* before the core ends, after the links */
+void landing_done(struct core *core);   /* before the core ends, after the links */

@@ -15,11 +15,12 @@ int landing_insert(struct core *core, const struct person *by, const struct app 
 {
     int64_t doing = 0;
     if (store_one_int(core->store, &doing, err,
-                      "SELECT count(*) FROM landing WHERE app_id=$1 AND state='doing'", "i",
-                      app->id) < 0)
+                      "SELECT count(*) FROM landing WHERE app_id=$1 AND state IN ('doing','asked')",
+                      "i", app->id) < 0)
         return -1;
     if (doing)
-        return FAIL(err, E_STATE_CONFLICT, "'%s' is being landed right now", app->name);
+        return FAIL(err, E_STATE_CONFLICT, "'%s' is being landed, or waits for its merge request",
+                    app->name);
     return store_one_int(
         core->store, ret_id, err,
         "INSERT INTO landing(app_id, app_env_id, release, commit_id, branches, tag, state, "
@@ -45,6 +46,12 @@ int landing_set_ended(struct core *core, int64_t id, int state, const json_t *re
                      "UPDATE landing SET state=$2, ended_at=$3, result=$4, error=$5 WHERE id=$1",
                      "itioo", id, sm_state_name(&landing_sm, state), clock_wall_ms(core->clock),
                      result, error);
+}
+
+int landing_set_asked(struct core *core, int64_t id, const json_t *result, struct err *err)
+{
+    return store_run(core->store, err, "UPDATE landing SET state='asked', result=$2 WHERE id=$1",
+                     "io", id, result);
 }
 
 int landing_was(struct core *core, int64_t app_env_id, int64_t release, bool *ret_was,

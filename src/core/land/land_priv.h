@@ -12,6 +12,8 @@ int landing_insert(struct core *core, const struct person *by, const struct app 
 int landing_load(struct core *core, int64_t id, json_t **ret_row, struct err *err) MUST_CHECK;
 int landing_set_ended(struct core *core, int64_t id, int state, const json_t *result,
                       const json_t *error, struct err *err) MUST_CHECK;
+int landing_set_asked(struct core *core, int64_t id, const json_t *result,
+                      struct err *err) MUST_CHECK;
 /* Has this release landed? */
 int landing_was(struct core *core, int64_t app_env_id, int64_t release, bool *ret_was,
                 struct err *err) MUST_CHECK;

@@ -18,5 +18,6 @@ TEST(an_end_is_final)
     int to = 0;
     IS_INT(sm_next(&landing_sm, LANDING_DONE, LANDING_FAIL, &to), SM_REFUSED);
     IS_INT(sm_next(&landing_sm, LANDING_FAILED, LANDING_SUCCEED, &to), SM_REFUSED);
+    IS_INT(sm_next(&landing_sm, LANDING_ASKED, LANDING_ASK, &to), SM_REFUSED);
     OK(sm_is_final(&landing_sm, LANDING_DONE) && sm_is_final(&landing_sm, LANDING_FAILED));
 }

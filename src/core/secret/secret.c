@@ -366,3 +366,24 @@ int secret_reveal(struct core *core, int64_t app_env_id, const json_t *versions,
     *ret_secrets = TAKE(secrets);
     return 0;
 }
+
+/* ---- of no app-env ---- */
+
+static struct secret_place place_at(const char *place)
+{
+    return (struct secret_place){.name = place, .kind = SECRET_FILE}; /* no app-env has the id 0 */
+}
+
+int secret_seal_at(struct core *core, const char *place, struct str value, char **ret_sealed,
+                   struct err *err)
+{
+    struct secret_place at = place_at(place);
+    return secret_seal(core->secrets, &at, value, ret_sealed, err);
+}
+
+int secret_open_at(struct core *core, const char *place, const char *sealed,
+                   struct secret *ret_value, struct err *err)
+{
+    struct secret_place at = place_at(place);
+    return secret_unseal(core->secrets, &at, sealed, ret_value, err);
+}

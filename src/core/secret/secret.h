@@ -65,3 +65,11 @@ int secret_is_variable(struct core *core, int64_t app_env_id, const char *name,
  * text: hand it to one message, then drop it. */
 int secret_reveal(struct core *core, int64_t app_env_id, const json_t *versions,
                   const json_t *variables, json_t **ret_secrets, struct err *err) MUST_CHECK;
+
+/* What belongs to no app-env (a forge's token): sealed for a place of the caller's own, a text;
+ * heap.
+ */
+int secret_seal_at(struct core *core, const char *place, struct str value, char **ret_sealed,
+                   struct err *err) MUST_CHECK;
+int secret_open_at(struct core *core, const char *place, const char *sealed,
+                   struct secret *ret_value, struct err *err) MUST_CHECK;

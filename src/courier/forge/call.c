@@ -147,8 +147,8 @@ static int understand(struct forge *f, const struct http_answer *a, struct forge
     return 0;
 }
 
-int forge_ask(struct forge *f, const char *method, const char *path, json_t *body,
-              struct forge_answer *ret_answer, json_t **ret_reply, struct err *err)
+int forge_request(struct forge *f, const char *method, const char *path, json_t *body,
+                  struct forge_answer *ret_answer, json_t **ret_reply, struct err *err)
 {
     struct http_answer answer = {0};
     AUTO_FREE char *text = body ? json_print(body) : NULL;

@@ -40,8 +40,8 @@ struct forge_answer {
     int64_t next; /* page; 0: this is the last */
 };
 /* body: taken; may be NULL. */
-int forge_ask(struct forge *f, const char *method, const char *path, json_t *body,
-              struct forge_answer *ret_answer, json_t **ret_reply, struct err *err) MUST_CHECK;
+int forge_request(struct forge *f, const char *method, const char *path, json_t *body,
+                  struct forge_answer *ret_answer, json_t **ret_reply, struct err *err) MUST_CHECK;
 void forge_answer_done(struct forge_answer *a);
 static inline void forge_answer_donep(struct forge_answer *a)
 {

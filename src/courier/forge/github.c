@@ -29,7 +29,7 @@ static const char *page_word(const struct forge *f)
 static int user(struct forge *f, json_t **ret_reply, struct err *err)
 {
     AUTO_ANSWER a = {0};
-    int r = forge_need(forge_ask(f, "GET", "/user", NULL, &a, ret_reply, err));
+    int r = forge_need(forge_request(f, "GET", "/user", NULL, &a, ret_reply, err));
     if (r != 0)
         return r < 0 ? -1 : 0;
     *ret_reply = json_object();
@@ -63,7 +63,7 @@ static int projects(struct forge *f, json_t **ret_reply, struct err *err)
     AUTO_FREE char *path =
         mem_format("/user/repos?%s=%d&page=%lld%s", page_word(f), page_size(f),
                    (long long)json_int(f->args, "page", 1), is_gitea(f) ? "" : "&sort=pushed");
-    int r = forge_need(forge_ask(f, "GET", path, NULL, &a, ret_reply, err));
+    int r = forge_need(forge_request(f, "GET", path, NULL, &a, ret_reply, err));
     if (r == 0) {
         *ret_reply = forge_rows(&a, "projects", project_row);
         keep_matching(*ret_reply, json_text(f->args, "match"));
@@ -89,7 +89,7 @@ static int branches(struct forge *f, json_t **ret_reply, struct err *err)
     AUTO_FREE char *project = project_of(f);
     AUTO_FREE char *path = mem_format("/repos/%s/branches?%s=%d&page=%lld", project, page_word(f),
                                       page_size(f), (long long)json_int(f->args, "page", 1));
-    int r = forge_need(forge_ask(f, "GET", path, NULL, &a, ret_reply, err));
+    int r = forge_need(forge_request(f, "GET", path, NULL, &a, ret_reply, err));
     if (r == 0)
         *ret_reply = forge_rows(&a, "branches", branch_row);
     return r < 0 ? -1 : 0;
@@ -128,7 +128,7 @@ static int hook(struct forge *f, json_t **ret_reply, struct err *err)
     AUTO_ANSWER a = {0};
     AUTO_FREE char *one = mem_format("%s/%lld", path, (long long)id);
     r = forge_need(
-        forge_ask(f, id ? "PATCH" : "POST", id ? one : path, hook_body(f), &a, ret_reply, err));
+        forge_request(f, id ? "PATCH" : "POST", id ? one : path, hook_body(f), &a, ret_reply, err));
     if (r == 0)
         *ret_reply = json_object();
     return r < 0 ? -1 : 0;
@@ -147,7 +147,7 @@ static int status(struct forge *f, json_t **ret_reply, struct err *err)
     json_put_text(body, "context", json_text(f->args, "context"));
     json_put_text(body, "description", json_text(f->args, "text"));
     json_put_text(body, "target_url", json_text(f->args, "link"));
-    int r = forge_need(forge_ask(f, "POST", path, body, &a, ret_reply, err));
+    int r = forge_need(forge_request(f, "POST", path, body, &a, ret_reply, err));
     if (r == 0)
         *ret_reply = json_object();
     return r < 0 ? -1 : 0;
@@ -190,7 +190,7 @@ static int find_open(struct forge *f, const char *project, json_t **ret_found, j
         AUTO_FREE char *path =
             mem_format("/repos/%s/pulls?state=open&%s=%d&page=%lld%s", project, page_word(f),
                        page_size(f), (long long)page, is_gitea(f) ? "" : filter);
-        int r = forge_need(forge_ask(f, "GET", path, NULL, &a, ret_reply, err));
+        int r = forge_need(forge_request(f, "GET", path, NULL, &a, ret_reply, err));
         if (r != 0)
             return r;
         const json_t *found = open_one(f, a.body);
@@ -223,7 +223,7 @@ static int merge(struct forge *f, json_t **ret_reply, struct err *err)
     if (r != 0)
         return r < 0 ? -1 : 0;
     if (!found)
-        r = forge_need(forge_ask(f, "POST", path, merge_body(f), &made, ret_reply, err));
+        r = forge_need(forge_request(f, "POST", path, merge_body(f), &made, ret_reply, err));
     if (r == 0)
         *ret_reply = merge_reply(found ? found : made.body);
     return r < 0 ? -1 : 0;

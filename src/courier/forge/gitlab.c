@@ -12,7 +12,7 @@ static char *project_of(const struct forge *f)
 static int user(struct forge *f, json_t **ret_reply, struct err *err)
 {
     AUTO_ANSWER a = {0};
-    int r = forge_need(forge_ask(f, "GET", "/user", NULL, &a, ret_reply, err));
+    int r = forge_need(forge_request(f, "GET", "/user", NULL, &a, ret_reply, err));
     if (r != 0)
         return r < 0 ? -1 : 0;
     *ret_reply = json_object();
@@ -39,7 +39,7 @@ static int projects(struct forge *f, json_t **ret_reply, struct err *err)
         "/projects?membership=true&simple=true&order_by=last_activity_at&per_page=%d"
         "&page=%lld%s%s",
         FORGE_PAGE, (long long)json_int(f->args, "page", 1), *match ? "&search=" : "", match);
-    int r = forge_need(forge_ask(f, "GET", path, NULL, &a, ret_reply, err));
+    int r = forge_need(forge_request(f, "GET", path, NULL, &a, ret_reply, err));
     if (r == 0)
         *ret_reply = forge_rows(&a, "projects", project_row);
     return r < 0 ? -1 : 0;
@@ -61,7 +61,7 @@ static int branches(struct forge *f, json_t **ret_reply, struct err *err)
     AUTO_FREE char *project = project_of(f);
     AUTO_FREE char *path = mem_format("/projects/%s/repository/branches?per_page=%d&page=%lld",
                                       project, FORGE_PAGE, (long long)json_int(f->args, "page", 1));
-    int r = forge_need(forge_ask(f, "GET", path, NULL, &a, ret_reply, err));
+    int r = forge_need(forge_request(f, "GET", path, NULL, &a, ret_reply, err));
     if (r == 0)
         *ret_reply = forge_rows(&a, "branches", branch_row);
     return r < 0 ? -1 : 0;
@@ -92,7 +92,7 @@ static int hook(struct forge *f, json_t **ret_reply, struct err *err)
     AUTO_ANSWER a = {0};
     AUTO_FREE char *one = mem_format("%s/%lld", path, (long long)id);
     r = forge_need(
-        forge_ask(f, id ? "PUT" : "POST", id ? one : path, hook_body(f), &a, ret_reply, err));
+        forge_request(f, id ? "PUT" : "POST", id ? one : path, hook_body(f), &a, ret_reply, err));
     if (r == 0)
         *ret_reply = json_object();
     return r < 0 ? -1 : 0;
@@ -117,7 +117,7 @@ static int status(struct forge *f, json_t **ret_reply, struct err *err)
     json_put_text(body, "name", json_text(f->args, "context"));
     json_put_text(body, "description", json_text(f->args, "text"));
     json_put_text(body, "target_url", json_text(f->args, "link"));
-    int r = forge_ask(f, "POST", path, body, &a, ret_reply, err);
+    int r = forge_request(f, "POST", path, body, &a, ret_reply, err);
     bool there = r < 0 && err->kind == E_FIELD_INVALID && strstr(err->text, "transition");
     r = there ? 0 : forge_need(r);
     if (r == 0)
@@ -157,14 +157,14 @@ static int merge(struct forge *f, json_t **ret_reply, struct err *err)
     AUTO_FREE char *path = mem_format("/projects/%s/merge_requests", project);
     AUTO_FREE char *open =
         mem_format("%s?state=opened&source_branch=%s&target_branch=%s", path, source, target);
-    int r = forge_need(forge_ask(f, "GET", open, NULL, &found, ret_reply, err));
+    int r = forge_need(forge_request(f, "GET", open, NULL, &found, ret_reply, err));
     if (r != 0)
         return r < 0 ? -1 : 0;
     if (json_array_size(found.body) > 0) {
         *ret_reply = merge_reply(json_array_get(found.body, 0));
         return 0;
     }
-    r = forge_need(forge_ask(f, "POST", path, merge_body(f), &made, ret_reply, err));
+    r = forge_need(forge_request(f, "POST", path, merge_body(f), &made, ret_reply, err));
     if (r == 0)
         *ret_reply = merge_reply(made.body);
     return r < 0 ? -1 : 0;

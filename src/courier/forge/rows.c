@@ -27,7 +27,7 @@ int forge_find_hook(struct forge *f, const char *path, const char *url, const ch
         AUTO_FREE char *one = mem_format("%s?page=%lld", path, (long long)page);
         size_t i;
         json_t *row;
-        int r = forge_need(forge_ask(f, "GET", one, NULL, &a, ret_reply, err));
+        int r = forge_need(forge_request(f, "GET", one, NULL, &a, ret_reply, err));
         if (r != 0)
             return r;
         json_array_foreach(a.body, i, row)

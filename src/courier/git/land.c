@@ -82,6 +82,8 @@ static int look(struct land *l, struct err *err)
         return FAIL(err, E_EXISTS, "tag '%s' exists already, for another commit", l->tag);
     if ((r = repo_is_ancestor(l->dir, NULL, l->commit, now, err)) != REPO_NO_ANCESTOR)
         return r < 0 ? -1 : LANDED;
+    if (json_bool(l->ask->args, "look", false))
+        return FAIL(err, E_STATE_CONFLICT, "it is not merged yet");
     if ((r = repo_is_ancestor(l->dir, NULL, now, l->commit, err)) != REPO_NO_ANCESTOR)
         return r;
     return FAIL(err, E_REF_CHANGED,

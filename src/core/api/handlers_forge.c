@@ -1,0 +1,442 @@
+/* Forges, the origins of apps, and the deliveries of webhooks. */
+#include "core/api/handlers.h"
+#include "core/follow/follow.h"
+#include "core/forge/forge.h"
+#include "core/link/link.h"
+#include "core/tick/tick.h"
+#include "wire/settings.h"
+
+#define LOOK_MS 90000
+#define COURIER_MS 30000
+
+/* ---- forges ---- */
+
+API_HANDLER(api_forges)
+{
+    json_t *rows = NULL;
+    if (forge_list(call->core, &rows, err) < 0)
+        return -1;
+    return api_page_by_name(call, rows, NULL, err);
+}
+
+static int reply_forge(struct api_call *call, const char *name, struct err *err)
+{
+    json_t *row = NULL;
+    if (forge_row(call->core, name, &row, err) < 0)
+        return -1;
+    json_decref(call->reply);
+    call->reply = row;
+    return 0;
+}
+
+/* seen: the courier's reply, or NULL. */
+static int run_forge_put(struct api_call *call, void *context, struct err *err)
+{
+    const json_t *seen = context;
+    if (access_check(call->core, &call->who, PERMISSION_ADMIN, 0, 0, true, err) < 0 ||
+        forge_put(call->core, &call->who, call->body, json_text(seen, "name"), err) < 0)
+        return -1;
+    return reply_forge(call, json_text_or(call->body, "name", ""), err);
+}
+
+/* Asked too often: that is for a person to wait for. */
+static int refuse_wait(const json_t *ok, struct err *err)
+{
+    int64_t wait_s = json_int(ok, "wait_s", 0);
+    return wait_s == 0
+               ? 0
+               : FAIL(err, E_FORGE_BUSY, "the forge was asked too often: try again in %lld seconds",
+                      (long long)wait_s);
+}
+
+static void on_seen(void *context, json_t *ok, const struct err *error)
+{
+    struct api_call *call = context;
+    struct err err = ERR_INIT;
+    if (error) {
+        api_fail(call, error);
+    } else if (refuse_wait(ok, &err) < 0) {
+        api_fail(call, &err);
+    } else {
+        follow_resume(call->core->follow); /* another token may be taken */
+        api_finish_input(call, run_forge_put, ok);
+    }
+}
+
+/* Who we are there is asked first: what does not work is not kept. */
+API_HANDLER(api_forge_put)
+{
+    if (forge_check(call->body, err) < 0)
+        return -1;
+    if (text_is(json_text(call->body, "kind"), "git")) {
+        api_finish_input(api_ref(call), run_forge_put, NULL);
+        return API_LATER;
+    }
+    forge_ask(call->core, call->body, "forge.user", json_object(), NULL, on_seen, api_ref(call));
+    return API_LATER;
+}
+
+API_HANDLER(api_forge_remove)
+{
+    call->reply = json_object();
+    return forge_remove(call->core, &call->who, api_param(call, "forge"), err);
+}
+
+static void on_told(void *context, json_t *ok, const struct err *error)
+{
+    struct api_call *call = context;
+    struct err err = ERR_INIT;
+    if (error)
+        api_fail(call, error);
+    else if (refuse_wait(ok, &err) < 0)
+        api_fail(call, &err);
+    else
+        api_reply(call, 200, json_incref(ok));
+}
+
+API_HANDLER(api_forge_projects)
+{
+    AUTO_JSON *forge = NULL;
+    AUTO_FREE char *match = NULL;
+    int64_t page = 1;
+    if (forge_row(call->core, api_param(call, "forge"), &forge, err) < 0 ||
+        api_query_text(call, "match", &match, err) < 0 ||
+        api_query_int(call, "page", 1, 100000, 1, &page, err) < 0)
+        return -1;
+    json_t *args = json_object();
+    json_put_int(args, "page", page);
+    if (match && *match && strlen(match) <= 200)
+        json_put_text(args, "match", match);
+    forge_ask(call->core, forge, "forge.projects", args, NULL, on_told, api_ref(call));
+    return API_LATER;
+}
+
+API_HANDLER(api_origin_branches)
+{
+    AUTO_JSON *row = NULL;
+    AUTO_JSON *forge = NULL;
+    int64_t page = 1;
+    int found = origin_row(call->core, call->app.id, &row, err);
+    if (found < 0 || api_query_int(call, "page", 1, 100000, 1, &page, err) < 0)
+        return -1;
+    if (found == STORE_NONE || text_is(json_text(row, "kind"), "git"))
+        return FAIL(err, E_NOT_FOUND, "'%s' follows no repository of a forge", call->app.name);
+    if (forge_row_of(call->core, json_int(row, "forge_id", 0), &forge, err) < 0)
+        return -1;
+    json_t *args = json_object();
+    json_put_text(args, "project", json_text(row, "project"));
+    json_put_int(args, "page", page);
+    forge_ask(call->core, forge, "forge.branches", args, NULL, on_told, api_ref(call));
+    return API_LATER;
+}
+
+/* ---- origins ---- */
+
+static json_t *origin_json(struct api_call *call, json_t *row)
+{
+    AUTO_FREE char *address = settings_address(call->core->settings);
+    AUTO_FREE char *hook = mem_format("%s/api/v1/hooks/%s", address, call->app.name);
+    follow_put(call->core->follow, call->app.id, row);
+    (void)json_object_del(row, "app_id"); /* they are there */
+    (void)json_object_del(row, "forge_id");
+    json_put_text(row, "hook_url", hook);
+    return row;
+}
+
+API_HANDLER(api_origin)
+{
+    json_t *row = NULL;
+    int found = origin_row(call->core, call->app.id, &row, err);
+    if (found == STORE_NONE)
+        return FAIL(err, E_NOT_FOUND, "the repository of '%s' is here, and follows no other",
+                    call->app.name);
+    if (found < 0)
+        return -1;
+    call->reply = origin_json(call, row);
+    return 0;
+}
+
+/* The secret of the webhook, for who enters it at a forge by hand. */
+API_HANDLER(api_origin_hook)
+{
+    AUTO_SECRET secret = {0};
+    AUTO_FREE char *address = settings_address(call->core->settings);
+    AUTO_FREE char *hook = mem_format("%s/api/v1/hooks/%s", address, call->app.name);
+    if (origin_hook_secret(call->core, call->app.id, &secret, err) < 0)
+        return -1;
+    call->reply = json_object();
+    json_put_text(call->reply, "url", hook);
+    json_put_str(call->reply, "secret", secret_str(&secret));
+    return 0;
+}
+
+/* What is to be followed, step by step: it is looked at, our repository is found empty, or may be
+ * replaced, then it is set. */
+struct setting {
+    struct api_call *call;
+    json_t *wanted;
+};
+
+static void setting_free(struct setting *s)
+{
+    json_decref(s->wanted);
+    free(s);
+}
+
+static void setting_fail(struct setting *s, const struct err *error)
+{
+    api_fail(s->call, error);
+    setting_free(s);
+}
+
+static int run_set(struct api_call *call, void *context, struct err *err)
+{
+    const struct setting *s = context;
+    json_t *row = NULL;
+    enum origin_mode mode = json_bool(call->body, "once", false) ? ORIGIN_ONCE : ORIGIN_FOLLOW;
+    if (access_check(call->core, &call->who, PERMISSION_ADMIN, 0, 0, true, err) < 0 ||
+        origin_set(call->core, &call->who, &call->app, s->wanted, mode, err) < 0 ||
+        origin_row(call->core, call->app.id, &row, err) < 0)
+        return -1;
+    json_decref(call->reply);
+    call->reply = origin_json(call, row);
+    return 0;
+}
+
+struct begin {
+    struct core *core;
+    int64_t app_id;
+};
+
+static void begin_following(void *context, const struct err *error)
+{
+    struct begin *b = context;
+    if (!error)
+        follow_begin(b->core->follow, b->app_id);
+    free(b);
+}
+
+/* Once what was set is durable. */
+static void begin_after(struct core *core, int64_t app_id)
+{
+    struct begin *b = mem_alloc(sizeof(*b));
+    *b = (struct begin){core, app_id};
+    tick_after(core->tick, begin_following, NULL, b);
+}
+
+static void finish_set(struct setting *s)
+{
+    struct core *core = s->call->core;
+    int64_t app_id = s->call->app.id;
+    api_finish_input(s->call, run_set, s);
+    begin_after(core, app_id);
+    setting_free(s);
+}
+
+static void on_own_branches(void *context, json_t *ok, const struct err *error)
+{
+    struct setting *s = context;
+    struct err err = ERR_INIT;
+    bool replace = json_bool(s->call->body, "replace", false);
+    if (error) {
+        setting_fail(s, error);
+    } else if (!replace && json_array_size(json_list(ok, "branches")) > 0) {
+        (void)FAIL(&err, E_STATE_CONFLICT,
+                   "the repository of '%s' has branches, which would be replaced: push them there "
+                   "first, then say 'replace'",
+                   s->call->app.name);
+        setting_fail(s, &err);
+    } else {
+        finish_set(s);
+    }
+}
+
+static void on_looked(void *context, json_t *ok, const struct err *error)
+{
+    struct setting *s = context;
+    struct err ignored = ERR_INIT;
+    AUTO_JSON *row = NULL;
+    (void)ok;
+    if (error) {
+        setting_fail(s, error);
+        return;
+    }
+    if (origin_row(s->call->core, s->call->app.id, &row, &ignored) == 0) {
+        finish_set(s); /* it followed another one: nothing here is its own */
+        return;
+    }
+    json_t *args = json_object();
+    json_put_text(args, "app", s->call->app.name);
+    json_put_text(args, "trunk", s->call->app.trunk);
+    json_put_int(args, "limit", 1);
+    link_call(s->call->core->courier, "branch.list", args, COURIER_MS, on_own_branches, s);
+}
+
+API_HANDLER(api_origin_set)
+{
+    json_t *wanted = NULL;
+    if (origin_wanted(call->core, call->body, &wanted, err) < 0)
+        return -1;
+    struct setting *s = mem_alloc(sizeof(*s));
+    *s = (struct setting){api_ref(call), wanted};
+    origin_ask_wanted(call->core, wanted, "remote.look", json_object(), LOOK_MS, on_looked, s);
+    return API_LATER;
+}
+
+API_HANDLER(api_origin_remove)
+{
+    call->reply = json_object();
+    return origin_remove(call->core, call->who.actor, &call->app, "origin.removed", err);
+}
+
+static void on_fetched(void *context, json_t *ok, const struct err *error)
+{
+    struct api_call *call = context;
+    struct err err = ERR_INIT;
+    json_t *row = NULL;
+    if (error) {
+        api_fail(call, error);
+        return;
+    }
+    int found = origin_row(call->core, call->app.id, &row, &err);
+    json_t *reply = found == 0 ? origin_json(call, row) : json_object();
+    json_put_int(reply, "count", json_int(ok, "count", 0));
+    api_reply(call, 200, reply);
+}
+
+API_HANDLER(api_origin_fetch)
+{
+    AUTO_JSON *row = NULL;
+    int found = origin_row(call->core, call->app.id, &row, err);
+    if (found == STORE_NONE)
+        return FAIL(err, E_NOT_FOUND, "the repository of '%s' is here, and follows no other",
+                    call->app.name);
+    if (found < 0)
+        return -1;
+    follow_fetch(call->core->follow, call->app.id, on_fetched, api_ref(call));
+    return API_LATER;
+}
+
+/* ---- a new app, of a repository elsewhere ---- */
+
+struct importing {
+    struct api_call *call;
+    json_t *wanted;
+    char *trunk;
+};
+
+static void importing_free(struct importing *i)
+{
+    json_decref(i->wanted);
+    free(i->trunk);
+    free(i);
+}
+
+static void importing_fail(struct importing *i, const struct err *error)
+{
+    api_fail(i->call, error);
+    importing_free(i);
+}
+
+static int run_import(struct api_call *call, void *context, struct err *err)
+{
+    const struct importing *i = context;
+    enum origin_mode mode = json_bool(call->body, "once", false) ? ORIGIN_ONCE : ORIGIN_FOLLOW;
+    json_t *row = NULL;
+    if (app_create(call->core, &call->who, json_text(call->body, "name"), i->trunk, &call->app,
+                   err) < 0 ||
+        origin_set(call->core, &call->who, &call->app, i->wanted, mode, err) < 0 ||
+        origin_row(call->core, call->app.id, &row, err) < 0)
+        return -1;
+    call->reply = api_app_json(call, &call->app);
+    json_put(call->reply, "origin", origin_json(call, row));
+    return 0;
+}
+
+static void on_made(void *context, json_t *ok, const struct err *error)
+{
+    struct importing *i = context;
+    struct api_call *call = i->call;
+    struct core *core = call->core;
+    (void)ok;
+    if (error) {
+        importing_fail(i, error);
+        return;
+    }
+    (void)api_ref(call); /* to see whose app it became */
+    api_finish_input(call, run_import, i);
+    if (call->app.id)
+        begin_after(core, call->app.id);
+    api_unref(call);
+    importing_free(i);
+}
+
+static void on_found(void *context, json_t *ok, const struct err *error)
+{
+    struct importing *i = context;
+    struct err err = ERR_INIT;
+    if (error) {
+        importing_fail(i, error);
+        return;
+    }
+    const char *given = json_text(i->call->body, "trunk");
+    i->trunk = mem_strdup(given ? given : json_text_or(ok, "trunk", "main"));
+    if (!str_is_branch(str_of(i->trunk))) {
+        (void)FAIL(&err, E_REF_INVALID, "the trunk's name is not a valid branch name");
+        importing_fail(i, &err);
+        return;
+    }
+    json_t *args = json_object();
+    json_put_text(args, "app", json_text(i->call->body, "name"));
+    json_put_text(args, "trunk", i->trunk);
+    link_call(i->call->core->courier, "repo.create", args, COURIER_MS, on_made, i);
+}
+
+int api_app_import(struct api_call *call, struct err *err)
+{
+    json_t *wanted = NULL;
+    if (origin_wanted(call->core, call->body, &wanted, err) < 0)
+        return -1;
+    struct importing *i = mem_alloc(sizeof(*i));
+    *i = (struct importing){.call = api_ref(call), .wanted = wanted};
+    origin_ask_wanted(call->core, wanted, "remote.look", json_object(), LOOK_MS, on_found, i);
+    return API_LATER;
+}
+
+/* ---- deliveries ---- */
+
+static struct str header_of(const struct api_call *call, const char *const *names)
+{
+    struct str found = {0};
+    for (; *names && !found.data; names++)
+        found = http_header(call->http, *names);
+    return found;
+}
+
+/* Nothing is told apart for who has no secret: no such app, none that follows, a bad signature. */
+API_HANDLER(api_hook)
+{
+    static const char *const events[] = {"X-GitHub-Event", "X-Gitea-Event", "X-Gitlab-Event", NULL};
+    static const char *const ids[] = {"X-GitHub-Delivery", "X-Gitea-Delivery", "Idempotency-Key",
+                                      "X-Gitlab-Event-UUID", NULL};
+    struct app app;
+    struct err ignored = ERR_INIT;
+    struct delivery d = {
+        .event = header_of(call, events),
+        .id = header_of(call, ids),
+        .signature256 = http_header(call->http, "X-Hub-Signature-256"),
+        .gitea_signature = http_header(call->http, "X-Gitea-Signature"),
+        .gitlab_token = http_header(call->http, "X-Gitlab-Token"),
+        .body = call->raw,
+    };
+    if (app_load(call->core, api_param(call, "hook"), &app, &ignored) < 0)
+        return FAIL(err, E_UNAUTHENTICATED,
+                    "the delivery is not signed with this webhook's secret");
+    int r = follow_deliver(call->core->follow, &app, &d, err);
+    if (r < 0)
+        return -1;
+    call->status = r == FOLLOW_DUPLICATE ? 200 : 202;
+    call->reply = json_object();
+    json_put_bool(call->reply, "duplicate", r == FOLLOW_DUPLICATE);
+    return 0;
+}
