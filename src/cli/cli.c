@@ -21,7 +21,14 @@ const struct cli_verb cli_verbs[] = {
      "people and their roles", 2},
     {"role", verb_role, "role ls|allow|deny [ROLE RIGHT...] [-e ENV]",
      "what a role may do, in an env or in every one", MANY},
-    {"app", verb_app, "app ls|create|show|remove [NAME] [--ref TRUNK]", "apps", 2},
+    {"app", verb_app,
+     "app ls|create|show|remove|origin|follow|unfollow|fetch|hook [NAME] [URL] [--ref TRUNK] "
+     "[--from URL | --forge FORGE --project PROJECT] [--once] [--replace]",
+     "apps, and the repositories elsewhere that they follow", 3},
+    {"forge", verb_forge,
+     "forge ls|set|projects|rm [NAME] [gitlab|github|gitea|git URL] [--login USER] [--key FILE "
+     "--known-hosts FILE] [--cert FILE] [--match TEXT]",
+     "where repositories elsewhere live (the token is read from stdin)", 4},
     {"env", verb_env,
      "env ls|add|purpose|policy|culprits|gate|automation|domains|certificate [NAME|DOMAIN...] "
      "[--like "
@@ -58,7 +65,7 @@ const struct cli_verb cli_verbs[] = {
      "[--severity S] "
      "[--branch BRANCH] [--state STATE]",
      "what testers find wrong with a release", 3},
-    {"land", verb_land, "land [RELEASE|plan|ls]", "make what the last env runs trunk", 1},
+    {"land", verb_land, "land [RELEASE|plan|ls|cancel ID]", "make what the last env runs trunk", 2},
     {"cancel", verb_cancel, "cancel [build N|ROLLOUT] -e ENV", "undo and end what runs", 2},
     {"status", verb_status, "status [-e ENV] [-w]", "what runs where", 0},
     {"logs", verb_logs,
@@ -124,6 +131,12 @@ static const struct option_row options[] = {
     OPTION("--severity", OPTION_TEXT, severity),
     OPTION("--branch", OPTION_TEXT, branch),
     OPTION("--state", OPTION_TEXT, state),
+    OPTION("--login", OPTION_TEXT, login),
+    OPTION("--key", OPTION_TEXT, key),
+    OPTION("--known-hosts", OPTION_TEXT, known_hosts),
+    OPTION("--cert", OPTION_TEXT, cert),
+    OPTION("--forge", OPTION_TEXT, forge),
+    OPTION("--project", OPTION_TEXT, project),
     OPTION("-n", OPTION_NUMBER, lines),
     OPTION("--timeout", OPTION_NUMBER, timeout_s),
     OPTION("--release", OPTION_NUMBER, release),
@@ -138,6 +151,8 @@ static const struct option_row options[] = {
     OPTION("--all-at-once", OPTION_FLAG, all_at_once),
     OPTION("--stdin", OPTION_FLAG, from_stdin),
     OPTION("-v", OPTION_FLAG, verbose),
+    OPTION("--once", OPTION_FLAG, once),
+    OPTION("--replace", OPTION_FLAG, replace),
 };
 
 int cli_usage(const char *text, struct err *err)

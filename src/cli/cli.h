@@ -19,41 +19,49 @@
 struct cli {
     const char *words[CLI_WORDS_MAX]; /* after the verb, without options */
     size_t word_count;
-    const char *app;      /* -a */
-    const char *env;      /* -e */
-    const char *settings; /* --settings */
-    const char *server;   /* --server */
-    const char *ca;       /* --ca FILE */
-    const char *name;     /* --name */
-    const char *from;     /* --from */
-    const char *strategy; /* --strategy */
-    const char *role;     /* --role */
-    const char *kind;     /* --kind */
-    const char *grep;     /* --grep */
-    const char *instance; /* --instance */
-    const char *since;    /* --since 10m */
-    const char *match;    /* --match */
-    const char *ref;      /* --ref */
-    const char *like;     /* --like */
-    const char *after;    /* --after */
-    const char *severity; /* --severity */
-    const char *branch;   /* --branch */
-    const char *state;    /* --state */
-    int64_t lines;        /* -n */
-    int64_t timeout_s;    /* --timeout */
-    int64_t release;      /* --release */
-    int64_t batches;      /* --batches */
-    int64_t days;         /* --days */
-    bool json;            /* -o json */
-    bool follow;          /* -f */
-    bool watch;           /* -w */
-    bool no_wait;         /* --no-wait */
-    bool same_artifact;   /* --same-artifact */
-    bool latest;          /* --latest */
-    bool read_only;       /* --read-only */
-    bool all_at_once;     /* --all-at-once */
-    bool from_stdin;      /* --stdin */
-    bool verbose;         /* -v */
+    const char *app;         /* -a */
+    const char *env;         /* -e */
+    const char *settings;    /* --settings */
+    const char *server;      /* --server */
+    const char *ca;          /* --ca FILE */
+    const char *name;        /* --name */
+    const char *from;        /* --from */
+    const char *strategy;    /* --strategy */
+    const char *role;        /* --role */
+    const char *kind;        /* --kind */
+    const char *grep;        /* --grep */
+    const char *instance;    /* --instance */
+    const char *since;       /* --since 10m */
+    const char *match;       /* --match */
+    const char *ref;         /* --ref */
+    const char *like;        /* --like */
+    const char *after;       /* --after */
+    const char *severity;    /* --severity */
+    const char *branch;      /* --branch */
+    const char *state;       /* --state */
+    const char *login;       /* --login */
+    const char *key;         /* --key FILE */
+    const char *known_hosts; /* --known-hosts FILE */
+    const char *cert;        /* --cert FILE */
+    const char *forge;       /* --forge */
+    const char *project;     /* --project */
+    int64_t lines;           /* -n */
+    int64_t timeout_s;       /* --timeout */
+    int64_t release;         /* --release */
+    int64_t batches;         /* --batches */
+    int64_t days;            /* --days */
+    bool json;               /* -o json */
+    bool follow;             /* -f */
+    bool watch;              /* -w */
+    bool no_wait;            /* --no-wait */
+    bool same_artifact;      /* --same-artifact */
+    bool latest;             /* --latest */
+    bool read_only;          /* --read-only */
+    bool all_at_once;        /* --all-at-once */
+    bool from_stdin;         /* --stdin */
+    bool verbose;            /* -v */
+    bool once;               /* --once */
+    bool replace;            /* --replace */
     struct http_client *client;
     json_t *detail; /* of the server's last error; NULL: none */
     char *address;  /* of the server that was connected to, by TCP; owned */

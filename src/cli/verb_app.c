@@ -33,34 +33,46 @@ static int create_app(struct cli *c, const char *name, struct err *err)
     AUTO_JSON *body = json_object();
     AUTO_JSON *reply = NULL;
     json_put_text(body, "name", name);
+    bool elsewhere = c->from || c->forge;
+    AUTO_FREE char *escaped = cli_escape(name);
+    AUTO_FREE char *path = mem_format("/apps/%s", escaped);
     if (c->ref)
         json_put_text(body, "trunk", c->ref);
+    cli_put_origin(c, c->from, body);
     if (cli_call(c, "POST", "/apps", body, &reply, err) < 0)
         return -1;
+    if (elsewhere && !c->json)
+        cli_print("created %s\n", name);
+    if (elsewhere && !c->no_wait)
+        return cli_origin_fetch(c, path, err);
     if (c->json)
         cli_print_json(reply);
-    else
+    else if (!elsewhere)
         say_push(name, json_text_or(reply, "git", "?"), json_text_or(reply, "trunk", "main"));
     return 0;
 }
 
 int verb_app(struct cli *c, struct err *err)
 {
+    static const char *const of_origin[] = {"origin", "follow", "unfollow", "fetch", "hook"};
     const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
     const char *name = cli_word(c, 1);
     AUTO_JSON *reply = NULL;
     if (text_is(what, "ls"))
         return cli_at_most(c, 1, err) < 0 ? -1 : list_apps(c, err);
     if (!name)
-        return cli_usage("app ls|create|show|remove [NAME]", err);
+        return cli_usage(c->usage, err);
     if (text_is(what, "create"))
         return create_app(c, name, err);
     AUTO_FREE char *escaped = cli_escape(name);
     AUTO_FREE char *path = mem_format("/apps/%s", escaped);
     if (text_is(what, "remove"))
         return cli_call(c, "DELETE", path, NULL, &reply, err);
+    for (size_t i = 0; i < ARRAY_SIZE(of_origin); i++)
+        if (text_is(what, of_origin[i]))
+            return cli_app_origin(c, what, path, err);
     if (!text_is(what, "show"))
-        return cli_usage("app ls|create|show|remove [NAME]", err);
+        return cli_usage(c->usage, err);
     if (cli_get(c, path, &reply, err) < 0)
         return -1;
     if (c->json)

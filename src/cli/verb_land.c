@@ -9,6 +9,13 @@ static void print_landed(const json_t *landing)
     const char *env, *name;
     json_t *names, *row;
     size_t i;
+    if (text_is(json_text(landing, "state"), "asked")) {
+        cli_print("trunk is protected where it lives. Merge this, and r%lld has landed:\n  ",
+                  (long long)json_int(landing, "release", 0));
+        cli_print_safe(json_text(json_dict(result, "merge_request"), "link"));
+        cli_print("\n");
+        return;
+    }
     if (!text_is(json_text(landing, "state"), "done")) {
         cli_print("landing %lld goes on when the courier is back: 'slipway land ls' shows it\n",
                   (long long)json_int(landing, "id", 0));
@@ -80,6 +87,20 @@ static int plan(struct cli *c, struct err *err)
     return 0;
 }
 
+/* One that waits for its merge request. */
+static int cancel(struct cli *c, struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_FREE char *id = cli_escape(cli_word(c, 1) ? cli_word(c, 1) : "");
+    AUTO_JSON *reply = NULL;
+    if (!*id)
+        return cli_usage(c->usage, err);
+    if (cli_app_path(c, "/landings", &path, err) < 0)
+        return -1;
+    AUTO_FREE char *one = mem_format("%s/%s/cancel", path, id);
+    return cli_call(c, "POST", one, NULL, &reply, err);
+}
+
 int verb_land(struct cli *c, struct err *err)
 {
     const char *what = cli_word(c, 0);
@@ -91,6 +112,10 @@ int verb_land(struct cli *c, struct err *err)
         return list(c, err);
     if (text_is(what, "plan"))
         return plan(c, err);
+    if (text_is(what, "cancel"))
+        return cancel(c, err);
+    if (cli_at_most(c, 1, err) < 0)
+        return -1;
     struct str number = str_of(what ? what : "");
     if (number.length > 0 && number.data[0] == 'r')
         number = (struct str){number.data + 1, number.length - 1};

@@ -7,10 +7,15 @@ cli_verb_fn verb_user, verb_role, verb_app, verb_env, verb_branch, verb_tick, ve
 cli_verb_fn verb_plan, verb_build, verb_deploy, verb_promote, verb_rollback, verb_stop, verb_cancel;
 cli_verb_fn verb_status, verb_logs, verb_requests, verb_top, verb_history;
 cli_verb_fn verb_config, verb_secret, verb_token, verb_audit, verb_df, verb_doctor, verb_debug;
-cli_verb_fn verb_compare, verb_figures, verb_land, verb_hotfix, verb_culprits, verb_finding;
+cli_verb_fn verb_compare, verb_figures, verb_land, verb_hotfix, verb_culprits, verb_finding,
+    verb_forge;
 cli_verb_fn verb_completion, verb_version;
 /* verb_app.c: the words from this one on, as a list. */
 json_t *cli_words_from(const struct cli *c, size_t first);
+/* verb_forge.c: what an app follows. */
+void cli_put_origin(const struct cli *c, const char *url, json_t *body);
+int cli_origin_fetch(struct cli *c, const char *path, struct err *err) MUST_CHECK;
+int cli_app_origin(struct cli *c, const char *what, const char *path, struct err *err) MUST_CHECK;
 /* verb_branch.c: from NULL: trunk. */
 int cli_branch_create(struct cli *c, const char *name, const char *from, json_t **ret_reply,
                       struct err *err) MUST_CHECK;

@@ -32,13 +32,14 @@ test('before anything is released status says where it will be', async () => {
 test('each verb answers a program with one JSON document', async () => {
     const verbs = [
         [['app', 'create', 'second']], [['app', 'ls']], [['app', 'show', 'web']], [['app', 'remove', 'second']],
+        [['forge', 'set', 'corp', 'git', 'https://git.example.org', { input: 'token' }]], [['forge', 'ls']], [['forge', 'projects', 'corp'], true], [['forge', 'rm', 'corp']], [['app', 'origin', 'web'], true], [['app', 'fetch', 'web'], true],
         [['env', 'ls']], [['env', 'add', 'stage']], [['env', 'domains', 'own.example', ...at]],
         [['branch', 'ls', '-a', 'web']], [['branch', 'new', 'feature/new', '-a', 'web']], [['branch', 'rm', 'feature/new', '-a', 'web']],
         [['branch', 'conflicts', ...at]], [['branch', 'conflicts', 'feature/a', ...at]], [['env', 'purpose', 'stage', 'to look at']], [['env', 'policy', 'stage', 'skip']], [['env', 'culprits', 'stage', 'always']], [['env', 'automation', 'click', ...at]],
         [['branch', 'show', 'feature/a', '-a', 'web']], [['branch', 'tick', 'feature/a', 'feature/b', ...at]], [['branch', 'order', 'feature/b', 'feature/a', ...at]], [['branch', 'untick', 'feature/a', 'feature/b', ...at]],
         [['branch', 'resolve', 'conflict/left', 'conflict/right', '-a', 'web']], [['branch', 'resolutions', '-a', 'web']], [['branch', 'fold', 'resolve/conflict/left+conflict/right', 'conflict/left', '-a', 'web'], true],
         [['branch', 'drop', 'resolve/conflict/left+conflict/right', '-a', 'web']], [['culprits', ...at], true], [['culprits', 'cancel', '1', ...at], true],
-        [['land', 'plan', '-a', 'web']], [['land', 'ls', '-a', 'web']], [['land', '-a', 'web'], true], [['hotfix', 'new', 'typo', '-a', 'web'], true],
+        [['land', 'plan', '-a', 'web']], [['land', 'ls', '-a', 'web']], [['land', '-a', 'web'], true], [['land', 'cancel', '1', '-a', 'web'], true], [['hotfix', 'new', 'typo', '-a', 'web'], true],
         [['tick', 'feature/a', ...at]], [['plan', ...at]], [['build', ...at]], [['build', '--no-wait', ...at]], [['logs', 'build', '1', ...at]],
         [['deploy', ...at]], [['deploy', '1', ...at]],
         [['finding', 'new', 'wrong', 'in words', ...at]], [['finding', 'ls', '-a', 'web']], [['finding', 'note', '1', 'hm', '-a', 'web']], [['finding', 'close', '1', '-a', 'web']], [['finding', 'show', '1', '-a', 'web']], [['env', 'gate', 'stage', 'high']],

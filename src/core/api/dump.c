@@ -41,6 +41,10 @@ static const char *const tables[][2] = {
     {"finding_note",
      "SELECT id, finding_id, kind, release, round, noted_by, created_at FROM finding_note ORDER BY "
      "id DESC" NEWEST},
+    {"forge", "SELECT id, name, kind, url, login, seen_as, created_at, actor FROM forge"},
+    {"origin", "SELECT app_id, forge_id, project, url, mode, state, since, error AS error_json, "
+               "hook, hook_text, created_at, actor FROM origin"},
+    {"commit_status", "SELECT * FROM commit_status ORDER BY id DESC" NEWEST},
     {"landing", "SELECT * FROM landing ORDER BY id DESC" NEWEST},
     {"rollout", "SELECT * FROM rollout ORDER BY id DESC" NEWEST},
     {"rollout_step", "SELECT * FROM rollout_step WHERE rollout_id IN (SELECT id FROM rollout "

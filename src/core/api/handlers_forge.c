@@ -99,9 +99,9 @@ API_HANDLER(api_forge_projects)
     AUTO_JSON *forge = NULL;
     AUTO_FREE char *match = NULL;
     int64_t page = 1;
-    if (forge_row(call->core, api_param(call, "forge"), &forge, err) < 0 ||
-        api_query_text(call, "match", &match, err) < 0 ||
-        api_query_int(call, "page", 1, 100000, 1, &page, err) < 0)
+    if (api_query_text(call, "match", &match, err) < 0 ||
+        api_query_int(call, "page", 1, 100000, 1, &page, err) < 0 ||
+        forge_row(call->core, api_param(call, "forge"), &forge, err) < 0)
         return -1;
     json_t *args = json_object();
     json_put_int(args, "page", page);
@@ -116,8 +116,10 @@ API_HANDLER(api_origin_branches)
     AUTO_JSON *row = NULL;
     AUTO_JSON *forge = NULL;
     int64_t page = 1;
+    if (api_query_int(call, "page", 1, 100000, 1, &page, err) < 0)
+        return -1;
     int found = origin_row(call->core, call->app.id, &row, err);
-    if (found < 0 || api_query_int(call, "page", 1, 100000, 1, &page, err) < 0)
+    if (found < 0)
         return -1;
     if (found == STORE_NONE || text_is(json_text(row, "kind"), "git"))
         return FAIL(err, E_NOT_FOUND, "'%s' follows no repository of a forge", call->app.name);

@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "courier/git/confine.h"
 
+#define COMPLAINT_MAX 2000 /* bytes of what it says that are looked at */
 #define READ_SIZE 65536
 #define GIT_DEADLINE_MS 120000 /* of git_capture */
 
@@ -273,11 +274,26 @@ int git_process_some(struct git_process *p, size_t max, struct str *ret_data, st
     return 0;
 }
 
+static bool has_letter(struct str line)
+{
+    for (size_t i = 0; i < line.length; i++)
+        if ((line.data[i] | 0x20) >= 'a' && (line.data[i] | 0x20) <= 'z')
+            return true;
+    return false;
+}
+
+/* The first line that says something: ssh frames its warnings. */
 static void outcome_text(struct git_process *p, struct git_outcome *outcome)
 {
-    ssize_t n = pread(p->complain, outcome->text, sizeof(outcome->text) - 1, 0);
-    outcome->text[n > 0 ? n : 0] = '\0';
-    outcome->text[strcspn(outcome->text, "\r\n")] = '\0';
+    char text[COMPLAINT_MAX];
+    ssize_t n = pread(p->complain, text, sizeof(text), 0);
+    struct str rest = {text, n > 0 ? (size_t)n : 0}, line = {0};
+    while (rest.length > 0 && !has_letter(line))
+        line = str_cut(&rest, '\n');
+    if (str_ends(line, "\r"))
+        line.length--;
+    (void)snprintf(outcome->text, sizeof(outcome->text), "%.*s", (int)line.length,
+                   line.length ? line.data : "");
 }
 
 /* Its pipes are closed: it ends at once, or is stuck and will be killed by git_process_free. */
