@@ -33,11 +33,13 @@ export function Land({ app, env, mayLand }: { app: string; env: string; mayLand:
 }
 
 function Row({ one }: { one: Landing }) {
+    const asked = one.result?.merge_request, result = one.result?.merge_request ? null : one.result as Exclude<Landing['result'], { merge_request: object } | null> | null;
     return (
         <div class="box">
             <State name={one.state} text={tName('landing', one.state)} /> r{one.release} <Commit id={one.commit} /> <code>{one.tag}</code> <span class="dim">{one.by}, <Age at={one.at} /></span>
-            {one.result && Object.entries(one.result.unticked).map(([env, names]) => <p key={env} class="dim">{t('land.unticked', { env: tName('stage', env), names: names.map(visible).join(', ') })}</p>)}
-            {one.result && one.result.behind.length > 0 && <p>{t('land.behind', { envs: one.result.behind.map((row) => `${tName('stage', row.env)} r${row.release}`).join(', ') })}</p>}
+            {asked && <p>{t('land.asked')} <a href={asked.link} target="_blank" rel="noopener noreferrer">{asked.link}</a></p>}
+            {result && Object.entries(result.unticked).map(([env, names]) => <p key={env} class="dim">{t('land.unticked', { env: tName('stage', env), names: names.map(visible).join(', ') })}</p>)}
+            {result && result.behind.length > 0 && <p>{t('land.behind', { envs: result.behind.map((row) => `${tName('stage', row.env)} r${row.release}`).join(', ') })}</p>}
             <ErrorBox error={one.error ?? undefined} />
         </div>
     );

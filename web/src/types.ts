@@ -206,6 +206,39 @@ export interface Facts {
     resolutions: { branch: string; sides: string[]; state: Resolution['now']; text: string | null }[];
     at: number;
 }
+export interface Forge {
+    name: string;
+    kind: string;
+    url: string;
+    login: string | null;
+    ca: string | null;
+    known_hosts: string | null;
+    seen_as: string | null;
+    at: number;
+    by: string;
+    apps: number;
+}
+export interface Origin {
+    forge: string | null;
+    kind: string;
+    project: string | null;
+    url: string;
+    mode: string;
+    state: string;
+    since: number;
+    error: ErrorText | null;
+    hook: string;
+    hook_text: string | null;
+    hook_url: string;
+    fetched_at: number | null;
+    moved_at: number | null;
+    next_at: number | null;
+    fetching: boolean;
+    failures: number;
+    deliveries: number;
+    duplicates: number;
+    refused: number;
+}
 export interface LandingPreview {
     env: string;
     release: number;
@@ -224,7 +257,8 @@ export interface Landing {
     state: string;
     by: string;
     at: number;
-    result: { from: string; moved: boolean; unticked: Record<string, string[]>; behind: { env: string; release: number }[] } | null;
+    result: { from: string; moved: boolean; unticked: Record<string, string[]>; behind: { env: string; release: number }[]; merge_request?: undefined }
+        | { merge_request: { branch: string; number: number; link: string } } | null;
     error: ErrorText | null;
 }
 export interface Env {

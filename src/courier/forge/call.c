@@ -84,7 +84,8 @@ static int explain(const struct forge *f, const struct http_answer *a, const jso
     AUTO_FREE char *text = said(body);
     struct str where = http_answer_header(a, "Location");
     if (a->status == 401 || a->status == 403)
-        return FAIL(err, E_FORGE_DENIED, "'%s' does not let us (%d): %.*s", host, a->status,
+        return FAIL(err, E_FORGE_DENIED, "'%s' %s (%d): %.*s", host,
+                    a->status == 401 ? "does not let us in" : "does not let us do that", a->status,
                     TEXT_SHOWN, *text ? text : "look at the token");
     if (a->status == 404)
         return FAIL(err, E_NOT_FOUND, "'%s' does not have that, or does not show it to us", host);

@@ -6,6 +6,7 @@ import { go } from '../route';
 import { may } from '../session';
 import { useTraffic, type Traffic } from '../traffic';
 import { Spark } from '../spark';
+import { OriginBox } from '../forges';
 import type { App, AppEnv, Page, Rollout, Tick, Ticks } from '../types';
 import { rollbackAsk } from '../rollback';
 import { Age, ask, Copy, Empty, envTone, ErrorBox, Loading, State } from '../ui';
@@ -38,6 +39,7 @@ export function AppPage({ app }: { app: string }) {
                 {data.created_by && <div><dt>{t('app.owner')}</dt><dd>{data.created_by.replace(/^user:/, '')}</dd></div>}
                 {data.created_at && <div><dt>{t('app.created')}</dt><dd><Age at={data.created_at} /></dd></div>}
             </dl>
+            <OriginBox app={data} />
             <div class="cards">
                 {data.envs.map((env, i) => <EnvCard key={env} app={app} env={env} position={i} count={data.envs.length} traffic={traffic.get(`${app}.${env}`)} />)}
             </div>

@@ -1,6 +1,7 @@
 // All apps and environments in one grid, what is mine above it.
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { api, seg } from '../api';
+import { ProjectOptions } from '../forges';
 import { t, tName } from '../i18n';
 import { memo } from '../memo';
 import { useResource } from '../resource';
@@ -210,25 +211,26 @@ function Figures() {
 }
 
 function NewApp({ onClose }: { onClose: () => void }) {
-    const [made, setMade] = useState<{ name: string; git: string }>();
+    const [made, setMade] = useState<{ name: string; git: string; origin?: object }>();
     const trunk = useRef('main');
     if (made)
         return (
             <Dialog title={made.name} onClose={onClose}>
-                <p>{t('newApp.done')}</p>
-                <p><Copy text={`git push ${made.git} ${trunk.current}`} /></p>
+                {made.origin ? <p>{t('newApp.follows')}</p> : <><p>{t('newApp.done')}</p><p><Copy text={`git push ${made.git} ${trunk.current}`} /></p></>}
                 <div class="buttons"><a class="button primary" href={`/apps/${seg(made.name)}`}>{made.name}</a><button type="button" onClick={onClose}>{t('close')}</button></div>
             </Dialog>
         );
     return (
         <Dialog title={t('home.newApp')} onClose={onClose}>
             <p>{t('newApp.says')}</p>
-            <Form go={t('home.newApp')} act={async ({ name, trunk: line }) => {
+            <Form go={t('home.newApp')} act={async ({ name, trunk: line, url }) => {
                 trunk.current = line || 'main';
-                setMade(await api.post('/apps', { name, trunk: trunk.current }));
+                setMade(await api.post('/apps', url ? { name, url, ...(line ? { trunk: line } : {}) } : { name, trunk: trunk.current }));
             }}>
                 <Field label={t('name')} hint={t('newApp.nameHint')}><input name="name" pattern="[a-z][a-z0-9\-]*" maxLength={40} required autofocus spellcheck={false} /></Field>
-                <Field label={t('trunk')}><input name="trunk" defaultValue="main" spellcheck={false} /></Field>
+                <Field label={t('trunk')}><input name="trunk" placeholder="main" spellcheck={false} /></Field>
+                <Field label={t('newApp.url')} hint={t('newApp.urlHint')}><input name="url" list="newapp-projects" placeholder="https://gitlab.example.com/team/shop.git" spellcheck={false} /></Field>
+                <ProjectOptions id="newapp-projects" />
             </Form>
         </Dialog>
     );

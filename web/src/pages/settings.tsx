@@ -1,6 +1,7 @@
 // The installation: people and their roles, what roles may do, disk and health.
 import { useState } from 'preact/hooks';
 import { api, seg } from '../api';
+import { Forges } from '../forges';
 import { t, tName } from '../i18n';
 import { useResource } from '../resource';
 import { me } from '../session';
@@ -11,11 +12,11 @@ import { Act, Age, ask, Copy, Dialog, Empty, ErrorBox, Field, Form, Loading, Sta
 export function SettingsPage({ part }: { part: string }) {
     if (!me.value?.admin)
         return <Empty title={t('error.denied')} />;
-    const names: [string, string][] = [['people', t('people')], ['roles', t('roles')], ['system', t('settings.system')]];
+    const names: [string, string][] = [['people', t('people')], ['roles', t('roles')], ['forges', t('forges')], ['system', t('settings.system')]];
     return (
         <>
             <div class="bar"><h1>{t('nav.settings')}</h1><nav class="choice" aria-label={t('nav.settings')}>{names.map(([key, text]) => <a key={key} class="button" href={`/settings/${key}`} aria-current={part === key ? 'page' : undefined}>{text}</a>)}</nav></div>
-            {part === 'roles' ? <Roles /> : part === 'system' ? <System /> : <People />}
+            {part === 'roles' ? <Roles /> : part === 'system' ? <System /> : part === 'forges' ? <Forges /> : <People />}
         </>
     );
 }
