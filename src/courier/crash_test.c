@@ -2,15 +2,19 @@
  * opening a resolution and folding it. Refs are as they were before or as they are after, never
  * between; asked again, it comes to the same end. The verbs run in children of the test, which die
  * in the courier's place. */
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fault.h"
 #include "courier/courier_fixture.h"
 #include "courier/git/git.h"
+#include "courier/outside.h"
 
 #define APP "crash"
 #define REPO "data/git/" APP ".git"
 #define POINTS_MAX 50
+
+#define THERE "data/git/there.git" /* the repository elsewhere of some */
 
 static struct git_store store;
 
@@ -19,10 +23,19 @@ static char *reply_path(void)
     return mem_format("%s/reply.json", home);
 }
 
+/* Of those that go elsewhere. */
+static int credential(void)
+{
+    static const char text[] = "{\"token\":\"token\"}";
+    int fd = memfd_create("credential", MFD_CLOEXEC);
+    OK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    return fd;
+}
+
 /* In a child: die at the nth point (0: at none), else leave the reply in a file. */
 static _Noreturn void act(git_work_fn *work, const json_t *args, int64_t nth)
 {
-    struct git_ask ask = {.store = &store, .args = args, .fd = -1};
+    struct git_ask ask = {.store = &store, .args = args, .fd = credential()};
     struct err err = ERR_INIT;
     json_t *reply = NULL;
     AUTO_FREE char *path = reply_path();
@@ -44,7 +57,8 @@ static bool work(git_work_fn *fn, const json_t *args, int64_t nth)
     pid_t pid = fork();
     if (pid == 0)
         act(fn, args, nth);
-    OK(waitpid(pid, &status, 0) == pid);
+    while (waitpid(pid, &status, WNOHANG) == 0)
+        (void)uv_run(loop_get(), UV_RUN_NOWAIT); /* we are core: git at the other end asks us */
     if (WIFSIGNALED(status))
         IS_INT(WTERMSIG(status), SIGKILL);
     else
@@ -63,18 +77,23 @@ static json_t *reply(void)
     return value;
 }
 
+static char *refs_of(const char *repository)
+{
+    return GIT_TEXT(repository, "for-each-ref", "--format=%(refname) %(objectname)");
+}
+
 static char *refs(void)
 {
-    return GIT_TEXT(REPO, "for-each-ref", "--format=%(refname) %(objectname)");
+    return refs_of(REPO);
 }
 
 /* All refs as in this list. */
-static void restore(const char *list)
+static void restore_to(const char *repository, const char *list)
 {
-    AUTO_FREE char *now = refs();
+    AUTO_FREE char *now = refs_of(repository);
     AUTO_BUF input = BUF_INIT(0);
     const char *const argv[] = {GIT, "update-ref", "--stdin", NULL};
-    AUTO_FREE char *cwd = mem_format("%s/" REPO, home);
+    AUTO_FREE char *cwd = mem_format("%s/%s", home, repository);
     for (struct str rest = str_of(now), line; rest.length > 0;) {
         line = str_cut(&rest, '\n');
         struct str name = str_cut(&line, ' ');
@@ -87,6 +106,11 @@ static void restore(const char *list)
         (void)buf_add_format(&input, "create %.*s\n", (int)line.length, line.data);
     }
     IS_INT(run_input(cwd, argv, input.data ? input.data : ""), 0);
+}
+
+static void restore(const char *list)
+{
+    restore_to(REPO, list);
 }
 
 /* Killed at each point, one after the other: before or after; again: after, with the same `key` in
@@ -212,6 +236,108 @@ TEST(open_and_fold_a_resolution)
         if (ended)
             break;
     }
+}
+
+/* ---- with a repository elsewhere, which is changed first ---- */
+
+/* {"app", key: value..., "remote"}: the other one is hosted by the same courier. */
+static json_t *elsewhere(json_t *args)
+{
+    AUTO_FREE char *address = mem_format("http://127.0.0.1:%d/git/there.git", port);
+    json_put_text(args, "app", APP);
+    json_put(args, "remote",
+             json_pack("{s:s, s:s, s:s}", "url", address, "kind", "git", "login", "ops"));
+    return args;
+}
+
+/* Each of the two is before or after, and ours is never ahead of the other; again: both are after.
+ */
+static void drive_both(const char *what, git_work_fn *fn, const json_t *args)
+{
+    AUTO_FREE char *here = refs();
+    AUTO_FREE char *there = refs_of(THERE);
+    OK(work(fn, args, 0));
+    AUTO_FREE char *here_after = refs();
+    AUTO_FREE char *there_after = refs_of(THERE);
+    int64_t points = 0;
+    OK(!text_is(there, there_after));
+    for (int64_t nth = 1; nth <= POINTS_MAX; nth++, points++) {
+        restore(here);
+        restore_to(THERE, there);
+        if (work(fn, args, nth))
+            break;
+        AUTO_FREE char *found = refs();
+        AUTO_FREE char *found_there = refs_of(THERE);
+        OK(text_is(found, here) || text_is(found, here_after));
+        OK(text_is(found_there, there) || text_is(found_there, there_after));
+        OK(text_is(found, here) || text_is(found_there, there_after));
+        OK(work(fn, args, 0));
+        AUTO_FREE char *again = refs();
+        AUTO_FREE char *again_there = refs_of(THERE);
+        IS_STR(again, here_after);
+        IS_STR(again_there, there_after);
+    }
+#ifdef SLIPWAY_FAILPOINTS
+    OK(points > 0);
+#endif
+    printf("# %s elsewhere: killed at %lld points\n", what, (long long)points);
+}
+
+TEST(what_lives_elsewhere_is_changed_there_first)
+{
+    static struct settings settings = {.forge_networks = (char *)(uintptr_t) "127.0.0.0/8",
+                                       .subnet = (char *)(uintptr_t) "10.213.0.0/16"};
+    outside_setup(&settings);
+    json_decref(ask("repo.create", json_pack("{s:s, s:s}", "app", "there", "trunk", "main")));
+    AUTO_FREE char *remote = url("ops", "there");
+    branch("p", "README", "changed by p\n");
+    branch("q", "README", "changed by q\n");
+    free(GIT_TEXT(APP, "push", "-q", "ops", "p", "q"));
+    free(GIT_TEXT(APP, "remote", "add", "there", remote));
+    free(GIT_TEXT(APP, "fetch", "-q", "--prune", "ops", "+refs/heads/*:refs/remotes/ops/*"));
+    free(GIT_TEXT(APP, "push", "-q", "there", "refs/remotes/ops/*:refs/heads/*"));
+    AUTO_JSON *fetch = elsewhere(json_object());
+    OK(work(git_remote_fetch, fetch, 0));
+    AUTO_JSON *first = reply();
+    IS_INT(json_int(first, "count", -1), 0);
+    IS_STR(json_text(first, "trunk"), "main");
+
+    AUTO_JSON *made = elsewhere(json_pack("{s:s, s:s}", "name", "功能/新", "from", "main"));
+    drive_both("branch.create", git_branch_create, made);
+    AUTO_JSON *gone = elsewhere(json_pack("{s:s}", "name", "功能/新"));
+    drive_both("branch.delete", git_branch_delete, gone);
+    AUTO_JSON *opened =
+        elsewhere(json_pack("{s:s, s:[s, s]}", "name", "resolve/p+q", "sides", "p", "q"));
+    drive_both("resolve.open", git_resolve_open, opened);
+    AUTO_JSON *whole = integrate_args();
+    OK(work(git_integrate, whole, 0));
+    AUTO_JSON *merged = reply();
+    AUTO_JSON *land =
+        elsewhere(json_pack("{s:s, s:s, s:s, s:[]}", "trunk", "main", "commit",
+                            json_text(merged, "commit"), "tag", "prod/r9", "branches"));
+    drive_both("land", git_ref_land, land);
+}
+
+/* Whatever a fetch that was killed has left, the next one ends where the other repository is. */
+TEST(a_fetch_that_was_killed_goes_on)
+{
+    AUTO_JSON *fetch = elsewhere(json_object());
+    AUTO_FREE char *before = refs();
+    free(GIT_TEXT(APP, "push", "-q", "-f", "there", "a:refs/heads/a/below", ":refs/heads/a",
+                  "b:refs/heads/x", "y:refs/tags/v2"));
+    AUTO_FREE char *there = GIT_TEXT(THERE, "for-each-ref", "refs/heads", "refs/tags",
+                                     "--format=%(refname) %(objectname)");
+    int64_t points = 0;
+    for (int64_t nth = 1; nth <= POINTS_MAX; nth++, points++) {
+        restore(before);
+        if (work(git_remote_fetch, fetch, nth))
+            break;
+        OK(work(git_remote_fetch, fetch, 0));
+        AUTO_FREE char *here = GIT_TEXT(REPO, "for-each-ref", "refs/heads", "refs/tags",
+                                        "--format=%(refname) %(objectname)");
+        IS_STR(here, there);
+    }
+    printf("# fetch: killed at %lld points\n", (long long)points);
     git_store_done(&store);
     end_in_order();
 }

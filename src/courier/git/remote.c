@@ -379,6 +379,21 @@ static int refused(const struct road *road, struct str out, const struct git_out
     return failed(road, outcome, err);
 }
 
+/* It was refused because it is done: by us, before a crash, or by somebody with the same wish. */
+static bool is_done(const struct road *road, const struct repo_move *moves, size_t count)
+{
+    struct listing there;
+    struct err ignored = ERR_INIT;
+    listing_init(&there);
+    bool done = list_there(road, &there, &ignored) == 0;
+    for (size_t i = 0; done && i < count; i++) {
+        const char *now = map_get(&there.refs, moves[i].ref);
+        done = moves[i].to ? text_is(now, moves[i].to) : !now;
+    }
+    listing_done(&there);
+    return done;
+}
+
 static int push(const struct road *road, const char *dir, const struct repo_move *moves,
                 size_t count, struct err *err)
 {
@@ -407,7 +422,12 @@ static int push(const struct road *road, const char *dir, const struct repo_move
     if (git_capture(&call, (struct str){0}, &out, &outcome, err) < 0)
         return -1;
     FAULT("remote.pushed");
-    return outcome.exit_code == 0 ? 0 : refused(road, buf_str(&out), &outcome, &moves[0], err);
+    if (outcome.exit_code == 0 || refused(road, buf_str(&out), &outcome, &moves[0], err) == 0)
+        return 0;
+    if (err->kind != E_REF_CHANGED || !is_done(road, moves, count))
+        return -1;
+    *err = (struct err)ERR_INIT;
+    return 0;
 }
 
 int repo_publish(const struct git_ask *ask, const char *dir, const struct repo_move *moves,
