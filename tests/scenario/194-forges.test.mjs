@@ -1,4 +1,4 @@
-// The other forges, and the other roads: a GitHub and a Gitea, https with a certificate of the company's own, ssh; a
+// The other forges, and the other roads: a GitHub and a Gitea, https with a certificate of the company's own; a
 // repository that is brought here once and for all. What a forge does when it is not well, what a hostile one tries, and
 // the addresses that nobody is sent to.
 import assert from 'node:assert/strict';
@@ -6,9 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { forgeNew, gitOk, platform, Repository, until } from '../lib/index.mjs';
-import { sshNew } from '../lib/fake/ssh.mjs';
 
-let p, repository, ssh;
+let p, repository;
 const forges = {};
 before(async () => {
     p = await platform({ settings: { forge_networks: '127.0.0.0/8' } });
@@ -16,7 +15,6 @@ before(async () => {
 });
 after(async () => {
     await Promise.all(Object.values(forges).map((forge) => forge.close()));
-    await ssh?.close();
     await p?.stop();
 });
 
@@ -74,23 +72,6 @@ test('https with a certificate of the company: taken when it was given, and not 
     await p.cli.ok('forge', 'set', 'tls', 'gitlab', own.url, '--cert', `${at}/cert.pem`, { input: 'secret-token' });
     await p.cli.ok('app', 'create', 'tls', '--from', project.url);
     assert.ok((await names('tls')).includes('feature/a'));
-});
-
-test('ssh: the key and the host\'s key that were given, and no others', async () => {
-    const dir = `${p.dir}/ssh`;
-    mkdirSync(`${dir}/team`, { recursive: true });
-    await gitOk(dir, ['clone', '-q', '--bare', repository.dir, 'team/shop.git']);
-    ssh = await sshNew(dir);
-    writeFileSync(`${dir}/known_hosts`, ssh.knownHosts);
-    writeFileSync(`${dir}/other_hosts`, ssh.knownHosts.replace(/AAAA\S+/, readFileSync(`${ssh.key}.pub`, 'utf8').split(' ')[1]));
-    await p.cli.ok('forge', 'set', 'over-ssh', 'git', `ssh://git@127.0.0.1:${ssh.port}`, '--key', ssh.key, '--known-hosts', `${dir}/other_hosts`);
-    const refused = await p.cli('app', 'create', 'by-ssh', '--from', ssh.url('team/shop.git'));
-    assert.match(refused.err, /host key|identification/i);
-    await p.cli.ok('forge', 'set', 'over-ssh', 'git', `ssh://git@127.0.0.1:${ssh.port}`, '--key', ssh.key, '--known-hosts', `${dir}/known_hosts`);
-    await p.cli.ok('app', 'create', 'by-ssh', '--from', ssh.url('team/shop.git'));
-    assert.ok((await names('by-ssh')).includes('feature/功能'));
-    await p.cli.ok('branch', 'new', 'feature/made-here', '-a', 'by-ssh');
-    assert.ok((await gitOk(`${dir}/team/shop.git`, ['branch', '--list', 'feature/made-here'])).includes('made-here'));
 });
 
 test('brought here once: then it is ours', async () => {
