@@ -59,6 +59,11 @@ const struct cli_verb cli_verbs[] = {
     {"rollback", verb_rollback, "rollback [RELEASE] -e ENV [--no-wait]",
      "bring an earlier release back", 1},
     {"stop", verb_stop, "stop -e ENV [--no-wait]", "take an app out of service in an env", 0},
+    {"try", verb_try,
+     "try ls | try new BRANCH... [--like ENV] [--hours N] [--text TEXT] [--no-wait] | try "
+     "end|extend "
+     "TRY [--hours N]",
+     "throw-away environments of some branches", MANY},
     {"hotfix", verb_hotfix, "hotfix new NAME", "a branch from exactly what the last env runs", 2},
     {"finding", verb_finding,
      "finding ls|new|show|fix|close|reopen|note|assign [N|TITLE] [TEXT|BRANCH] [-e ENV] "
@@ -137,11 +142,13 @@ static const struct option_row options[] = {
     OPTION("--cert", OPTION_TEXT, cert),
     OPTION("--forge", OPTION_TEXT, forge),
     OPTION("--project", OPTION_TEXT, project),
+    OPTION("--text", OPTION_TEXT, text),
     OPTION("-n", OPTION_NUMBER, lines),
     OPTION("--timeout", OPTION_NUMBER, timeout_s),
     OPTION("--release", OPTION_NUMBER, release),
     OPTION("--batches", OPTION_NUMBER, batches),
     OPTION("--days", OPTION_NUMBER, days),
+    OPTION("--hours", OPTION_NUMBER, hours),
     OPTION("-f", OPTION_FLAG, follow),
     OPTION("-w", OPTION_FLAG, watch),
     OPTION("--no-wait", OPTION_FLAG, no_wait),

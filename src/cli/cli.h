@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/time.h"
 #include "io/http_client.h"
 
 #define CLI_WORDS_MAX 128
@@ -45,11 +46,13 @@ struct cli {
     const char *cert;        /* --cert FILE */
     const char *forge;       /* --forge */
     const char *project;     /* --project */
+    const char *text;        /* --text */
     int64_t lines;           /* -n */
     int64_t timeout_s;       /* --timeout */
     int64_t release;         /* --release */
     int64_t batches;         /* --batches */
     int64_t days;            /* --days */
+    int64_t hours;           /* --hours */
     bool json;               /* -o json */
     bool follow;             /* -f */
     bool watch;              /* -w */

@@ -8,7 +8,7 @@ cli_verb_fn verb_plan, verb_build, verb_deploy, verb_promote, verb_rollback, ver
 cli_verb_fn verb_status, verb_logs, verb_requests, verb_top, verb_history;
 cli_verb_fn verb_config, verb_secret, verb_token, verb_audit, verb_df, verb_doctor, verb_debug;
 cli_verb_fn verb_compare, verb_figures, verb_land, verb_hotfix, verb_culprits, verb_finding,
-    verb_forge;
+    verb_forge, verb_try;
 cli_verb_fn verb_completion, verb_version;
 /* verb_app.c: the words from this one on, as a list. */
 json_t *cli_words_from(const struct cli *c, size_t first);

@@ -28,6 +28,7 @@
 #include "core/resolution/resolution.h"
 #include "core/secret/secret.h"
 #include "core/tick/tick.h"
+#include "core/try/try.h"
 #include "io/loop.h"
 #include "io/narrow_role.h"
 #include "wire/courier.h"
@@ -58,6 +59,8 @@ static const struct store_migration migrations[] = {
     {17, "culprits", culprit_schema},
     {18, "findings", finding_schema},
     {19, "forges", forge_schema},
+    {20, "envs that are tries", env_try_schema},
+    {21, "tries", try_schema},
 };
 
 int core_store_open(const char *path, struct store **ret_store, struct err *err)
@@ -92,6 +95,7 @@ static void resume_all(void *context, const struct err *error)
     build_resume(core);
     culprits_resume(core);
     landing_resume(core);
+    tries_resume(core->tries);
 }
 
 static void no_drop(void *context)
@@ -193,6 +197,7 @@ static int open_parts(struct core *core, struct err *err)
     core->automation = automation_new(core);
     core->culprits = culprits_new(core);
     core->follow = follow_new(core);
+    core->tries = tries_new(core);
     landing_init(core);
     if (secret_box_open(ROLE_FD_KEY, &core->secrets, err) < 0 || release_init(core, err) < 0)
         return -1;
@@ -238,6 +243,7 @@ static void stop(struct core *core)
     automation_free(core->automation);
     culprits_free(core->culprits);
     follow_free(core->follow);
+    tries_free(core->tries);
     landing_done(core);
     tick_free(core->tick);
     store_free(core->store);

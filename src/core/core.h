@@ -1,5 +1,5 @@
 /* What core's modules share. Modules use one another only downwards (tools/layers.txt):
- * api > automation, culprit, facts, follow, land > finding > release > edge > build > branch >
+ * api > automation, culprit, facts, follow, land, try > finding > release > edge > build > branch >
  * forge, resolution > env > config, secret > access > journal > feed, link > tick > store. */
 #pragma once
 #include <stdint.h>
@@ -16,6 +16,7 @@ struct facts;
 struct automation;
 struct culprits;
 struct follow;
+struct tries;
 
 struct core {
     const struct settings *settings;
@@ -28,6 +29,7 @@ struct core {
     struct automation *automation;
     struct culprits *culprits;
     struct follow *follow;
+    struct tries *tries;
     struct link *host, *courier, *signals;
     int64_t journal_told; /* host was told the journal's heads up to this row */
     int64_t epoch;        /* grows by one at every start of core; fences older cores at host */

@@ -13,7 +13,7 @@
 #include "openapi.h"
 
 extern const struct sm build_sm, rollout_sm, step_sm, instance_sm, landing_sm, culprit_sm,
-    finding_sm, origin_sm; /* core's */
+    finding_sm, origin_sm, try_sm; /* core's */
 extern const struct sm edge_sm, host_build_sm, host_instance_sm;
 
 static const char *folder;
@@ -34,17 +34,12 @@ static void states(void)
         const char *name;
         const struct sm *sm;
     } all[] = {
-        {"core-build", &build_sm},
-        {"core-rollout", &rollout_sm},
-        {"core-step", &step_sm},
-        {"core-instance", &instance_sm},
-        {"core-culprit", &culprit_sm},
-        {"core-finding", &finding_sm},
-        {"core-landing", &landing_sm},
-        {"core-origin", &origin_sm},
-        {"host-build", &host_build_sm},
-        {"host-edge", &edge_sm},
-        {"host-instance", &host_instance_sm},
+        {"core-build", &build_sm},     {"core-rollout", &rollout_sm},
+        {"core-step", &step_sm},       {"core-instance", &instance_sm},
+        {"core-culprit", &culprit_sm}, {"core-finding", &finding_sm},
+        {"core-landing", &landing_sm}, {"core-origin", &origin_sm},
+        {"core-try", &try_sm},         {"host-build", &host_build_sm},
+        {"host-edge", &edge_sm},       {"host-instance", &host_instance_sm},
     };
     for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
         AUTO_BUF text = BUF_INIT(0);

@@ -206,6 +206,19 @@ export interface Facts {
     resolutions: { branch: string; sides: string[]; state: Resolution['now']; text: string | null }[];
     at: number;
 }
+export interface Try {
+    name: string;
+    app: string;
+    like: string;
+    text: string;
+    state: string;
+    by: string;
+    at: number;
+    expires_at: number;
+    release: number;
+    domain: string | null;
+    branches: string[];
+}
 export interface Forge {
     name: string;
     kind: string;

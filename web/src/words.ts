@@ -287,6 +287,23 @@ export const words = {
     'landing.asked': ['waits for a merge request', '等待合并请求'],
     'land.asked': ['Trunk is protected where it lives. Merge this, and the release has landed:', '主干在代码托管平台受保护，合并此请求后即完成合入：'],
 
+    // 试用环境
+    'tries': ['Tries', '试用环境'],
+    'try.new': ['Try branches', '试用分支'],
+    'try.none': ['None. A try is a throw-away environment of one branch, or some, with a domain of its own.', '暂无。试用环境是一次性的独立环境，可选一个或多个分支，有自己的域名。'],
+    'try.says': ['An environment of these branches alone, with one instance, that follows pushes and ends by itself.', '仅包含所选分支的独立环境，运行一个实例，推送后自动更新，到期自动销毁。'],
+    'try.end': ['End it', '销毁'],
+    'try.ending': ['ending', '正在销毁'],
+    'try.endSays': ['What runs in {name} is stopped, and it is gone. The branches stay.', '将停止 {name} 中的实例并删除该环境，分支不受影响。'],
+    'try.extend': ['One more day', '延长一天'],
+    'try.like': ['like {env}', '配置同 {env}'],
+    'try.likeLabel': ['Like', '配置来源'],
+    'try.likeHint': ['its configuration, rights and secrets; you need the right to deploy there', '沿用其配置、权限和密钥，你需要该环境的发布权限'],
+    'try.left': ['ends in {n} h', '{n} 小时后到期'],
+    'try.hours': ['For', '时长'],
+    'try.hoursN': ['{n} hours', '{n} 小时'],
+    'try.text': ['What for', '用途'],
+
     // 代码托管
     'forges': ['Forges', '代码托管'],
     'forge.add': ['Add a forge', '添加托管平台'],

@@ -36,9 +36,11 @@ static struct core *fixture_open(void)
     static struct clock clock = {fixture_wall, fixture_wall, fixture_random, NULL};
     static const char objects[] =
         "CREATE TABLE app(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
-        "CREATE TABLE env(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, position BIGINT);"
+        "CREATE TABLE env(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, position BIGINT, "
+        "try_of BIGINT);"
         "INSERT INTO app VALUES(1,'shop'),(2,'blog');"
-        "INSERT INTO env VALUES(1,'dev',1),(2,'test',2),(3,'pre',3),(4,'prod',4);";
+        "INSERT INTO env (id, name, position) "
+        "VALUES(1,'dev',1),(2,'test',2),(3,'pre',3),(4,'prod',4);";
     const struct store_migration migrations[] = {{1, "objects", objects},
                                                  {2, "journal", journal_schema},
                                                  {3, "access", access_schema},

@@ -247,7 +247,8 @@ int access_matrix(struct core *core, json_t **ret_reply, struct err *err)
     if (store_rows(core->store, &rights, err,
                    "SELECT role, env, permission FROM role_right ORDER BY role, env, permission",
                    "") < 0 ||
-        store_rows(core->store, &envs, err, "SELECT name FROM env ORDER BY position, id", "") < 0 ||
+        store_rows(core->store, &envs, err,
+                   "SELECT name FROM env WHERE try_of IS NULL ORDER BY position, id", "") < 0 ||
         store_rows(core->store, &grants, err, GRANT_ROWS, "") < 0)
         return -1;
     json_t *reply = json_object();

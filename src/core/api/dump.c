@@ -45,6 +45,7 @@ static const char *const tables[][2] = {
     {"origin", "SELECT app_id, forge_id, project, url, mode, state, since, error AS error_json, "
                "hook, hook_text, created_at, actor FROM origin"},
     {"commit_status", "SELECT * FROM commit_status ORDER BY id DESC" NEWEST},
+    {"trial", "SELECT * FROM trial ORDER BY id DESC" NEWEST},
     {"landing", "SELECT * FROM landing ORDER BY id DESC" NEWEST},
     {"rollout", "SELECT * FROM rollout ORDER BY id DESC" NEWEST},
     {"rollout_step", "SELECT * FROM rollout_step WHERE rollout_id IN (SELECT id FROM rollout "

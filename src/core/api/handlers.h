@@ -96,6 +96,11 @@ API_HANDLER(api_doctor);
 API_HANDLER(api_dump);
 API_HANDLER(api_fault);
 API_HANDLER(api_faults);
+/* handlers_try.c */
+API_HANDLER(api_tries);
+API_HANDLER(api_try_add);
+API_HANDLER(api_try_end);
+API_HANDLER(api_try_extend);
 /* handlers_ticks.c */
 API_HANDLER(api_ticks);
 API_HANDLER(api_ticks_change);

@@ -2,6 +2,7 @@
  * from the gate that this table drives. */
 #include "core/api/handlers.h"
 #include "core/finding/finding.h"
+#include "core/try/try.h"
 #include "wire/verb.h" /* the words for shapes */
 
 #define P "/apps/{app}/envs/{env}"
@@ -26,6 +27,10 @@ static const struct json_field token_fields[] = {
 static const struct json_field env_fields[] = {WIRE_TEXT("name", 300),
                                                WIRE_INT_OPTIONAL("position", 0, 100000),
                                                WIRE_TEXT_OPTIONAL("like", 100)};
+static const struct json_field try_fields[] = {
+    WIRE_LIST("branches", TICKS_MAX), WIRE_TEXT_OPTIONAL("like", 40),
+    WIRE_INT_OPTIONAL("hours", 1, TRY_HOURS_MAX), WIRE_TEXT_OPTIONAL("text", TRY_TEXT_MAX)};
+static const struct json_field try_extend_fields[] = {WIRE_INT_OPTIONAL("hours", 1, TRY_HOURS_MAX)};
 static const struct json_field automation_fields[] = {WIRE_TEXT("when", 20)};
 static const struct json_field landing_fields[] = {WIRE_INT_OPTIONAL("release", 1, 1000000000)};
 static const struct json_field conflicts_fields[] = {WIRE_LIST("branches", 100)};
@@ -175,13 +180,23 @@ const struct api_route api_routes[] = {
      "the apps I may see", QUERY(names_query)},
     {"POST", "/apps", PERMISSION_APP, API_NO_INPUT, api_app_add, BODY(app_fields), 201,
      "a new app and its repository"},
+    {"GET", "/tries", PERMISSION_PERSON, API_READ, api_tries, NO_BODY_FIELDS, 200,
+     "the tries that I may see"},
+    {"GET", "/apps/{app}/tries", PERMISSION_VIEW, API_READ, api_tries, NO_BODY_FIELDS, 200,
+     "throw-away envs of an app"},
+    {"POST", "/apps/{app}/tries", PERMISSION_VIEW, API_NO_INPUT, api_try_add, BODY(try_fields), 201,
+     "a throw-away env of some branches"},
+    {"DELETE", "/apps/{app}/tries/{try}", PERMISSION_VIEW, API_WRITE, api_try_end, NO_BODY_FIELDS,
+     200, "stop and forget it"},
+    {"POST", "/apps/{app}/tries/{try}/extend", PERMISSION_VIEW, API_WRITE, api_try_extend,
+     BODY(try_extend_fields), 200, "it ends later, or sooner"},
     {"GET", "/forges", PERMISSION_PERSON, API_READ, api_forges, NO_BODY_FIELDS, 200,
      "where repositories elsewhere live", QUERY(names_query)},
     {"PUT", "/forges", PERMISSION_ADMIN, API_NO_INPUT, api_forge_put, BODY(forge_fields), 200,
      "a forge and what we are there, new or changed"},
     {"DELETE", "/forges/{forge}", PERMISSION_ADMIN, API_WRITE, api_forge_remove, NO_BODY_FIELDS,
      200, "forget a forge that nobody follows"},
-    {"GET", "/forges/{forge}/projects", PERMISSION_APP, API_NO_INPUT, api_forge_projects,
+    {"GET", "/forges/{forge}/projects", PERMISSION_APP, API_READ, api_forge_projects,
      NO_BODY_FIELDS, 200, "what we see there, a page of it", QUERY(projects_query)},
     {"POST", "/hooks/{hook}", PERMISSION_NONE, API_RAW, api_hook, NO_BODY_FIELDS, 202,
      "a webhook's delivery: fetch that app soon"},

@@ -54,7 +54,7 @@ static void on_file(void *context, json_t *ok, const struct err *error)
 {
     struct resolve *r = context;
     struct err err = ERR_INIT;
-    struct config_target target = {.app = r->ae.app, .env = r->ae.env};
+    struct config_target target = {.app = r->ae.app, .env = r->ae.like};
     AUTO_JSON *envs = NULL;
     json_t *config = NULL;
     if (error && error->kind == E_NOT_FOUND) {
@@ -76,6 +76,8 @@ static void on_file(void *context, json_t *ok, const struct err *error)
         resolve_end(r, &err);
         return;
     }
+    if (r->ae.is_try)
+        json_put_int(config, "instances", 1);
     json_put(r->source, "config", config);
     resolve_end(r, NULL);
 }

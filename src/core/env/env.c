@@ -35,6 +35,8 @@ const char env_about_schema[] = "ALTER TABLE env ADD COLUMN purpose TEXT NOT NUL
                                 "ALTER TABLE env ADD COLUMN policy TEXT NOT NULL DEFAULT 'stop';"
                                 "UPDATE env SET policy='skip' WHERE name IN ('dev','test');";
 
+const char env_try_schema[] = "ALTER TABLE env ADD COLUMN try_of BIGINT;";
+
 static void copy_name(char *target, size_t size, const char *text)
 {
     (void)snprintf(target, size, "%s", text ? text : "");
@@ -59,18 +61,18 @@ int app_load(struct core *core, const char *name, struct app *ret_app, struct er
 
 int env_load(struct core *core, const char *name, int64_t *ret_id, struct err *err)
 {
-    int found =
-        store_one_int(core->store, ret_id, err, "SELECT id FROM env WHERE name=$1", "t", name);
+    int found = store_one_int(core->store, ret_id, err,
+                              "SELECT coalesce(try_of, id) FROM env WHERE name=$1", "t", name);
     if (found == STORE_NONE)
         return FAIL(err, E_NOT_FOUND, ACCESS_HIDDEN);
     return found;
 }
 
 #define APP_ENV_COLUMNS                                                                            \
-    "SELECT ae.id, ae.app_id, ae.env_id, a.name, e.name, a.trunk, ae.live_slot, ae.live_release, " \
+    "SELECT ae.id, ae.app_id, l.id, a.name, e.name, a.trunk, ae.live_slot, ae.live_release, "      \
     "ae.share, "                                                                                   \
-    "ae.edge_version, e.policy FROM app_env ae JOIN app a ON a.id=ae.app_id JOIN env e ON "        \
-    "e.id=ae.env_id "
+    "ae.edge_version, e.policy, l.name, e.try_of IS NOT NULL FROM app_env ae JOIN app a ON "       \
+    "a.id=ae.app_id JOIN env e ON e.id=ae.env_id JOIN env l ON l.id=coalesce(e.try_of, e.id) "
 
 static int app_env_read(struct query *q, struct app_env *ret, struct err *err)
 {
@@ -91,6 +93,8 @@ static int app_env_read(struct query *q, struct app_env *ret, struct err *err)
     ret->share = query_int(q, 8);
     ret->edge_version = query_int(q, 9);
     copy_name(ret->policy, sizeof(ret->policy), query_text(q, 10));
+    copy_name(ret->like, sizeof(ret->like), query_text(q, 11));
+    ret->is_try = query_int(q, 12) != 0;
     (void)snprintf(ret->subject, sizeof(ret->subject), "%s.%s", ret->app, ret->env);
     return 0;
 }
@@ -117,7 +121,9 @@ int app_env_last(struct core *core, const char *app, struct app_env *ret, struct
 {
     AUTO_QUERY q = {0};
     if (store_query(core->store, &q, err,
-                    APP_ENV_COLUMNS "WHERE a.name=$1 ORDER BY e.position DESC, e.id DESC LIMIT 1",
+                    APP_ENV_COLUMNS
+                    "WHERE a.name=$1 AND e.try_of IS NULL ORDER BY e.position DESC, "
+                    "e.id DESC LIMIT 1",
                     "t", app) < 0)
         return -1;
     return app_env_read(&q, ret, err);
@@ -178,8 +184,9 @@ int app_create(struct core *core, const struct person *by, const char *name, con
         return err_wrap(err, "app '%s'", name);
     if (store_run(
             core->store, err,
-            "INSERT INTO app_env(app_id, env_id) SELECT $1, id FROM env ORDER BY position, id", "i",
-            id) < 0 ||
+            "INSERT INTO app_env(app_id, env_id) SELECT $1, id FROM env WHERE try_of IS NULL ORDER "
+            "BY position, id",
+            "i", id) < 0 ||
         refuse_beyond_ranges(core, err) < 0)
         return -1;
     if (journal_append(core, by->actor, "app.created", name, 0, NULL, err) < 0)
@@ -234,6 +241,8 @@ int app_remove(struct core *core, const struct person *by, const struct app *a, 
         "e.id=ae.env_id WHERE ae.app_id=$1",
         "DELETE FROM domain WHERE " OF_APP,
         "DELETE FROM ticked WHERE " OF_APP,
+        "DELETE FROM env WHERE try_of IS NOT NULL AND id IN (SELECT env_id FROM app_env WHERE "
+        "app_id=$1)",
         "DELETE FROM app_env WHERE app_id=$1",
         "DELETE FROM app WHERE id=$1",
     };
@@ -277,6 +286,9 @@ int env_create(struct core *core, const struct person *by, const char *name, int
     AUTO_JSON *data = json_object();
     if (check_name("env", name, err) < 0)
         return -1;
+    if (text_starts(name, ENV_TRY_PREFIX))
+        return FAIL(err, E_NAME_INVALID,
+                    "names that begin with '" ENV_TRY_PREFIX "' are those of tries");
     int64_t id = 0;
     if (store_one_int(core->store, &id, err,
                       "INSERT INTO env(name, position) VALUES($1,$2) RETURNING id", "ti", name,
@@ -321,7 +333,7 @@ int env_change(struct core *core, const struct person *by, const char *name, con
 {
     int64_t id = 0;
     AUTO_JSON *data = json_object();
-    if (env_load(core, name, &id, err) < 0)
+    if (text_starts(name, ENV_TRY_PREFIX) || env_load(core, name, &id, err) < 0)
         return FAIL(err, E_NOT_FOUND, "there is no env '%.40s': 'slipway env ls' lists them", name);
     for (size_t i = 0; i < ARRAY_SIZE(settings_of_env); i++) {
         const char *value = json_text(changes, settings_of_env[i].key);
@@ -338,9 +350,54 @@ int env_list(struct core *core, json_t **ret_rows, struct err *err)
 {
     return store_rows(
         core->store, ret_rows, err,
-        "SELECT id, name, position, purpose, policy, culprits, gate FROM env ORDER BY position, "
-        "id",
+        "SELECT id, name, position, purpose, policy, culprits, gate FROM env WHERE try_of IS NULL "
+        "ORDER BY position, id",
         "");
+}
+
+/* ---- tries ---- */
+
+int env_try_create(struct core *core, const struct person *by, const struct app *app,
+                   const char *name, const char *like, struct app_env *ret, struct err *err)
+{
+    int64_t like_id = 0, id = 0, app_env_id = 0;
+    struct app_env model;
+    if (app_env_find(core, app->name, like, &model, err) < 0)
+        return -1;
+    if (model.is_try)
+        return FAIL(err, E_STATE_CONFLICT, "'%s' is a try itself", like);
+    like_id = model.env_id;
+    if (store_one_int(core->store, &id, err,
+                      "INSERT INTO env(name, position, policy, culprits, gate, try_of) SELECT $1, "
+                      "position, policy, culprits, gate, id FROM env WHERE id=$2 RETURNING id",
+                      "ti", name, like_id) < 0)
+        return err_wrap(err, "try '%s'", name);
+    if (store_one_int(core->store, &app_env_id, err,
+                      "INSERT INTO app_env(app_id, env_id) VALUES($1,$2) RETURNING id", "ii",
+                      app->id, id) < 0 ||
+        refuse_beyond_ranges(core, err) < 0 ||
+        secret_copy(core, by, model.id, app_env_id, name, err) < 0)
+        return -1;
+    return app_env_load(core, app_env_id, ret, err);
+}
+
+int env_try_remove(struct core *core, const struct app_env *ae, struct err *err)
+{
+    static const char *const statements[] = {
+        "INSERT INTO app_env_gone(id, subject, edge_version) SELECT ae.id, a.name || '.' || "
+        "e.name, CASE WHEN ae.edge_version>0 THEN ae.edge_version+1 ELSE 0 END FROM app_env ae "
+        "JOIN app a ON a.id=ae.app_id JOIN env e ON e.id=ae.env_id WHERE ae.id=$1",
+        "DELETE FROM domain WHERE app_env_id=$1",
+        "DELETE FROM ticked WHERE app_env_id=$1",
+        "DELETE FROM env WHERE try_of IS NOT NULL AND id=(SELECT env_id FROM app_env WHERE id=$1)",
+        "DELETE FROM app_env WHERE id=$1",
+    };
+    if (secret_forget(core, ae->id, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_SIZE(statements); i++)
+        if (store_run(core->store, err, statements[i], "i", ae->id) < 0)
+            return -1;
+    return 0;
 }
 
 void env_publish_repo(struct core *core, int64_t app_id, const json_t *data)

@@ -11,7 +11,9 @@
 #include "core/store/store.h"
 
 extern const char env_schema[];       /* app, env, app_env, domain, ticked */
+extern const char env_try_schema[];   /* envs that are tries */
 extern const char env_about_schema[]; /* what an env is for, and what it does at a conflict */
+#define ENV_TRY_PREFIX "try-"         /* of the names of tries, and of no other env */
 #define ENV_PURPOSE_MAX 300           /* bytes */
 #define ENV_NAME_MAX 41
 #define TICKS_MAX 100
@@ -25,10 +27,12 @@ struct app {
 struct app_env {
     int64_t id;
     int64_t app_id;
-    int64_t env_id;
+    int64_t env_id; /* of `like` */
     char app[ENV_NAME_MAX];
     char env[ENV_NAME_MAX];
     char trunk[201];
+    char like[ENV_NAME_MAX]; /* whose configuration and rights hold: env, or what a try is like */
+    bool is_try;
     char policy[12];                /* of the env, at a conflict: stop, skip or last-good */
     char subject[2 * ENV_NAME_MAX]; /* "shop.dev": the journal's and the wire's name */
     char live_slot[2];              /* "", "a" or "b" */
@@ -66,7 +70,14 @@ int env_create(struct core *core, const struct person *by, const char *name, int
  * their branches out: none, low, medium, high, critical). E_NOT_FOUND, E_FIELD_INVALID. */
 int env_change(struct core *core, const struct person *by, const char *name, const json_t *changes,
                struct err *err) MUST_CHECK;
-/* [{"id","name","position","purpose","policy","culprits","gate"}], in order. */
+/* A try's env, with an app-env of this app alone: like another one (its configuration, rights,
+ * secrets and policy), beside it in the order, but no stage: it is in no list of envs. */
+int env_try_create(struct core *core, const struct person *by, const struct app *app,
+                   const char *name, const char *like, struct app_env *ret,
+                   struct err *err) MUST_CHECK;
+/* Nothing runs in it. Tell the other roles with env_forget_gone once durable. */
+int env_try_remove(struct core *core, const struct app_env *ae, struct err *err) MUST_CHECK;
+/* The stages: [{"id","name","position","purpose","policy","culprits","gate"}], in order. */
 int env_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
 
 /* Its branches or tags are others now: an event "repo" for each of its app-envs. data is borrowed;

@@ -38,7 +38,7 @@ static int read_releases(struct core *core, json_t **ret_rows, struct err *err)
                    "SELECT ae.id, ae.app_id, ae.env_id, e.name AS env, ae.live_release AS release,"
                    " b.number AS build, r.created_at AS \"at\", r.released_by AS \"by\","
                    " coalesce(r.bad,0) AS bad_bool, coalesce(r.branches,'[]') AS branches_json"
-                   " FROM app_env ae JOIN env e ON e.id=ae.env_id"
+                   " FROM app_env ae JOIN env e ON e.id=ae.env_id AND e.try_of IS NULL"
                    " LEFT JOIN release r ON r.app_env_id=ae.id AND r.number=ae.live_release"
                    " LEFT JOIN build b ON b.id=r.build_id ORDER BY ae.id",
                    "") < 0)

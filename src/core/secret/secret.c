@@ -367,6 +367,58 @@ int secret_reveal(struct core *core, int64_t app_env_id, const json_t *versions,
     return 0;
 }
 
+/* ---- from one app-env to another ---- */
+
+static int copy_one(struct core *core, const struct secret_place *from, int64_t to,
+                    const char *set_by, struct err *err)
+{
+    AUTO_QUERY q = {0};
+    AUTO_SECRET value = {0};
+    AUTO_FREE char *sealed = NULL;
+    struct secret_place place = {to, from->name, 0, from->kind};
+    if (store_query(core->store, &q, err,
+                    "SELECT sealed FROM secret_version WHERE app_env_id=$1 AND name=$2 AND "
+                    "version=$3",
+                    "iti", from->app_env_id, from->name, from->version) < 0)
+        return -1;
+    int more = query_next(&q, err);
+    if (more <= 0)
+        return more;
+    return secret_unseal(core->secrets, from, query_text(&q, 0), &value, err) < 0 ||
+                   next_version(core, to, place.name, &place.version, err) < 0 ||
+                   secret_seal(core->secrets, &place, secret_str(&value), &sealed, err) < 0 ||
+                   store_run(core->store, err,
+                             "INSERT INTO secret_version(app_env_id, name, version, kind, sealed, "
+                             "set_by, set_at) VALUES($1,$2,$3,$4,$5,$6,$7)",
+                             "itittti", to, place.name, place.version, secret_kind_name(place.kind),
+                             sealed, set_by, clock_wall_ms(core->clock)) < 0
+               ? -1
+               : 0;
+}
+
+int secret_copy(struct core *core, const struct person *by, int64_t from, int64_t to,
+                const char *subject, struct err *err)
+{
+    AUTO_JSON *rows = NULL;
+    AUTO_JSON *data = json_object();
+    size_t i;
+    json_t *row;
+    if (secret_list(core, from, &rows, err) < 0)
+        return -1;
+    json_array_foreach(rows, i, row)
+    {
+        struct secret_place place = {from, json_text(row, "name"), json_int(row, "version", 0),
+                                     SECRET_FILE};
+        if (secret_kind_parse(json_text_or(row, "kind", ""), &place.kind, err) < 0 ||
+            copy_one(core, &place, to, by->name, err) < 0)
+            return -1;
+    }
+    if (json_array_size(rows) == 0)
+        return 0;
+    json_put_int(data, "count", (int64_t)json_array_size(rows));
+    return journal_append(core, by->actor, "secret.copied", subject, to, data, err);
+}
+
 /* ---- of no app-env ---- */
 
 static struct secret_place place_at(const char *place)

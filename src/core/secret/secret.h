@@ -66,6 +66,10 @@ int secret_is_variable(struct core *core, int64_t app_env_id, const char *name,
 int secret_reveal(struct core *core, int64_t app_env_id, const json_t *versions,
                   const json_t *variables, json_t **ret_secrets, struct err *err) MUST_CHECK;
 
+/* The current versions of one app-env become the first ones of another. Within an input. */
+int secret_copy(struct core *core, const struct person *by, int64_t from, int64_t to,
+                const char *subject, struct err *err) MUST_CHECK;
+
 /* What belongs to no app-env (a forge's token): sealed for a place of the caller's own, a text;
  * heap.
  */

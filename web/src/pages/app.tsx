@@ -7,6 +7,7 @@ import { may } from '../session';
 import { useTraffic, type Traffic } from '../traffic';
 import { Spark } from '../spark';
 import { OriginBox } from '../forges';
+import { Tries } from '../tries';
 import type { App, AppEnv, Page, Rollout, Tick, Ticks } from '../types';
 import { rollbackAsk } from '../rollback';
 import { Age, ask, Copy, Empty, envTone, ErrorBox, Loading, State } from '../ui';
@@ -43,6 +44,7 @@ export function AppPage({ app }: { app: string }) {
             <div class="cards">
                 {data.envs.map((env, i) => <EnvCard key={env} app={app} env={env} position={i} count={data.envs.length} traffic={traffic.get(`${app}.${env}`)} />)}
             </div>
+            <Tries app={data} />
         </>
     );
 }
