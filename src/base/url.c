@@ -117,9 +117,8 @@ static void split_authority(struct str authority, struct url_repository *url)
     if (str_starts(host, "["))
         host = (struct str){host.data + 1, host.length - 2};
     (void)snprintf(url->host, sizeof(url->host), "%.*s", (int)host.length, host.data);
-    if (authority.length > 0 &&
-        str_to_int((struct str){authority.data + 1, authority.length - 1}, 1, 65535, "port",
-                   &url->port, &ignored) < 0)
+    if (authority.length > 0 && str_to_int((struct str){authority.data + 1, authority.length - 1},
+                                           1, 65535, "port", &url->port, &ignored) < 0)
         url->port = 0; /* it was checked: never */
 }
 

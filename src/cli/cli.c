@@ -66,7 +66,7 @@ const struct cli_verb cli_verbs[] = {
      "throw-away environments of some branches", MANY},
     {"hotfix", verb_hotfix, "hotfix new NAME", "a branch from exactly what the last env runs", 2},
     {"finding", verb_finding,
-     "finding ls|new|show|fix|close|reopen|note|assign [N|TITLE] [TEXT|BRANCH] [-e ENV] "
+     "finding ls|new|show|fix|close|reopen|note|assign|who [N|TITLE|PATH] [TEXT|BRANCH] [-e ENV] "
      "[--severity S] "
      "[--branch BRANCH] [--state STATE]",
      "what testers find wrong with a release", 3},

@@ -4,7 +4,7 @@
 static const char usage[] =
     "finding ls [--state STATE] [--branch BRANCH] [-e ENV] | finding new TITLE [TEXT] -e ENV "
     "[--severity low|medium|high|critical] [--branch BRANCH] | finding show N | finding "
-    "fix|close|reopen|note N [TEXT] | finding assign N BRANCH";
+    "fix|close|reopen|note N [TEXT] | finding assign N BRANCH | finding who PATH -e ENV";
 
 /* Adds NAME=VALUE to a query. */
 static void add_query(struct buf *path, const char *name, const char *value)
@@ -36,6 +36,24 @@ static int list(struct cli *c, struct err *err)
     if (cli_list(c, query.data, &reply, err) < 0)
         return -1;
     cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
+    return 0;
+}
+
+/* Which branches of what is live there change files with that in their path. */
+static int who(struct cli *c, struct err *err)
+{
+    static const struct cli_column columns[] = {{"BRANCH", "branch", CLI_TEXT},
+                                                {"FILES", "file_count", CLI_TEXT},
+                                                {"SUCH AS", "files", CLI_LIST}};
+    AUTO_FREE char *path = NULL;
+    AUTO_FREE char *escaped = cli_escape(cli_word(c, 1) ? cli_word(c, 1) : "");
+    AUTO_FREE char *tail = mem_format("/touching?path=%s", escaped);
+    AUTO_JSON *reply = NULL;
+    if (!*escaped)
+        return cli_usage(usage, err);
+    if (cli_app_env_path(c, tail, &path, err) < 0 || cli_get(c, path, &reply, err) < 0)
+        return -1;
+    cli_show(c, reply, "branches", columns, ARRAY_SIZE(columns));
     return 0;
 }
 
@@ -74,6 +92,11 @@ static void print_finding(const json_t *row)
         if (*json_text_or(note, "text", "")) {
             cli_print("    ");
             cli_print_safe(json_text(note, "text"));
+            cli_print("\n");
+        }
+        if (json_text(note, "link")) {
+            cli_print("    lines: ");
+            cli_print_safe(json_text(note, "link"));
             cli_print("\n");
         }
     }
@@ -149,6 +172,8 @@ int verb_finding(struct cli *c, struct err *err)
     const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
     if (text_is(what, "ls"))
         return cli_at_most(c, 1, err) < 0 ? -1 : list(c, err);
+    if (text_is(what, "who"))
+        return who(c, err);
     if (text_is(what, "new") && cli_word(c, 1))
         return new_finding(c, err);
     if (text_is(what, "show") && cli_word(c, 1))

@@ -61,6 +61,7 @@ static const struct store_migration migrations[] = {
     {19, "forges", forge_schema},
     {20, "envs that are tries", env_try_schema},
     {21, "tries", try_schema},
+    {22, "pictures of findings", finding_picture_schema},
 };
 
 int core_store_open(const char *path, struct store **ret_store, struct err *err)

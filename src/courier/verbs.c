@@ -70,6 +70,10 @@ static void branch_news(void *context, struct message *m)
 {
     job_answer(context, m, JOB_QUICK, git_branch_news);
 }
+static void branch_touching(void *context, struct message *m)
+{
+    job_answer(context, m, JOB_QUICK, git_branch_touching);
+}
 static void commit_log(void *context, struct message *m)
 {
     job_answer(context, m, JOB_QUICK, git_commit_log);
@@ -166,6 +170,7 @@ const struct message_verb courier_verbs[] = {
     {WIRE("branch.list", courier_branch_list), 0, branch_list},
     {WIRE("branch.tips", courier_branch_tips), 0, branch_tips},
     {WIRE("branch.news", courier_branch_news), 0, branch_news},
+    {WIRE("branch.touching", courier_branch_touching), 0, branch_touching},
     {WIRE("commit.log", courier_commit_log), 0, commit_log},
     {WIRE("branch.create", courier_branch_create), -1, branch_create},
     {WIRE("branch.delete", courier_branch_delete), -1, branch_delete},

@@ -22,6 +22,10 @@ WIRE_TABLE courier_branch_tips[] = {WIRE_TEXT("app", 40), WIRE_LIST("names", 100
 /* branch.news: how many commits each branch has that a commit has not. pairs: [{"branch","since"}];
  * reply {"news": {"name": n, 1000 for more, or null: either does not exist}} */
 WIRE_TABLE courier_branch_news[] = {WIRE_TEXT("app", 40), WIRE_LIST("pairs", 100)};
+/* branch.touching: which of them change a file whose path holds this text, since they left base.
+ * ticks: [{"branch","tip"}]; reply {"branches": [{"branch","files": [20 at most],"file_count"}]} */
+WIRE_TABLE courier_branch_touching[] = {WIRE_TEXT("app", 40), WIRE_TEXT("base", 40),
+                                        WIRE_LIST("ticks", 100), WIRE_TEXT("path", 500)};
 /* commit.log: commits that `to` reaches and `from` does not, newest first. reply {"commits":
  * [{"id","author","at" (ms),"subject" (300 bytes at most),"merge": bool}], "more": bool} */
 WIRE_TABLE courier_commit_log[] = {WIRE_TEXT("app", 40), WIRE_TEXT("from", 40), WIRE_TEXT("to", 40),

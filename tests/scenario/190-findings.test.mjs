@@ -2,7 +2,7 @@
 // or it is still there, in the next round. As long as it is not closed, the env behind does not take that branch.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { platform } from '../lib/index.mjs';
+import { platform, request } from '../lib/index.mjs';
 
 let p, web, vera;
 before(async () => {
@@ -84,4 +84,51 @@ test('lists by state, env, branch and person; the journal and the feed tell each
     assert.match(await p.cli.ok('finding', '-a', 'web'), /slow/);
     const { items } = await p.api.get('/audit?newest=1&subject=web.test');
     assert.ok(items.some((one) => one.kind === 'finding.filed') && items.some((one) => one.kind === 'finding.close'));
+});
+
+test('pictures: what a browser shows and nothing else, for those who may see the finding', async () => {
+    const png = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
+    const send = (body, type = 'image/png', token = vera.token) => request({ port: p.ports.api }, 'POST', '/api/v1/apps/web/findings/1/pictures', { body, headers: { 'content-type': type, ...(token && { authorization: `Bearer ${token}` }) } });
+    const added = await send(png);
+    assert.equal(added.status, 201);
+    const { pictures } = await finding(1);
+    assert.deepEqual(pictures.map((one) => [one.type, one.bytes, one.by]), [['image/png', png.length, 'vera']]);
+    const path = `/api/v1/apps/web/findings/1/pictures/${pictures[0].id}`;
+    const got = await request({ port: p.ports.api }, 'GET', path, { headers: { authorization: `Bearer ${vera.token}` } });
+    assert.deepEqual([got.status, got.headers['content-type'], got.headers['x-content-type-options']], [200, 'image/png', 'nosniff']);
+    assert.match(got.headers['content-security-policy'], /sandbox/);
+    assert.ok(got.bytes.equals(png));
+    assert.equal((await request({ port: p.ports.api }, 'GET', path)).status, 401);
+    assert.equal((await request({ port: p.ports.api }, 'GET', path.replace('findings/1', 'findings/2'), { headers: { authorization: `Bearer ${vera.token}` } })).status, 404);
+    for (const [body, type] of [['<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>', 'image/svg+xml'], ['<script>alert(1)</script>', 'image/png'], ['GIF89a.....', 'image/gif'], ['', 'image/png']])
+        assert.equal((await send(body, type)).status, 415, type);
+    assert.equal((await send(png, 'image/png', null)).status, 401);
+    for (let n = 2; n <= 6; n++)
+        assert.equal((await send(png)).status, 201);
+    assert.equal((await send(png)).status, 429, 'six are enough');
+});
+
+test('a link to lines of a log is one to a page of ours', async () => {
+    const row = await act(2, 'note', { text: 'see there', link: '/apps/web/test/logs?until=42&grep=price' });
+    assert.equal(row.notes.at(-1).link, '/apps/web/test/logs?until=42&grep=price');
+    for (const link of ['https://evil.example/', '//evil.example/x', 'javascript:alert(1)', '/apps//evil', '/apps/\\evil'])
+        await assert.rejects(act(2, 'note', { link }), { error: 'field_invalid' }, link);
+});
+
+test('whose it may be: the branches of what is live that change such a file', async () => {
+    const { branches } = await p.api.get('/apps/web/envs/test/touching?path=a.t');
+    assert.deepEqual(branches, [{ branch: 'feature/a', files: ['a.txt'], file_count: 1 }]);
+    assert.deepEqual((await p.api.get('/apps/web/envs/test/touching?path=no-such')).branches, []);
+    assert.match(await p.cli.ok('finding', 'who', 'b.txt', '-a', 'web', '-e', 'test'), /feature\/b/);
+    await assert.rejects(p.api.get('/apps/web/envs/prod/touching?path=a'), { status: 409 });
+    await assert.rejects(p.api.get('/apps/web/envs/test/touching'), { error: 'field_invalid' });
+});
+
+test('all of them, for who may see them', async () => {
+    const { items } = await vera.api.get('/findings?state=all');
+    assert.deepEqual(items.map((row) => [row.app, row.number]), [['web', 2], ['web', 1]]);
+    const cart = await p.app('cart');
+    const stranger = await p.person('stranger', 'viewer', { app: 'cart' });
+    assert.deepEqual((await stranger.api.get('/findings')).items, []);
+    assert.equal(cart.name, 'cart');
 });

@@ -43,7 +43,7 @@ test('each verb answers a program with one JSON document', async () => {
         [['land', 'plan', '-a', 'web']], [['land', 'ls', '-a', 'web']], [['land', '-a', 'web'], true], [['land', 'cancel', '1', '-a', 'web'], true], [['hotfix', 'new', 'typo', '-a', 'web'], true],
         [['tick', 'feature/a', ...at]], [['plan', ...at]], [['build', ...at]], [['build', '--no-wait', ...at]], [['logs', 'build', '1', ...at]],
         [['deploy', ...at]], [['deploy', '1', ...at]],
-        [['finding', 'new', 'wrong', 'in words', ...at]], [['finding', 'ls', '-a', 'web']], [['finding', 'note', '1', 'hm', '-a', 'web']], [['finding', 'close', '1', '-a', 'web']], [['finding', 'show', '1', '-a', 'web']], [['env', 'gate', 'stage', 'high']],
+        [['finding', 'new', 'wrong', 'in words', ...at]], [['finding', 'ls', '-a', 'web']], [['finding', 'who', 'a', ...at]], [['finding', 'note', '1', 'hm', '-a', 'web']], [['finding', 'close', '1', '-a', 'web']], [['finding', 'show', '1', '-a', 'web']], [['env', 'gate', 'stage', 'high']],
         [['untick', 'feature/a', ...at]], [['deploy', '--no-wait', ...at]], [['cancel', ...at], true],
         [['status']], [['status', ...at]], [['history', ...at]], [['history', 'releases', ...at]], [['history', 'builds', ...at]],
         [['promote', 'dev', 'test', '-a', 'web']], [['plan', 'promote', 'dev', 'test', '-a', 'web']], [['rollback', 'r1', ...at], true], [['plan', 'stop', ...at]], [['stop', ...at], true],

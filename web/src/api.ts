@@ -60,6 +60,13 @@ export const api = {
     post: <T = any>(path: string, body: unknown = {}, signal?: AbortSignal): Promise<T> => send('POST', path, body, signal),
     put: <T = any>(path: string, body: unknown): Promise<T> => send('PUT', path, body),
     delete: <T = any>(path: string, body?: unknown): Promise<T> => send('DELETE', path, body),
+    // A file as it is.
+    upload: async (path: string, file: Blob): Promise<any> => {
+        const response = await fetch(`/api/v1${path}`, { method: 'POST', headers: { ...apiHeaders(), 'Content-Type': file.type || 'application/octet-stream' }, body: file, credentials: 'same-origin' });
+        if (!response.ok)
+            throw await failure(response);
+        return response.json();
+    },
 };
 
 // "/apps/" + a name with anything in it

@@ -169,7 +169,9 @@ export interface Finding {
     branch: string | null;
     by: string;
     at: number;
-    notes?: { kind: string; text: string; release: number; round: number; by: string; at: number }[]; // of one alone
+    app: string;
+    pictures?: { id: number; type: string; bytes: number; by: string; at: number }[];
+    notes?: { kind: string; text: string; link: string | null; release: number; round: number; by: string; at: number }[]; // of one alone
 }
 // A branch in which people have merged branches that conflict.
 export interface Resolution {

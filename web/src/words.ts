@@ -287,6 +287,18 @@ export const words = {
     'landing.asked': ['waits for a merge request', '等待合并请求'],
     'land.asked': ['Trunk is protected where it lives. Merge this, and the release has landed:', '主干在代码托管平台受保护，合并此请求后即完成合入：'],
 
+    'home.toFix': ['Finding {n} waits for a fix: {title}', '缺陷 {n} 待修复：{title}'],
+    'home.toRetest': ['Finding {n} can be tried again: {title}', '缺陷 {n} 可复测：{title}'],
+    'lines.now': ['To the newest lines', '查看最新日志'],
+    'findings.lines': ['The lines', '相关日志'],
+    'findings.pictures': ['Pictures', '截图'],
+    'findings.picturesHint': ['PNG, JPEG or WebP; or paste one into the text', 'PNG、JPEG 或 WebP，也可直接粘贴到文本框'],
+    'findings.pictureBy': ['picture by {name}', '{name} 提交的截图'],
+    'findings.where': ['Where', '所在文件'],
+    'findings.whereHint': ['a file, or a part of its path: which branches change it?', '文件或路径的一部分，用于查找改动它的分支'],
+    'findings.whose': ['Whose may it be?', '查找相关分支'],
+    'findings.nobody': ['No branch of this release changes such a file.', '此版本中没有分支改动该文件。'],
+
     // 试用环境
     'tries': ['Tries', '试用环境'],
     'try.new': ['Try branches', '试用分支'],

@@ -544,9 +544,11 @@ static int collect_raw(struct api_call *call, struct err *err)
         call->retry_after_s = 1;
         return FAIL(err, E_TOO_MANY, "too many deliveries at once: send it again");
     }
+    if (call->route->permission != PERMISSION_NONE && call->who.anonymous)
+        return FAIL(err, E_UNAUTHENTICATED, "sign in first: run 'slipway login'");
     raw_collecting++;
     call->raw_collected = true;
-    http_body_collect(call->http, API_RAW_MAX, on_raw);
+    http_body_collect(call->http, call->who.anonymous ? API_RAW_MAX : API_RAW_KNOWN_MAX, on_raw);
     return 0;
 }
 

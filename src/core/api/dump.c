@@ -46,6 +46,8 @@ static const char *const tables[][2] = {
                "hook, hook_text, created_at, actor FROM origin"},
     {"commit_status", "SELECT * FROM commit_status ORDER BY id DESC" NEWEST},
     {"trial", "SELECT * FROM trial ORDER BY id DESC" NEWEST},
+    {"finding_picture", "SELECT id, finding_id, type, bytes, added_by, created_at FROM "
+                        "finding_picture ORDER BY id DESC" NEWEST},
     {"landing", "SELECT * FROM landing ORDER BY id DESC" NEWEST},
     {"rollout", "SELECT * FROM rollout ORDER BY id DESC" NEWEST},
     {"rollout_step", "SELECT * FROM rollout_step WHERE rollout_id IN (SELECT id FROM rollout "

@@ -62,6 +62,10 @@ API_HANDLER(api_findings);
 API_HANDLER(api_finding_add);
 API_HANDLER(api_finding_get);
 API_HANDLER(api_finding_act);
+API_HANDLER(api_findings_all);
+API_HANDLER(api_finding_picture_add);
+API_HANDLER(api_finding_picture);
+API_HANDLER(api_touching);
 /* handlers_forge.c */
 API_HANDLER(api_forges);
 API_HANDLER(api_forge_put);

@@ -35,17 +35,24 @@ static const struct json_field automation_fields[] = {WIRE_TEXT("when", 20)};
 static const struct json_field landing_fields[] = {WIRE_INT_OPTIONAL("release", 1, 1000000000)};
 static const struct json_field conflicts_fields[] = {WIRE_LIST("branches", 100)};
 static const struct json_field resolution_fields[] = {WIRE_LIST("branches", 8)};
-static const struct json_field finding_fields[] = {
-    WIRE_TEXT("env", 40), WIRE_TEXT("title", FINDING_TITLE_MAX),
-    WIRE_TEXT_OPTIONAL("text", FINDING_TEXT_MAX), WIRE_TEXT_OPTIONAL("severity", 20),
-    WIRE_TEXT_OPTIONAL("branch", 200)};
+static const struct json_field finding_fields[] = {WIRE_TEXT("env", 40),
+                                                   WIRE_TEXT("title", FINDING_TITLE_MAX),
+                                                   WIRE_TEXT_OPTIONAL("text", FINDING_TEXT_MAX),
+                                                   WIRE_TEXT_OPTIONAL("severity", 20),
+                                                   WIRE_TEXT_OPTIONAL("branch", 200),
+                                                   WIRE_TEXT_OPTIONAL("link", 500)};
 static const struct json_field finding_act_fields[] = {
     WIRE_TEXT("act", 20), WIRE_TEXT_OPTIONAL("text", FINDING_TEXT_MAX),
-    WIRE_TEXT_OPTIONAL("severity", 20), WIRE_TEXT_OPTIONAL("branch", 200)};
+    WIRE_TEXT_OPTIONAL("severity", 20), WIRE_TEXT_OPTIONAL("branch", 200),
+    WIRE_TEXT_OPTIONAL("link", 500)};
 static const struct json_field findings_query[] = {
     WIRE_INT_OPTIONAL("after", 0, WIRE_ANY), WIRE_INT_OPTIONAL("limit", 1, 1000),
     WIRE_TEXT_OPTIONAL("state", 20),         WIRE_TEXT_OPTIONAL("env", 40),
     WIRE_TEXT_OPTIONAL("branch", 200),       WIRE_TEXT_OPTIONAL("person", 100)};
+static const struct json_field findings_all_query[] = {WIRE_INT_OPTIONAL("limit", 1, 1000),
+                                                       WIRE_TEXT_OPTIONAL("state", 20),
+                                                       WIRE_TEXT_OPTIONAL("person", 100)};
+static const struct json_field touching_query[] = {WIRE_TEXT("path", 500)};
 static const struct json_field fold_fields[] = {WIRE_TEXT_OPTIONAL("into", 200)};
 static const struct json_field env_change_fields[] = {
     WIRE_TEXT_OPTIONAL("purpose", ENV_PURPOSE_MAX), WIRE_TEXT_OPTIONAL("policy", 20),
@@ -238,6 +245,14 @@ const struct api_route api_routes[] = {
      api_landing_cancel, BODY(empty_fields), 200, "wait no more for its merge request"},
     {"GET", "/apps/{app}/landings/{landing}", PERMISSION_VIEW, API_READ, api_landing_get,
      NO_BODY_FIELDS, 200, "one landing"},
+    {"GET", "/findings", PERMISSION_PERSON, API_READ, api_findings_all, NO_BODY_FIELDS, 200,
+     "findings of all apps that I may see, newest first", QUERY(findings_all_query)},
+    {"POST", "/apps/{app}/findings/{finding}/pictures", PERMISSION_VIEW, API_WRITE | API_RAW,
+     api_finding_picture_add, NO_BODY_FIELDS, 201, "a picture: PNG, JPEG or WebP, 4 MiB at most"},
+    {"GET", "/apps/{app}/findings/{finding}/pictures/{picture}", PERMISSION_VIEW, API_READ,
+     api_finding_picture, NO_BODY_FIELDS, 200, "the picture itself"},
+    {"GET", P "/touching", PERMISSION_VIEW, API_READ, api_touching, NO_BODY_FIELDS, 200,
+     "branches of what is live that change files with that in their path", QUERY(touching_query)},
     {"GET", "/apps/{app}/findings", PERMISSION_VIEW, API_READ, api_findings, NO_BODY_FIELDS, 200,
      "what testers found, newest first", QUERY(findings_query)},
     {"POST", "/apps/{app}/findings", PERMISSION_VIEW, API_WRITE, api_finding_add,

@@ -42,8 +42,8 @@ static int severity_of(const char *name, int64_t *ret_severity, struct err *err)
     "f.severity, "                                                                                 \
     "f.state, "                                                                                    \
     "f.round, f.branch, f.filed_tip, f.fixed_tip, f.fixed_release, f.filed_by AS \"by\", "         \
-    "f.created_at AS \"at\", f.changed_at FROM finding f JOIN app_env ae ON ae.id=f.app_env_id "   \
-    "JOIN env e ON e.id=ae.env_id "
+    "f.created_at AS \"at\", f.changed_at, a.name AS app FROM finding f JOIN app_env ae ON "       \
+    "ae.id=f.app_env_id JOIN app a ON a.id=f.app_id JOIN env e ON e.id=ae.env_id "
 
 /* Of a list with "branch": NULL when it is not among them. */
 static const json_t *branch_in(const json_t *list, const char *branch)
@@ -163,13 +163,13 @@ int finding_list(struct core *core, int64_t app_id, const struct finding_filter 
                     "'%.40s' is no state: open, fixed, closed, unclosed or all", state);
     if (text_is(state, "all"))
         state = "";
-    if (store_rows(core->store, &rows, err,
-                   COLUMNS "WHERE f.app_id=$1 AND ($2='' OR f.state=$2 OR ($2='unclosed' AND "
-                           "f.state<>'closed')) AND ($3='' OR e.name=$3) AND ($4='' OR "
-                           "f.branch=$4) AND ($5='' OR f.filed_by=$5) AND ($6=0 OR f.number<$6) "
-                           "ORDER BY f.number DESC LIMIT $7",
-                   "ittttii", app_id, state, env, branch, person, filter->before,
-                   filter->limit) < 0)
+    if (store_rows(
+            core->store, &rows, err,
+            COLUMNS "WHERE ($1=0 OR f.app_id=$1) AND ($2='' OR f.state=$2 OR ($2='unclosed' AND "
+                    "f.state<>'closed')) AND ($3='' OR e.name=$3) AND ($4='' OR "
+                    "f.branch=$4) AND ($5='' OR f.filed_by=$5) AND ($6=0 OR f.number<$6) "
+                    "ORDER BY f.id DESC LIMIT $7",
+            "ittttii", app_id, state, env, branch, person, filter->before, filter->limit) < 0)
         return -1;
     json_array_foreach(rows, i, row)
     {
@@ -193,14 +193,18 @@ int finding_row(struct core *core, int64_t app_id, int64_t number, json_t **ret_
 {
     AUTO_JSON *row = NULL;
     AUTO_JSON *known = json_object();
+    AUTO_JSON *pictures = NULL;
     json_t *notes = NULL;
     if (load(core, app_id, number, &row, err) < 0 ||
-        store_rows(core->store, &notes, err,
-                   "SELECT kind, text, release, round, noted_by AS \"by\", created_at AS \"at\" "
-                   "FROM finding_note WHERE finding_id=$1 ORDER BY id",
-                   "i", json_int(row, "id", 0)) < 0)
+        finding_pictures(core, json_int(row, "id", 0), &pictures, err) < 0 ||
+        store_rows(
+            core->store, &notes, err,
+            "SELECT kind, text, link, release, round, noted_by AS \"by\", created_at AS \"at\" "
+            "FROM finding_note WHERE finding_id=$1 ORDER BY id",
+            "i", json_int(row, "id", 0)) < 0)
         return -1;
     json_put(row, "notes", notes);
+    json_put(row, "pictures", TAKE(pictures));
     if (for_people(core, known, row, err) < 0)
         return -1;
     *ret_row = TAKE(row);
@@ -213,7 +217,7 @@ struct note {
     const struct person *by;
     const struct app_env *ae; /* where it was found */
     int64_t id, number, round;
-    const char *kind, *text;
+    const char *kind, *text, *link;
     const json_t *row; /* as it is now */
 };
 
@@ -223,9 +227,9 @@ static int note_down(struct core *core, const struct note *n, struct err *err)
     AUTO_FREE char *kind = mem_format("finding.%s", n->kind);
     if (store_run(core->store, err,
                   "INSERT INTO finding_note(finding_id, kind, text, release, round, noted_by, "
-                  "created_at) VALUES($1,$2,$3,$4,$5,$6,$7)",
-                  "ittiiti", n->id, n->kind, n->text ? n->text : "", n->ae->live_release, n->round,
-                  n->by->name, clock_wall_ms(core->clock)) < 0)
+                  "created_at, link) VALUES($1,$2,$3,$4,$5,$6,$7,$8)",
+                  "ittiitit", n->id, n->kind, n->text ? n->text : "", n->ae->live_release, n->round,
+                  n->by->name, clock_wall_ms(core->clock), n->link) < 0)
         return -1;
     json_put_int(data, "finding", n->number);
     json_put_int(data, "round", n->round);
@@ -237,6 +241,16 @@ static int note_down(struct core *core, const struct note *n, struct err *err)
     return journal_append(core, n->by->actor, kind, n->ae->subject, n->ae->id, data, err);
 }
 
+/* A page of ours, never an address elsewhere. */
+static int check_link(const char *link, struct err *err)
+{
+    if (!link || (text_starts(link, "/apps/") && !strchr(link, '\\') && !strstr(link, "//") &&
+                  !str_has_control(str_of(link))))
+        return 0;
+    return FAIL(err, E_FIELD_INVALID,
+                "'link' is a page of the console, such as /apps/shop/dev/logs");
+}
+
 int finding_file(struct core *core, const struct person *by, const struct app_env *ae,
                  const json_t *filed, int64_t *ret_number, struct err *err)
 {
@@ -244,6 +258,8 @@ int finding_file(struct core *core, const struct person *by, const struct app_en
     const char *branch = json_text(filed, "branch"), *title = json_text_or(filed, "title", "");
     int64_t severity = 0, id = 0, now_ms = clock_wall_ms(core->clock);
     if (severity_of(json_text_or(filed, "severity", "medium"), &severity, err) < 0)
+        return -1;
+    if (check_link(json_text(filed, "link"), err) < 0)
         return -1;
     if (str_trim(str_of(title)).length == 0)
         return FAIL(err, E_FIELD_INVALID, "say in a few words what is wrong: 'title'");
@@ -269,7 +285,9 @@ int finding_file(struct core *core, const struct person *by, const struct app_en
     AUTO_JSON *row = NULL;
     if (load(core, ae->app_id, *ret_number, &row, err) < 0)
         return -1;
-    struct note n = {by, ae, id, *ret_number, 1, "filed", json_text(filed, "text"), row};
+    struct note n = {
+        by, ae, id, *ret_number, 1, "filed", json_text(filed, "text"), json_text(filed, "link"),
+        row};
     return note_down(core, &n, err);
 }
 
@@ -354,7 +372,7 @@ int finding_act(struct core *core, const struct person *by, const struct app *ap
     AUTO_JSON *row = NULL;
     AUTO_JSON *after = NULL;
     struct app_env ae;
-    if (load(core, app->id, number, &row, err) < 0 ||
+    if (check_link(json_text(act, "link"), err) < 0 || load(core, app->id, number, &row, err) < 0 ||
         app_env_load(core, json_int(row, "app_env_id", 0), &ae, err) < 0 ||
         may_act(core, by, row, &ae, act, err) < 0 || apply(core, row, &ae, act, tip, err) < 0 ||
         store_run(core->store, err, "UPDATE finding SET changed_at=$2 WHERE id=$1", "ii",
@@ -371,6 +389,7 @@ int finding_act(struct core *core, const struct person *by, const struct app *ap
                      .round = json_int(after, "round", 1),
                      .kind = json_text_or(act, "act", ""),
                      .text = assigns ? assigned : json_text(act, "text"),
+                     .link = json_text(act, "link"),
                      .row = after};
     return note_down(core, &n, err);
 }

@@ -35,6 +35,7 @@ git_work_fn git_repo_df;
 git_work_fn git_branch_list;
 git_work_fn git_branch_tips;
 git_work_fn git_branch_news;
+git_work_fn git_branch_touching;
 git_work_fn git_branch_create;
 git_work_fn git_branch_delete;
 git_work_fn git_commit_log;

@@ -104,7 +104,7 @@ function Row({ one, app, own, trunk, envs, ticks, conflicts }: {
             <td>
                 <button type="button" class="quiet name" aria-expanded={open} onClick={() => setOpen(!open)}>{visible(one.name)}</button>
                 {trunk && <State name="warm" text={t('trunk')} />}{own && <State name="running" text={t('branches.mine')} />}
-                {open && app && <div class="says"><Copy text={`git fetch ${app.git} ${one.name} && git checkout -b ${one.name} FETCH_HEAD`} />{may(app.rights, 'trunk') && !trunk && <button type="button" class="small danger" onClick={remove}>{t('delete')}</button>}</div>}
+                {open && app && <div class="says"><Copy text={`git fetch ${app.git} ${one.name} && git checkout -b ${one.name} FETCH_HEAD`} /><a class="button small" href={`/apps/${seg(app.name)}/findings${query({ branch: one.name, state: 'all' })}`}>{t('findings')}</a>{may(app.rights, 'trunk') && !trunk && <button type="button" class="small danger" onClick={remove}>{t('delete')}</button>}</div>}
             </td>
             <td class="wrap"><Commit id={one.tip} /> {visible(one.subject)}</td>
             <td>{visible(one.author)}</td>

@@ -195,7 +195,7 @@ function Branches({ app, env, release }: Place & { release: Release | null }) {
     const out = new Set(facts?.out.map((row) => row.branch));
     return (
         <section aria-labelledby="branches">
-            <div class="bar"><h2 id="branches">{t('submit.ticked')}</h2>{facts && <State name={out.size ? 'failed' : 'done'} text={t('facts.merge', { in: facts.in.length + facts.contained.length, n: facts.ticks.length })} />}<span class="grow" />{facts && facts.ticks.length > 1 && <a class="button" href={`/apps/${seg(app)}/${seg(env)}/conflicts`}>{t('facts.show')}</a>}</div>
+            <div class="bar"><h2 id="branches">{t('submit.ticked')}</h2>{facts && <State name={out.size ? 'failed' : 'done'} text={t('facts.merge', { in: facts.in.length + facts.contained.length, n: facts.ticks.length })} />}<span class="grow" /><a class="button" href={`/apps/${seg(app)}/findings?env=${seg(env)}`}>{t('findings')}</a>{facts && facts.ticks.length > 1 && <a class="button" href={`/apps/${seg(app)}/${seg(env)}/conflicts`}>{t('facts.show')}</a>}</div>
             <ErrorBox error={error} />
             {release && <p class="dim">{t('release')} r{release.number}, {t('commit')} <Commit id={release.commit} /></p>}
             {data && data.ticks.length === 0 && <p class="dim">{t('app.onlyTrunk')}</p>}

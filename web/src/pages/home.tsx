@@ -1,6 +1,6 @@
 // All apps and environments in one grid, what is mine above it.
 import { useMemo, useRef, useState } from 'preact/hooks';
-import { api, seg } from '../api';
+import { api, query, seg } from '../api';
 import { ProjectOptions } from '../forges';
 import { t, tName } from '../i18n';
 import { memo } from '../memo';
@@ -11,7 +11,7 @@ import { useSignal } from '../signal';
 import { Spark } from '../spark';
 import { duration } from '../time';
 import { useTraffic, type Traffic } from '../traffic';
-import type { Cell, Overview, OverviewRow } from '../types';
+import type { Cell, Finding, Overview, OverviewRow, Page } from '../types';
 import { Age, Copy, Dialog, Empty, envTone, ErrorBox, Field, Form, Loading, State } from '../ui';
 
 const FAVOURITES = 'slipway.favourites';
@@ -157,10 +157,18 @@ function leftOut(branches: MineReply['branches']): { key: string; to: string; ap
     return branches.flatMap((one) => one.out.map((env) => ({ key: `${one.app} ${one.branch} ${env}`, to: `/apps/${seg(one.app)}/${seg(env)}/conflicts`, app: one.app, text: t('home.leftOut', { branch: one.branch, env: tName('stage', env) }) })));
 }
 
+// What I filed and may be tried again, and what is found wrong with branches of mine.
+function toDo(findings: Finding[], branches: MineReply['branches'], name: string): { key: string; to: string; app: string; text: string }[] {
+    const own = new Set(branches.map((one) => `${one.app} ${one.branch}`));
+    return findings.filter((one) => (one.by === name && one.waits === 'retest') || (one.waits === 'fix' && one.branch && own.has(`${one.app} ${one.branch}`)))
+        .map((one) => ({ key: `${one.app} #${one.number}`, to: `/apps/${seg(one.app)}/findings${query({ branch: one.waits === 'fix' ? one.branch : null })}`, app: one.app, text: t(one.waits === 'fix' ? 'home.toFix' : 'home.toRetest', { n: one.number, title: one.title }) }));
+}
+
 function Mine({ rows, name }: { rows: OverviewRow[]; name: string }) {
     const [all, setAll] = useState(false);
     const { data } = useResource<MineReply>('/mine', { concerns: (event) => ['repo', 'rollout', 'facts'].includes(event.topic), soon: RELOAD_MS });
-    const waits = [...leftOut(data?.branches ?? []), ...waiting(rows, name)];
+    const findings = useResource<Page<Finding>>('/findings?state=unclosed&limit=200', { concerns: (event) => event.topic === 'finding' || event.topic === 'rollout', soon: RELOAD_MS });
+    const waits = [...leftOut(data?.branches ?? []), ...toDo(findings.data?.items ?? [], data?.branches ?? [], name), ...waiting(rows, name)];
     return (
         <section class="card" aria-labelledby="mine">
             <h2 id="mine">{t('home.mine')}</h2>

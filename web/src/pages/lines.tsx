@@ -68,7 +68,7 @@ function useLines(base: string, filter: Record<string, string>): { state: State;
         };
     }, [base, key, tries]);
     useEffect(() => {
-        if (!begun || !live)
+        if (!begun || !live || filter.before)
             return;
         const own = new AbortController();
         const take = (events: StreamEvent[]) => {
@@ -126,7 +126,10 @@ export function LinesPage({ app, env, kind }: { app: string; env: string; kind: 
     const { data: ae } = useResource<AppEnv>(base, { concerns: (event) => event.app === app && event.env === env && event.topic === 'rollout', soon: 1000 });
     const [follow, setFollow] = useState(true);
     const [busy, setBusy] = useState(false);
-    const filter = Object.fromEntries(['grep', 'instance', 'release'].map((name) => [name, param(at, name) ?? '']).filter(([, value]) => value));
+    const filter: Record<string, string> = Object.fromEntries(['grep', 'instance', 'release'].map((name) => [name, param(at, name) ?? '']).filter(([, value]) => value));
+    const until = param(at, 'until'); // a link to what was seen: those up to a line, and no newer ones
+    if (until)
+        filter.before = until;
     const view = useRef<LinesHandle>(null);
     const { state: { lines, more, error, lost, stale }, older, again } = useLines(`${base}/${kind}`, filter);
     const [olderError, setOlderError] = useState<ApiError>();
@@ -159,6 +162,8 @@ export function LinesPage({ app, env, kind }: { app: string; env: string; kind: 
                 <label class="inline"><input type="checkbox" checked={follow} onChange={(event) => setFollow(event.currentTarget.checked)} />{t('lines.follow')}</label>
                 {more && <button type="button" disabled={busy} aria-busy={busy} onClick={() => void loadOlder()}>{t('lines.older')}</button>}
                 <span class="dim">{t('lines.count', { n: lines.length })}</span>
+                {until && <button type="button" onClick={() => setParam('until', '')}>{t('lines.now')}</button>}
+                {lines.length > 0 && <a href={`/apps/${seg(app)}/findings${query({ file: 1, env, link: `/apps/${app}/${env}/${kind}${query({ ...filter, before: null, until: lines.at(-1)!.seq + 1 })}` })}`}>{t('findings.file')}</a>}
                 <a href={`/apps/${seg(app)}/${seg(env)}/${kind === 'logs' ? 'requests' : 'logs'}`}>{t(kind === 'logs' ? 'requests' : 'logs')}</a>
             </div>
             <ErrorBox error={error} retry={again} />
