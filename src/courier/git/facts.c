@@ -4,6 +4,7 @@
  *
  * The pairs depend on two commits each and are remembered, so after a push only the row of the
  * branch that moved is asked anew. Nothing is kept in the repository. */
+#include <pthread.h>
 #include <stdio.h>
 #include "base/json.h"
 #include "base/log.h"
@@ -33,7 +34,8 @@ struct facts {
     const char *trunk, *base, *live; /* live: NULL: nothing runs there */
     struct chain start;
     struct set set;
-    struct map memo; /* "TIP TIP BRANCH" -> struct memo, owned */
+    struct map memo;         /* "TIP TIP BRANCH" -> struct memo, owned */
+    const struct map *known; /* of the set itself, while two look at others; else NULL */
     json_t *reply;
 };
 
@@ -46,7 +48,9 @@ static int join(struct facts *f, struct chain *c, const struct tick *t, enum joi
         [0] = JOINED, [CHAIN_CONTAINED] = JOINED_BEFORE, [CHAIN_CONFLICT] = LEFT_OUT};
     AUTO_FREE char *key = mem_format("%s %s %s", c->tip, t->tip, t->branch);
     AUTO_MERGE answer = {0};
-    struct memo *m = map_get(&f->memo, key);
+    struct memo *m = f->known ? map_get(f->known, key) : NULL;
+    if (!m)
+        m = map_get(&f->memo, key);
     if (!m) {
         f->pairs.asked++;
         int r = chain_add(c, &f->merger, t, &answer, err);
@@ -150,7 +154,7 @@ static bool is_blamed(const json_t *out, const char *branch)
     return false;
 }
 
-static int tell_frees_of(struct facts *f, size_t k, json_t *frees, struct err *err)
+static int frees_of(struct facts *f, size_t k, json_t **ret_row, struct err *err)
 {
     struct set other;
     if (make_set(f, k, &other, err) < 0)
@@ -165,20 +169,91 @@ static int tell_frees_of(struct facts *f, size_t k, json_t *frees, struct err *e
     json_put_text(row, "branch", f->ticks[k].branch);
     json_put(row, "frees", freed);
     json_put(row, "costs", costs);
-    json_push(frees, row);
+    *ret_row = row;
     return 0;
+}
+
+/* They are most of the work after a push, and each is a chain of its own: two look, each at every
+ * second one, with a merge-tree of its own. What the set itself came to both know, and change no
+ * more. */
+struct look {
+    struct facts *f;
+    const size_t *ks; /* branches */
+    json_t **rows;    /* of each of them */
+    size_t begin, count;
+    int result;
+    struct err err;
+};
+
+static void *look(void *context)
+{
+    struct look *l = context;
+    for (size_t i = l->begin; i < l->count && l->result == 0; i += 2)
+        l->result = frees_of(l->f, l->ks[i], &l->rows[i], &l->err);
+    return NULL;
+}
+
+/* The same facts with a merge-tree and a memory of its own; the quarantine is shared. */
+static struct facts *second(struct facts *f)
+{
+    struct facts *other = mem_alloc(sizeof(*other));
+    *other = *f;
+    other->merger.process = other->merger.reader = NULL;
+    other->pairs = (struct pairs){.merger = &other->merger};
+    other->known = &f->memo;
+    map_init(&other->memo);
+    return other;
+}
+
+static void second_free(struct facts *other)
+{
+    git_process_free(other->merger.process);
+    git_cache_clear(&other->memo);
+    map_done(&other->memo);
+    free(other);
+}
+
+static int look_by_two(struct facts *f, const size_t *ks, json_t **rows, size_t count,
+                       struct err *err)
+{
+    struct facts *halves[2] = {second(f), second(f)};
+    struct look looks[2] = {{halves[0], ks, rows, 0, count, 0, ERR_INIT},
+                            {halves[1], ks, rows, 1, count, 0, ERR_INIT}};
+    pthread_t thread;
+    /* one of them goes on with the process that is there */
+    halves[0]->merger.process = TAKE(f->merger.process);
+    bool two = count > 1 && pthread_create(&thread, NULL, look, &looks[1]) == 0;
+    (void)look(&looks[0]);
+    if (two)
+        (void)pthread_join(thread, NULL); /* it is there, and not us */
+    else
+        (void)look(&looks[1]);
+    for (size_t i = 0; i < 2; i++) {
+        f->pairs.asked += halves[i]->pairs.asked;
+        second_free(halves[i]);
+    }
+    const struct look *bad = looks[0].result < 0 ? &looks[0] : &looks[1];
+    if (bad->result < 0)
+        *err = bad->err;
+    return bad->result;
 }
 
 static int tell_frees(struct facts *f, struct err *err)
 {
     const json_t *out = json_list(f->reply, "out");
-    json_t *frees = json_array();
+    json_t *frees = json_array(), *rows[LEFT_OUT_MAX] = {NULL};
+    size_t ks[LEFT_OUT_MAX], count = 0;
     json_put(f->reply, "frees", frees);
-    for (size_t k = f->first; k < f->count && json_array_size(frees) < LEFT_OUT_MAX; k++)
-        if (joined_as(f, k) == JOINED && is_blamed(out, f->ticks[k].branch) &&
-            tell_frees_of(f, k, frees, err) < 0)
-            return -1;
-    return 0;
+    for (size_t k = f->first; k < f->count && count < LEFT_OUT_MAX; k++)
+        if (joined_as(f, k) == JOINED && is_blamed(out, f->ticks[k].branch))
+            ks[count++] = k;
+    int result = count ? look_by_two(f, ks, rows, count, err) : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (result == 0)
+            json_push(frees, TAKE(rows[i]));
+        json_decref(rows[i]);
+    }
+    return result;
 }
 
 /* --- pairs ---------------------------------------------------------------------------------- */
