@@ -126,6 +126,8 @@ test('the forge is away: what runs runs, and what was missed is found when it is
     assert.equal(failing.state, 'failing');
     assert.match(failing.error.text, /127\.0\.0\.1/);
     assert.equal((await journal('origin.failing')).length, 1);
+    const check = (await p.api.get('/doctor')).checks.find((one) => one.name === 'repositories elsewhere');
+    assert.ok(!check.ok && /^shop: /.test(check.text), check.text);
     assert.equal((await shop.get('prod', '/up')).status, 200);
     await shop.deploy('prod', { kind: 'rollback' }).catch((error) => assert.match(error.message, /rollback|earlier/)); // works without the forge
     const again = await forgeNew('gitlab', { dir: `${p.dir}/forge`, port });

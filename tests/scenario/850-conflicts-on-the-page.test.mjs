@@ -51,6 +51,15 @@ test('a push that solves one is seen without a reload', async () => {
     await page.getByText('17 of 20 merge').waitFor();
 });
 
+test('who is merged first stays: the order is changed on the page', async () => {
+    await b.go(page, '/apps/web/test');
+    await page.getByRole('button', { name: 'Merge earlier: feature/coupon' }).click();
+    await page.getByRole('button', { name: 'Merge earlier: feature/price' }).waitFor();
+    assert.deepEqual((await p.api.get('/apps/web/envs/test/ticks')).ticks.slice(0, 2).map((tick) => tick.branch), ['feature/coupon', 'feature/price']);
+    await page.getByRole('link', { name: 'All conflicts' }).click();
+    await page.getByText('feature/price conflicts with feature/coupon').waitFor();
+});
+
 test('while ticking: what leaving one out brings is one click away', async () => {
     await b.go(page, '/apps/web/dev/submit');
     for (const name of ['feature/price', 'feature/coupon', 'feature/搜索'])

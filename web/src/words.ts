@@ -289,6 +289,7 @@ export const words = {
 
     'home.toFix': ['Finding {n} waits for a fix: {title}', '缺陷 {n} 待修复：{title}'],
     'home.toRetest': ['Finding {n} can be tried again: {title}', '缺陷 {n} 可复测：{title}'],
+    'branches.earlier': ['Merge earlier', '提前合并'],
     'lines.now': ['To the newest lines', '查看最新日志'],
     'findings.lines': ['The lines', '相关日志'],
     'findings.pictures': ['Pictures', '截图'],

@@ -8,6 +8,7 @@
 #include "core/api/dump.h"
 #include "core/api/handlers.h"
 #include "core/journal/journal.h"
+#include "core/forge/forge.h"
 #include "core/link/link.h"
 #include "core/release/release.h"
 #include "wire/doctor.h"
@@ -195,6 +196,30 @@ static void add_core_checks(const struct core *core, json_t *checks)
                 "set the clock (timedatectl set-ntp true): tokens and times depend on it");
 }
 
+/* Nothing is said where nothing is followed. */
+static void add_origin_checks(struct core *core, json_t *checks)
+{
+    struct err err = ERR_INIT;
+    AUTO_JSON *rows = NULL;
+    AUTO_BUF text = BUF_INIT(2000);
+    size_t i;
+    json_t *row;
+    if (origin_list(core, &rows, &err) < 0 || json_array_size(rows) == 0)
+        return;
+    json_array_foreach(rows, i, row)
+    {
+        if (!text_is(json_text(row, "state"), "failing"))
+            continue;
+        if (buf_add_format(&text, "%s%s: %s", text.length ? "; " : "",
+                           json_text_or(row, "app", "?"),
+                           json_text_or(json_dict(row, "error"), "text", "?")) < 0)
+            break; /* there is room for some */
+    }
+    bool good = text.length == 0;
+    doctor_push(checks, "repositories elsewhere", good, good ? "fetched" : text.data,
+                "'slipway app origin APP' says more; what runs is not touched by it");
+}
+
 /* A host that does not answer leaves its whole part out: that is said, not passed over. */
 static void add_host_checks(const struct core *core, const json_t *host, json_t *checks)
 {
@@ -217,6 +242,7 @@ static void doctor_finish(struct gather *g)
     json_t *check;
     add_role_checks(g->call->core, checks);
     add_core_checks(g->call->core, checks);
+    add_origin_checks(g->call->core, checks);
     add_host_checks(g->call->core, json_dict(g->reply, "host"), checks);
     bool ok = true;
     json_array_foreach(checks, i, check) ok = ok && json_bool(check, "ok", false);

@@ -1,7 +1,7 @@
 // One app in one environment: what runs, from which branches, how it came to be, and how it differs from the next one.
 import { useState } from 'preact/hooks';
 import { visible } from '../ansi';
-import { api, query, seg } from '../api';
+import { api, ApiError, query, seg } from '../api';
 import { Compare } from '../compare';
 import { useFacts } from '../facts';
 import type { FeedEvent } from '../feed';
@@ -58,7 +58,7 @@ export function EnvPage({ app, env }: Place) {
             {ae.rollout && <p class="box"><a href={`${to}/rollouts/${ae.rollout.id}`}>{t('env.held', { who: ae.rollout.by, kind: tName('kind', ae.rollout.kind), release: ae.rollout.release, id: ae.rollout.id })}</a></p>}
             <Domains ae={ae} />
             <Instances app={app} env={env} />
-            <Branches app={app} env={env} release={ae.release} />
+            <Branches app={app} env={env} release={ae.release} mayTick={may(ae.rights, 'tick')} />
             <History app={app} env={env} live={ae.live_release} targets={ae.targets} ae={ae} />
             {position === names.length - 1 && names.length > 0 && <Land app={app} env={env} mayLand={may(ae.rights, 'trunk')} />}
             {next && <NextDiff app={app} env={env} next={next} release={ae.live_release} />}
@@ -187,23 +187,32 @@ function InstanceRow({ one, to }: { one: Instance; to: string }) {
     );
 }
 
-function Branches({ app, env, release }: Place & { release: Release | null }) {
+function Branches({ app, env, release, mayTick }: Place & { release: Release | null; mayTick: boolean }) {
     const branches = useResource<AllBranches>(`/apps/${seg(app)}/branches${query({ limit: 500 })}`);
     const authors = new Map(branches.data?.items.map((one) => [one.name, one.author]));
-    const { data, error } = useResource<Ticks>(`/apps/${seg(app)}/envs/${seg(env)}/ticks`, { concerns: (event) => event.app === app && event.env === env && (event.topic === 'repo' || event.topic === 'journal') });
+    const { data, error, reload } = useResource<Ticks>(`/apps/${seg(app)}/envs/${seg(env)}/ticks`, { concerns: (event) => event.app === app && event.env === env && (event.topic === 'repo' || event.topic === 'journal') });
+    const [failed, setFailed] = useState<ApiError>();
+    // In which order they are merged: who comes first stays when two conflict.
+    const earlier = async (i: number) => {
+        const names = data!.ticks.map((tick) => tick.branch);
+        [names[i - 1], names[i]] = [names[i]!, names[i - 1]!];
+        await api.post(`/apps/${seg(app)}/envs/${seg(env)}/ticks`, { set: names }).then(() => setFailed(undefined), setFailed);
+        reload();
+    };
     const { data: facts } = useFacts(app, data?.ticks.length ? env : null);
     const out = new Set(facts?.out.map((row) => row.branch));
     return (
         <section aria-labelledby="branches">
             <div class="bar"><h2 id="branches">{t('submit.ticked')}</h2>{facts && <State name={out.size ? 'failed' : 'done'} text={t('facts.merge', { in: facts.in.length + facts.contained.length, n: facts.ticks.length })} />}<span class="grow" /><a class="button" href={`/apps/${seg(app)}/findings?env=${seg(env)}`}>{t('findings')}</a>{facts && facts.ticks.length > 1 && <a class="button" href={`/apps/${seg(app)}/${seg(env)}/conflicts`}>{t('facts.show')}</a>}</div>
-            <ErrorBox error={error} />
+            <ErrorBox error={error ?? failed} />
             {release && <p class="dim">{t('release')} r{release.number}, {t('commit')} <Commit id={release.commit} /></p>}
             {data && data.ticks.length === 0 && <p class="dim">{t('app.onlyTrunk')}</p>}
             {data && data.ticks.length > 0 && (
                 <div class="scroll"><table>
-                    <thead><tr><th scope="col">{t('branch')}</th><th scope="col">{t('author')}</th><th scope="col">{t('submit.deployed')}</th><th scope="col">{t('tip')}</th><th scope="col">{t('state')}</th><th scope="col">{t('who')}</th><th scope="col">{t('when')}</th></tr></thead>
-                    <tbody>{data.ticks.map((tick) => (
+                    <thead><tr><th scope="col" class="number">#</th><th scope="col">{t('branch')}</th><th scope="col">{t('author')}</th><th scope="col">{t('submit.deployed')}</th><th scope="col">{t('tip')}</th><th scope="col">{t('state')}</th><th scope="col">{t('who')}</th><th scope="col">{t('when')}</th></tr></thead>
+                    <tbody>{data.ticks.map((tick, i) => (
                         <tr key={tick.branch}>
+                            <td class="number">{i + 1}{mayTick && i > 0 && <> <button type="button" class="small" title={t('branches.earlier')} aria-label={`${t('branches.earlier')}: ${tick.branch}`} onClick={() => void earlier(i)}>↑</button></>}</td>
                             <td>{visible(tick.branch)}</td><td>{visible(authors.get(tick.branch) ?? '–')}</td><td><Commit id={tick.deployed_tip} /></td><td><Commit id={tick.now} /></td>
                             <td><TickState tick={tick} known={data.known} />{out.has(tick.branch) && <State name="failed" text={t('branches.conflict')} />}</td><td>{tick.by}</td><td><Age at={tick.at} /></td>
                         </tr>
