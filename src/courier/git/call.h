@@ -63,8 +63,9 @@ int git_confine(struct git_call *c, struct err *err) MUST_CHECK;
 /* The call as a child for the loop: argv, env and confinement set, all else zero but stdin_fd = -1.
  * Valid as long as the call. */
 struct child_spec git_child_spec(const struct git_call *c);
-/* Limits of a running git: memory, file size, core. Called by whoever started one. */
-void git_limit(pid_t pid);
+/* Limits of a running git: memory, file size, core. Called by whoever started one; the call, or
+ * NULL for one that starts no program of ours. */
+void git_limit(pid_t pid, const struct git_call *call);
 
 static inline void git_call_donep(struct git_call *c)
 {

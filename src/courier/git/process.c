@@ -132,7 +132,7 @@ int git_process_start(struct git_call *call, int64_t deadline_ms, struct git_pro
         return -1;
     if (spawn(p, call, child_in, child_out, err) < 0)
         return -1;
-    git_limit(p->pid);
+    git_limit(p->pid, call);
     *ret_process = TAKE(p);
     return 0;
 }

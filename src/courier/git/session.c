@@ -349,7 +349,7 @@ static int start_git(struct session *s, struct err *err)
     spec.context = s;
     if (child_start(&spec, &s->child, err) < 0)
         return -1;
-    git_limit(child_pid(s->child));
+    git_limit(child_pid(s->child), NULL);
     s->phase = PHASE_RUN;
     if (s->route.advertise)
         return 0;
