@@ -61,7 +61,13 @@ static int forget(struct store *s, struct err *err)
 {
     if (store_run(s, err, "DELETE FROM secret_name", "") < 0)
         return -1;
-    return store_run(s, err, "DELETE FROM secret_version", "");
+    /* forges want their tokens anew; an origin makes itself another secret for its webhook */
+    return store_run(s, err, "DELETE FROM secret_version", "") < 0 ||
+                   store_run(s, err, "UPDATE forge SET token_sealed=NULL, key_sealed=NULL", "") <
+                       0 ||
+                   store_run(s, err, "UPDATE origin SET hook_sealed='', hook='none'", "") < 0
+               ? -1
+               : 0;
 }
 
 static int run(int argc, char **argv, json_t **ret_told, struct err *err)

@@ -17,7 +17,7 @@
 
 #define END_MS 10000      /* what runs at SIGTERM may take this long */
 #define END_LOOK_MS 20    /* how often we look */
-#define POOL_THREADS "24" /* above the sum of the job classes' limits */
+#define POOL_THREADS "32" /* above the sum of the job classes' limits */
 
 /* Also private files. git's own limits are set on each child. */
 static int narrow(struct err *err)

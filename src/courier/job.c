@@ -15,8 +15,8 @@
 #define WAITING_MAX 1000 /* of one class */
 
 static const size_t running_max[JOB_CLASSES] = {
-    [JOB_QUICK] = 6,  [JOB_MERGE] = 2, [JOB_FACTS] = 1, [JOB_EXPORT] = 4,
-    [JOB_REMOTE] = 4, [JOB_FORGE] = 4, [JOB_UPKEEP] = 1};
+    [JOB_QUICK] = 6,   [JOB_MERGE] = 2, [JOB_FACTS] = 1, [JOB_EXPORT] = 4,
+    [JOB_REMOTE] = 10, [JOB_FORGE] = 4, [JOB_UPKEEP] = 1};
 static const char *const class_names[JOB_CLASSES] = {"quick",  "merge", "facts", "export",
                                                      "remote", "forge", "upkeep"};
 

@@ -14,11 +14,14 @@ struct range4 {
 static const struct range4 ranges4[] = {
     {0x00000000, 8, ADDRESS_NEVER},    /* this network */
     {0x0a000000, 8, ADDRESS_PRIVATE},  /* 10/8 */
+    {0x646464c8, 32, ADDRESS_NEVER},   /* 100.100.100.200: a cloud's metadata */
     {0x64400000, 10, ADDRESS_PRIVATE}, /* 100.64/10: a provider's */
     {0x7f000000, 8, ADDRESS_NEVER},    /* loopback */
     {0xa9fe0000, 16, ADDRESS_NEVER},   /* link-local */
     {0xac100000, 12, ADDRESS_PRIVATE}, /* 172.16/12 */
+    {0xc0000000, 24, ADDRESS_NEVER},   /* 192.0.0/24: protocols, a cloud's metadata */
     {0xc0a80000, 16, ADDRESS_PRIVATE}, /* 192.168/16 */
+    {0xc6120000, 15, ADDRESS_PRIVATE}, /* 198.18/15: benchmarks */
     {0xe0000000, 3, ADDRESS_NEVER},    /* multicast, reserved, broadcast */
 };
 
@@ -42,18 +45,27 @@ static enum address_kind kind4(const uint8_t bytes[4])
 
 static enum address_kind kind6(const uint8_t bytes[16])
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    static const uint8_t nat64[12] = {0x00, 0x64, 0xff, 0x9b};
-    static const uint8_t global[1] = {0x20}, unique[1] = {0xfc}, to4[2] = {0x20, 0x02};
-    if (matches(bytes, mapped, 96) || matches(bytes, nat64, 96))
-        return kind4(bytes + 12);
-    if (matches(bytes, to4, 16)) /* 6to4: the relay of that IPv4 address */
-        return kind4(bytes + 2);
+    static const uint8_t global[1] = {0x20}, unique[1] = {0xfc};
+    static const uint8_t metadata[16] = {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54};
+    if (matches(bytes, metadata, 128)) /* fd00:ec2::254: a cloud's metadata */
+        return ADDRESS_NEVER;
     if (matches(bytes, unique, 7))
         return ADDRESS_PRIVATE;
     return matches(bytes, global, 3) ? ADDRESS_PUBLIC : ADDRESS_NEVER;
 }
 
+/* The IPv4 address that stands within an IPv6 one; NULL: none does. */
+static const uint8_t *inner4(const uint8_t bytes[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    static const uint8_t nat64[12] = {0x00, 0x64, 0xff, 0x9b};
+    static const uint8_t to4[2] = {0x20, 0x02}; /* 6to4: the relay of that address */
+    if (matches(bytes, mapped, 96) || matches(bytes, nat64, 96))
+        return bytes + 12;
+    return matches(bytes, to4, 16) ? bytes + 2 : NULL;
+}
+
+/* 4 or 16 of them; 0: neither. */
 static const uint8_t *bytes_of(const struct sockaddr *address, size_t *ret_length)
 {
     if (address->sa_family == AF_INET) {
@@ -61,7 +73,12 @@ static const uint8_t *bytes_of(const struct sockaddr *address, size_t *ret_lengt
         return (const uint8_t *)&((const struct sockaddr_in *)(const void *)address)->sin_addr;
     }
     *ret_length = address->sa_family == AF_INET6 ? 16 : 0;
-    return (const uint8_t *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    const uint8_t *bytes =
+        (const uint8_t *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    const uint8_t *inner = *ret_length ? inner4(bytes) : NULL;
+    if (inner)
+        *ret_length = 4;
+    return inner ? inner : bytes;
 }
 
 enum address_kind address_kind(const struct sockaddr *address)
@@ -79,7 +96,8 @@ void address_text(const struct sockaddr *address, char ret_text[ADDRESS_TEXT])
     const uint8_t *bytes = bytes_of(address, &length);
     ret_text[0] = '\0';
     if (length)
-        (void)inet_ntop(address->sa_family, bytes, ret_text, ADDRESS_TEXT); /* there is room */
+        (void)inet_ntop(length == 4 ? AF_INET : AF_INET6, bytes, ret_text,
+                        ADDRESS_TEXT); /* there is room */
 }
 
 struct range {

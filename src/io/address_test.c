@@ -29,25 +29,13 @@ static bool within(const char *text, const char *ranges)
 
 TEST(this_machine_and_its_link_are_never_gone_to)
 {
-    static const char *const never[] = {"127.0.0.1",
-                                        "127.9.9.9",
-                                        "0.0.0.0",
-                                        "169.254.169.254",
-                                        "0x7f000001",
-                                        "2130706433",
-                                        "127.1",
-                                        "::1",
-                                        "::",
-                                        "::ffff:127.0.0.1",
-                                        "::ffff:7f00:1",
-                                        "fe80::1",
-                                        "224.0.0.1",
-                                        "255.255.255.255",
-                                        "64:ff9b::7f00:1",
-                                        "2002:7f00:1::",
-                                        "ff02::1",
-                                        "240.0.0.1",
-                                        "::ffff:169.254.1.1"};
+    static const char *const never[] = {
+        "127.0.0.1",  "127.9.9.9",         "0.0.0.0",         "169.254.169.254",
+        "0x7f000001", "2130706433",        "127.1",           "::1",
+        "::",         "::ffff:127.0.0.1",  "::ffff:7f00:1",   "fe80::1",
+        "224.0.0.1",  "255.255.255.255",   "64:ff9b::7f00:1", "2002:7f00:1::",
+        "ff02::1",    "100.100.100.200",   "fd00:ec2::254",   "192.0.0.192",
+        "240.0.0.1",  "::ffff:169.254.1.1"};
     for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
         IS_INT(kind(never[i]), ADDRESS_NEVER);
 }
@@ -76,6 +64,8 @@ TEST(ranges)
     OK(within("fd00::5", "fd00::/8"));
     OK(!within("127.0.0.1", ""));
     OK(!within("::1", "127.0.0.0/8"));
+    OK(within("::ffff:10.213.0.5", "10.213.0.0/16"));
+    OK(within("64:ff9b::10.213.0.5", "10.213.0.0/16"));
     OK(address_ranges_valid(str_of("")));
     OK(address_ranges_valid(str_of("10.0.0.0/8, ::1")));
     OK(!address_ranges_valid(str_of("10.0.0.0/33")));

@@ -51,9 +51,11 @@ for (const kind of ['github', 'gitea']) {
         await p.cli.ok('deploy', '-a', `${kind}-shop`, '-e', 'prod');
         const tip = await repository.git('rev-parse', 'feature/a');
         await until(() => project.statuses.some((row) => row.sha === tip && row.state === 'success' && row.context === 'slipway/prod'), 20_000, 'the status is told');
+        // a stranger's fork has a branch of the same name, and asks before us
+        project.merges.push({ number: 1, state: 'opened', source: 'slipway/prod/r1', target: 'main', title: 'Release prod/r1', fork: 4711 });
         const said = await p.cli.ok('land', '-a', `${kind}-shop`);
-        assert.match(said, /protected.*\n\s+http.*\/pulls?\/1/);
-        await made.merge(project, 1);
+        assert.match(said, /protected.*\n\s+http.*\/pulls?\/2/);
+        await made.merge(project, 2);
         await until(async () => (await p.api.get(`/apps/${kind}-shop/landings`)).items[0].state === 'done', 30_000, 'it has landed');
     });
 }
@@ -74,11 +76,13 @@ test('https with a certificate of the company: taken when it was given, and not 
     assert.ok((await names('tls')).includes('feature/a'));
 });
 
-test('brought here once: then it is ours', async () => {
+test('brought here once: then it is ours, also when the forge was not well at first', async () => {
     const [made] = Object.values(forges), project = made.projects.get('team/cart');
+    made.failFetch = 1; // the look is answered, the first fetch is not
     await push(made, project);
     await gitOk(repository.dir, ['push', '-q', made.pushUrl(project), 'main:refs/tags/v1.0']);
-    assert.match(await p.cli.ok('app', 'create', 'cart', '--from', project.url, '--once'), /created cart/);
+    await p.cli('app', 'create', 'cart', '--from', project.url, '--once'); // it may hear of the first one
+    assert.equal(made.failFetch, 0, 'the first fetch failed');
     await until(async () => (await p.api.get('/apps/cart/branches')).items.length > 5, 30_000, 'it is here');
     await assert.rejects(origin('cart'), { status: 404 });
     const { items } = await p.api.get('/audit?limit=1000');
@@ -129,6 +133,35 @@ test('a credential goes to its own host, and stands nowhere', async () => {
     assert.deepEqual(other.requests.filter((row) => row.headers.authorization || row.headers['private-token']), []);
     const everything = JSON.stringify([await p.api.get('/debug/dump'), await p.api.get('/audit?limit=1000'), await p.api.get('/forges')]) + p.log();
     assert.ok(!everything.includes('secret-token'));
+});
+
+test('whoever names a forge beside another host gets no credential of it', async () => {
+    const thief = await forge('gitlab'), project = await thief.project('team/shop');
+    for (const wanted of [{ forge: 'github', url: project.url }, { forge: 'github', project: '../x' }, { forge: 'github', project: 'team/-x' }])
+        await assert.rejects(p.api.post('/apps', { name: 'stolen', ...wanted }), (error) => error.status === 422, JSON.stringify(wanted));
+    assert.equal(thief.requests.length, 0);
+    // a forge that moves to another host takes its credential along: what is followed at the old one is asked no more
+    const [old] = Object.values(forges);
+    await p.api.put('/forges', { name: 'github', kind: 'gitlab', url: thief.url, token: 'secret-token' });
+    const before = old.requests.length;
+    await assert.rejects(p.api.post('/apps/github-shop/origin/fetch'), (error) => error.error === 'forge_denied' && /no longer the host/.test(error.text));
+    assert.equal(old.requests.length, before);
+    await p.api.put('/forges', { name: 'github', kind: 'github', url: old.url, token: 'secret-token' });
+    await p.api.post('/apps/github-shop/origin/fetch');
+});
+
+test('a webhook that was refused is asked for again with another token', async () => {
+    const made = await forge('gitlab'), project = await made.project('team/hooks');
+    await push(made, project);
+    await p.api.put('/forges', { name: 'hooks', kind: 'gitlab', url: made.url, token: 'secret-token' });
+    made.denyHooks = true;
+    await p.cli.ok('app', 'create', 'hooks', '--from', project.url);
+    await until(async () => (await origin('hooks')).hook === 'refused', 10_000, 'it is refused');
+    assert.match(await p.cli.ok('app', 'origin', 'hooks'), /make one by hand/);
+    assert.ok((await p.cli.ok('app', 'hook', 'hooks', '-o', 'json')).secret.length >= 40);
+    made.denyHooks = false;
+    await p.api.put('/forges', { name: 'hooks', kind: 'gitlab', url: made.url, token: 'secret-token' });
+    await until(async () => (await origin('hooks')).hook === 'made', 10_000, 'it is made');
 });
 
 test('addresses that nobody is sent to', async () => {

@@ -45,6 +45,16 @@ test('what is pushed to its branch is there a moment later', async () => {
     await until(async () => (await web.get('try-1', '/file?path=/app/a2.txt')).status === 200, 60_000, 'the push is live there');
 });
 
+test('what is found in it outlives it; what it runs is promoted only by building it anew; no rights are given in it', async () => {
+    const { number } = await p.api.post('/apps/web/findings', { env: 'try-1', title: 'wrong in the try', branch: 'feature/a', severity: 'critical' });
+    await assert.rejects(web.plan('test', { kind: 'promote', from: 'try-1', same_artifact: true }), { status: 409 });
+    await assert.rejects(p.api.post('/grants', { user: 'admin', role: 'ops', env: 'try-1' }), { status: 422 });
+    const { try: other } = await p.api.post('/apps/web/tries', { branches: ['feature/a'] });
+    await p.api.delete(`/apps/web/tries/${other.name}`);
+    await gone(other.name);
+    assert.equal((await p.api.get(`/apps/web/findings/${number}`)).env, 'try-1');
+});
+
 test('who may not deploy to dev may not try', async () => {
     const viewer = await p.person('vera', 'viewer');
     await assert.rejects(viewer.api.post('/apps/web/tries', { branches: ['feature/a'] }), { status: 403 });
@@ -53,22 +63,28 @@ test('who may not deploy to dev may not try', async () => {
     await assert.rejects(dev.api.post('/apps/web/tries', { branches: ['feature/a'], like: 'prod' }), { status: 403 }, 'its secrets are prod\'s');
     const { try: made } = await dev.api.post('/apps/web/tries', { branches: ['feature/a', 'feature/b'] });
     assert.equal(made.by, 'dora');
-    assert.equal((await dev.api.get('/apps/web/envs/try-2/ticks')).ticks.length, 2);
+    assert.equal((await dev.api.get(`/apps/web/envs/${made.name}/ticks`)).ticks.length, 2);
     await assert.rejects(dev.api.post('/apps/web/tries', { branches: ['no/such'] }), { status: 404, error: 'branch_unknown' });
     await assert.rejects(dev.api.post('/apps/web/tries', { branches: [] }), { status: 422 });
 });
 
 test('there is an end to them: five of an app', async () => {
-    for (let n = 3; n <= 5; n++)
+    for (let n = 3; n <= 5; n++) // with the two there are
         await p.api.post('/apps/web/tries', { branches: ['feature/b'] });
     await assert.rejects(p.api.post('/apps/web/tries', { branches: ['feature/b'] }), { status: 429, error: 'too_many' });
 });
 
 test('ended, while it runs and while it is rolled out: nothing of it is left', async () => {
-    for (const name of ['try-5', 'try-4', 'try-3', 'try-2', 'try-1'])
+    const names = (await tries()).map((row) => row.name);
+    assert.equal(names.length, 5);
+    for (const name of names)
         await p.cli.ok('try', 'end', name, '-a', 'web');
-    for (const name of ['try-1', 'try-2', 'try-3', 'try-4', 'try-5'])
+    for (const name of names)
         await gone(name);
+    const finding = await p.api.get('/apps/web/findings/1');
+    assert.deepEqual([finding.env, finding.state], ['dev', 'open'], 'what was found in try-1 is still wrong');
+    await p.api.post('/apps/web/findings/1', { act: 'assign', branch: 'feature/b' });
+    await p.api.post('/apps/web/findings/1', { act: 'close' });
     await assert.rejects(web.status('try-1'), { status: 404 });
     assert.notEqual((await web.get('try-1', '/up')).status, 200);
     let known;

@@ -30,8 +30,8 @@ static int env_check(struct core *core, const char *env, struct err *err)
     int64_t count = 0;
     if (text_is(env, "*"))
         return 0;
-    if (store_one_int(core->store, &count, err, "SELECT count(*) FROM env WHERE name=$1", "t",
-                      env) < 0)
+    if (store_one_int(core->store, &count, err,
+                      "SELECT count(*) FROM env WHERE name=$1 AND try_of IS NULL", "t", env) < 0)
         return -1;
     return count ? 0 : FAIL(err, E_FIELD_INVALID, "no such env: 'slipway env ls' lists them");
 }

@@ -245,6 +245,8 @@ static int grant_scope(struct api_call *call, int64_t *ret_app_id, int64_t *ret_
         return -1;
     *ret_app_id = app.id;
     *ret_env_id = 0;
+    if (env_name && text_starts(env_name, ENV_TRY_PREFIX))
+        return FAIL(err, E_FIELD_INVALID, "the rights in a try are those of the env it is like");
     return env_name ? env_load(call->core, env_name, ret_env_id, err) : 0;
 }
 

@@ -211,7 +211,8 @@ void api_put_ticked_envs(struct api_call *call, int64_t app_id, const char *bran
     AUTO_JSON *rows = NULL;
     json_t *envs = json_array(), *out = json_array();
     if (store_rows(call->core->store, &rows, &err,
-                   "SELECT e.id, e.name, ae.id AS app_env_id FROM ticked t JOIN app_env ae ON "
+                   "SELECT coalesce(e.try_of, e.id) AS id, e.name, ae.id AS app_env_id FROM ticked "
+                   "t JOIN app_env ae ON "
                    "ae.id=t.app_env_id"
                    " JOIN env e ON e.id=ae.env_id"
                    " WHERE ae.app_id=$1 AND t.branch=$2 ORDER BY e.position",

@@ -39,6 +39,34 @@ static int run_forge_put(struct api_call *call, void *context, struct err *err)
     return reply_forge(call, json_text_or(call->body, "name", ""), err);
 }
 
+struct changed {
+    struct core *core;
+    int64_t forge_id;
+};
+
+static void tell_changed(void *context, const struct err *error)
+{
+    struct changed *c = context;
+    if (!error)
+        follow_forge_changed(c->core->follow, c->forge_id);
+    free(c);
+}
+
+/* What failed with the old token is tried with the new one, once that is durable. */
+static void finish_put(struct api_call *call, json_t *seen)
+{
+    struct core *core = call->core;
+    (void)api_ref(call);
+    api_finish_input(call, run_forge_put, seen);
+    int64_t forge_id = json_int(call->reply, "id", 0);
+    api_unref(call);
+    if (!forge_id)
+        return;
+    struct changed *c = mem_alloc(sizeof(*c));
+    *c = (struct changed){core, forge_id};
+    tick_after(core->tick, tell_changed, NULL, c);
+}
+
 /* Asked too often: that is for a person to wait for. */
 static int refuse_wait(const json_t *ok, struct err *err)
 {
@@ -58,8 +86,7 @@ static void on_seen(void *context, json_t *ok, const struct err *error)
     } else if (refuse_wait(ok, &err) < 0) {
         api_fail(call, &err);
     } else {
-        follow_resume(call->core->follow); /* another token may be taken */
-        api_finish_input(call, run_forge_put, ok);
+        finish_put(call, ok);
     }
 }
 
@@ -69,7 +96,7 @@ API_HANDLER(api_forge_put)
     if (forge_check(call->body, err) < 0)
         return -1;
     if (text_is(json_text(call->body, "kind"), "git")) {
-        api_finish_input(api_ref(call), run_forge_put, NULL);
+        finish_put(api_ref(call), NULL);
         return API_LATER;
     }
     forge_ask(call->core, call->body, "forge.user", json_object(), NULL, on_seen, api_ref(call));

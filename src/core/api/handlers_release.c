@@ -84,6 +84,11 @@ static int read_wanted(struct api_call *call, struct wanted *w, struct err *err)
         return FAIL(err, E_FIELD_INVALID, "'from' is the env itself");
     if (!w->from.live_release)
         return FAIL(err, E_STATE_CONFLICT, "nothing is live in %s to promote", w->from.env);
+    if (w->from.is_try && w->same_artifact) /* its commit goes with the try */
+        return FAIL(err, E_STATE_CONFLICT,
+                    "%s is a try: what it runs is built anew elsewhere, promote without "
+                    "'same_artifact'",
+                    w->from.env);
     return 0;
 }
 

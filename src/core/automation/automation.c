@@ -517,7 +517,8 @@ void automation_free(struct automation *a)
     free(a);
 }
 
-/* What was taken out of service stays so until somebody pushes, or releases. */
+/* What was taken out of service stays so until somebody pushes, or releases; a try wants its first
+ * release. */
 void automation_resume(struct automation *a)
 {
     struct err err = ERR_INIT;
@@ -525,8 +526,12 @@ void automation_resume(struct automation *a)
     size_t i;
     json_t *row;
     start_clock(a);
-    if (store_rows(a->core->store, &rows, &err,
-                   "SELECT id FROM app_env WHERE automation='push' AND live_release>0", "") < 0) {
+    if (store_rows(
+            a->core->store, &rows, &err,
+            "SELECT ae.id FROM app_env ae JOIN env e ON e.id=ae.env_id WHERE ae.automation='push' "
+            "AND (ae.live_release>0 OR (e.try_of IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
+            "build b WHERE b.app_env_id=ae.id)))",
+            "") < 0) {
         log_error("cannot list the app-envs that follow pushes", F_ERR(&err));
         return;
     }

@@ -387,6 +387,11 @@ int env_try_remove(struct core *core, const struct app_env *ae, struct err *err)
         "INSERT INTO app_env_gone(id, subject, edge_version) SELECT ae.id, a.name || '.' || "
         "e.name, CASE WHEN ae.edge_version>0 THEN ae.edge_version+1 ELSE 0 END FROM app_env ae "
         "JOIN app a ON a.id=ae.app_id JOIN env e ON e.id=ae.env_id WHERE ae.id=$1",
+        /* what was found there is still wrong: it waits for what is live where it came from */
+        "UPDATE finding SET release=0, fixed_release=0, app_env_id=(SELECT l.id FROM app_env ae "
+        "JOIN "
+        "env e ON e.id=ae.env_id JOIN app_env l ON l.app_id=ae.app_id AND l.env_id=e.try_of WHERE "
+        "ae.id=$1) WHERE app_env_id=$1",
         "DELETE FROM domain WHERE app_env_id=$1",
         "DELETE FROM ticked WHERE app_env_id=$1",
         "DELETE FROM env WHERE try_of IS NOT NULL AND id=(SELECT env_id FROM app_env WHERE id=$1)",

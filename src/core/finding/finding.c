@@ -301,7 +301,8 @@ static int assign(struct core *core, const json_t *row, const struct app_env *ae
         return -1;
     if (branch && !str_is_branch(str_of(branch)))
         return FAIL(err, E_REF_INVALID, "that is not a valid branch name");
-    if (release_row(core, ae->id, json_int(row, "release", 0), &release, err) < 0)
+    if (json_int(row, "release", 0) && /* 0: of a try that is gone */
+        release_row(core, ae->id, json_int(row, "release", 0), &release, err) < 0)
         return -1;
     const char *tip = branch ? tip_in(release, branch) : NULL; /* of a branch made since: none */
     if (!branch) {

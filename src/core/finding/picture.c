@@ -6,9 +6,10 @@
 
 const char finding_picture_schema[] =
     "ALTER TABLE finding_note ADD COLUMN link TEXT;"
+    /* the picture last: what stands behind it would be read through it */
     "CREATE TABLE finding_picture(id INTEGER PRIMARY KEY, finding_id BIGINT NOT NULL, type TEXT "
     "NOT "
-    "NULL, picture BLOB NOT NULL, bytes BIGINT NOT NULL, added_by TEXT NOT NULL, created_at BIGINT "
+    "NULL, bytes BIGINT NOT NULL, added_by TEXT NOT NULL, created_at BIGINT NOT NULL, picture BLOB "
     "NOT NULL);"
     "CREATE INDEX finding_pictures ON finding_picture(finding_id, id);";
 

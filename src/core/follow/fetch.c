@@ -9,9 +9,10 @@
 #include "core/forge/forge.h"
 #include "core/tick/tick.h"
 
-#define ASKING_MAX 3
-#define FETCH_MS 3700000 /* the courier gives up before */
-#define POLL_MS 60000    /* without word from a webhook */
+#define ASKING_MAX 6
+#define ASKING_OF_FORGE 2 /* one that is slow has no more */
+#define FETCH_MS 3700000  /* the courier gives up before */
+#define POLL_MS 60000     /* without word from a webhook */
 #define POLL_HOOKED_MS 300000
 #define BACKOFF_FIRST_MS 10000
 #define BACKOFF_MAX_MS 1800000
@@ -51,6 +52,7 @@ void fetch_free(struct fetch *t)
     tell(&t->waiters, NULL, &err);
     tell(&t->later, NULL, &err);
     free(t->seen);
+    free(t->url);
     free(t);
 }
 
@@ -88,9 +90,11 @@ void fetch_soon(struct fetch *t, int64_t delay_ms)
 struct outcome {
     struct follow *f;
     int64_t app_id;
+    const char *url; /* that was asked */
     json_t *ok;
     const struct err *error;
-    bool gone; /* it follows no more */
+    bool gone;  /* it follows no more */
+    bool other; /* it follows another one by now: this is no word about that */
 };
 
 static int apply(void *context, struct err *err)
@@ -104,6 +108,9 @@ static int apply(void *context, struct err *err)
         o->gone = found == STORE_NONE;
         return found < 0 ? -1 : 0;
     }
+    o->other = !text_is(json_text(row, "url"), o->url);
+    if (o->other)
+        return 0;
     const char *forge = json_text(row, "forge");
     AUTO_FREE char *actor = forge ? mem_format("forge:%s", forge) : mem_strdup("origin");
     json_put_text(data, "url", json_text(row, "url"));
@@ -123,8 +130,9 @@ static void note_good(struct fetch *t, json_t *ok)
     t->failures = 0;
     webhook_ask(t->f, t->app_id); /* when there is none yet */
     t->fetched_at = clock_wall_ms(core->clock);
-    if (json_int(ok, "count", 0) == 0)
+    if (json_int(ok, "count", 0) == 0 && !t->untold)
         return;
+    t->untold = false;
     t->moved_at = t->fetched_at;
     AUTO_JSON *data = json_object();
     json_put(data, "refs", json_incref(json_list(ok, "refs")));
@@ -134,8 +142,8 @@ static void note_good(struct fetch *t, json_t *ok)
 /* What passes by itself is no word about the origin. */
 static bool is_ours(const struct err *error)
 {
-    return error &&
-           (error->kind == E_ROLE_DOWN || error->kind == E_TOO_MANY || error->kind == E_CANCELLED);
+    return error && (error->kind == E_ROLE_DOWN || error->kind == E_TOO_MANY ||
+                     error->kind == E_CANCELLED || error->kind == E_REF_CHANGED); /* by us */
 }
 
 static void schedule(struct fetch *t, const struct err *error)
@@ -144,7 +152,7 @@ static void schedule(struct fetch *t, const struct err *error)
     if (error)
         delay_ms = follow_backoff(t->f, ++t->failures);
     t->at_ms = INT64_MAX;
-    fetch_soon(t, t->again && !error ? 0 : delay_ms);
+    fetch_soon(t, t->waiters || (t->again && !error) ? 0 : delay_ms); /* who waits said: now */
     t->again = false;
 }
 
@@ -161,19 +169,22 @@ static void on_fetched(void *context, json_t *ok, const struct err *error)
     struct fetch *t = context;
     struct follow *f = t->f;
     struct err err = ERR_INIT;
-    struct outcome o = {f, t->app_id, error ? NULL : ok, error, false};
+    AUTO_FREE char *url = TAKE(t->url);
+    struct outcome o = {f, t->app_id, url, error ? NULL : ok, error, false, false};
     t->asking = false;
     f->asking--;
     if (!is_ours(error) && tick_input(f->core->tick, "a fetch", apply, &o, &err) < 0) {
         log_error("what was fetched could not be noted, fetching again", F_ERR(&err));
         error = &err;
     }
-    if (!error)
+    t->untold |= error && !is_ours(error); /* refs may have moved all the same */
+    if (!error && !o.other)
         note_good(t, ok);
+    t->again |= o.other;
     tell(&t->waiters, error ? NULL : ok, error);
     t->waiters = TAKE(t->later);
     t->again |= t->waiters != NULL;
-    if (o.gone && !t->waiters)
+    if (o.gone && !t->waiters && !t->hook_asking)
         forget(t);
     else
         schedule(t, error);
@@ -196,9 +207,21 @@ static void start(struct fetch *t)
         on_fetched(t, NULL, &err);
         return;
     }
+    t->url = mem_strdup(json_text_or(row, "url", ""));
+    t->forge_id = json_int(row, "forge_id", 0);
     json_t *args = json_object();
     json_put_text(args, "app", json_text(row, "app"));
     origin_ask(f->core, t->app_id, "remote.fetch", args, FETCH_MS, on_fetched, t);
+}
+
+static bool is_its_turn(const struct follow *f, const struct fetch *t)
+{
+    size_t others = 0;
+    for (size_t i = 0; t->forge_id && i < f->fetches.count; i++) {
+        const struct fetch *o = f->fetches.entries[i].value;
+        others += o->asking && o->forge_id == t->forge_id;
+    }
+    return others < ASKING_OF_FORGE; /* else when one of them ends */
 }
 
 static void on_timer(void *context)
@@ -208,7 +231,7 @@ static void on_timer(void *context)
     timer_free(&f->timer);
     for (size_t i = 0; i < f->fetches.count && f->asking < ASKING_MAX; i++) {
         struct fetch *t = f->fetches.entries[i].value;
-        if (t->asking || t->at_ms == INT64_MAX)
+        if (t->asking || t->at_ms == INT64_MAX || (t->at_ms <= now_ms && !is_its_turn(f, t)))
             continue;
         if (t->at_ms <= now_ms) {
             start(t);

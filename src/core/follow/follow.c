@@ -7,6 +7,7 @@
 #include "core/feed/feed.h"
 #include "core/follow/follow_priv.h"
 #include "core/forge/forge.h"
+#include "core/tick/tick.h"
 
 #define FIRST_APART_MS 100 /* origins, after the courier came up */
 #define FIRST_MAX_MS 10000
@@ -55,13 +56,39 @@ void follow_begin(struct follow *f, int64_t app_id)
     fetch_soon(fetch_find(f, app_id, true), 0);
 }
 
+static int renew_hooks(void *context, struct err *err)
+{
+    return origin_renew_hooks(context, err);
+}
+
+static int ask_hooks_again(void *context, struct err *err)
+{
+    const struct forge_pause *p = context;
+    return store_run(p->f->core->store, err,
+                     "UPDATE origin SET hook='none', hook_text=NULL WHERE forge_id=$1 AND "
+                     "hook='refused'",
+                     "i", p->forge_id);
+}
+
+void follow_forge_changed(struct follow *f, int64_t forge_id)
+{
+    struct err err = ERR_INIT;
+    struct forge_pause *p = pause_find(f, forge_id);
+    p->until_ms = 0;
+    p->failures = 0;
+    if (tick_input(f->core->tick, "a forge has changed", ask_hooks_again, p, &err) < 0)
+        log_warn("webhooks that were refused stay so", F_ERR(&err));
+    follow_resume(f);
+}
+
 void follow_resume(struct follow *f)
 {
     struct err err = ERR_INIT;
     AUTO_JSON *rows = NULL;
     size_t i;
     json_t *row;
-    if (origin_list(f->core, &rows, &err) < 0) {
+    if (tick_input(f->core->tick, "secrets of webhooks", renew_hooks, f->core, &err) < 0 ||
+        origin_list(f->core, &rows, &err) < 0) {
         log_warn("nobody knows which repositories are followed", F_ERR(&err));
         return;
     }

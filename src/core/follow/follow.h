@@ -21,6 +21,8 @@ void follow_resume(struct follow *f);
  * moved}, or the error. An app without an origin: E_NOT_FOUND. */
 void follow_fetch(struct follow *f, int64_t app_id,
                   void (*done)(void *context, json_t *ok, const struct err *error), void *context);
+/* A forge is another by now, or what we are there: what was refused is asked again, and now. */
+void follow_forge_changed(struct follow *f, int64_t forge_id);
 /* Its origin is new, or another: make its webhook, if its forge has such, and fetch it. */
 void follow_begin(struct follow *f, int64_t app_id);
 

@@ -19,6 +19,9 @@ struct fetch { /* an app that follows */
     bool again;       /* somebody wanted it meanwhile */
     bool hooked;      /* a delivery came: we are told */
     bool hook_asking; /* its webhook is being made */
+    bool untold;      /* a fetch moved refs, perhaps, and nobody heard of it */
+    char *url;        /* that is asked now; else NULL */
+    int64_t forge_id; /* of it the last time; 0: none */
     int64_t at_ms;    /* mono: not before */
     int64_t failures;
     int64_t fetched_at, moved_at; /* wall; 0: not since our start */
@@ -28,6 +31,7 @@ struct fetch { /* an app that follows */
     struct fetch_waiter *waiters, *later; /* of what runs; of what comes after it */
 };
 struct forge_pause { /* a forge that is asked, or left alone */
+    struct follow *f;
     int64_t forge_id;
     bool busy;
     int64_t until_ms; /* mono */

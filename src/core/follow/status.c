@@ -16,7 +16,7 @@
 
 #define TEXT_MAX 140 /* GitHub's limit */
 #define FORGET_MS (7ll * 86400000)
-#define DENIED_MS 600000 /* a token that is not taken */
+#define DENIED_MS 60000 /* a token that is not taken, or not for that */
 
 static void send_soon(struct follow *f, int64_t delay_ms);
 
@@ -30,6 +30,7 @@ struct forge_pause *pause_find(struct follow *f, int64_t forge_id)
     if (p)
         return p;
     p = mem_alloc(sizeof(*p));
+    p->f = f;
     p->forge_id = forge_id;
     (void)map_put(&f->pauses, key, p);
     return p;
@@ -88,8 +89,8 @@ static int put_words(void *context, struct err *err)
                       w->link, clock_wall_ms(core->clock)) < 0)
             return -1;
     }
-    return store_run(core->store, err, "DELETE FROM commit_status WHERE app_id=$1 AND at<$2", "ii",
-                     w->app_id, clock_wall_ms(core->clock) - FORGET_MS);
+    return store_run(core->store, err, "DELETE FROM commit_status WHERE at<$1", "i",
+                     clock_wall_ms(core->clock) - FORGET_MS);
 }
 
 /* Whole characters. */
@@ -200,6 +201,14 @@ static int apply_told(void *context, struct err *err)
                      t->told, t->at);
 }
 
+/* With another token, or in another project, it may be taken: the others go first. */
+static int apply_denied(void *context, struct err *err)
+{
+    const struct telling *t = context;
+    return store_run(t->f->core->store, err, "UPDATE commit_status SET denied=denied+1 WHERE id=$1",
+                     "i", t->id);
+}
+
 static void on_told(void *context, json_t *ok, const struct err *error)
 {
     struct telling *t = context;
@@ -208,9 +217,11 @@ static void on_told(void *context, json_t *ok, const struct err *error)
     struct forge_pause *p = pause_find(f, t->forge_id);
     p->busy = false;
     bool final = pause_answer(f, p, ok, error);
-    if (final && error && error->kind == E_FORGE_DENIED)
-        final = false; /* with another token it may be taken */
+    bool denied = error && error->kind == E_FORGE_DENIED;
     t->told = error ? error->text : "ok";
+    if (denied && tick_input(f->core->tick, "a commit status waits", apply_denied, t, &err) < 0)
+        log_warn("a status that was denied is asked again first", F_ERR(&err));
+    final = final && !denied;
     if (final && tick_input(f->core->tick, "a commit status told", apply_told, t, &err) < 0)
         log_warn("a status was told, and will be told again", F_ERR(&err));
     if (error)
@@ -238,7 +249,7 @@ static int next_for(struct follow *f, int64_t forge_id, json_t **ret_row, struct
     return store_row(f->core->store, ret_row, err,
                      "SELECT s.id, s.at, o.project, s.commit_id AS \"commit\", s.state, s.context, "
                      "s.text, s.link FROM commit_status s JOIN origin o ON o.app_id=s.app_id WHERE "
-                     "s.told IS NULL AND o.forge_id=$1 ORDER BY s.at, s.id LIMIT 1",
+                     "s.told IS NULL AND o.forge_id=$1 ORDER BY s.denied, s.at, s.id LIMIT 1",
                      "i", forge_id);
 }
 
@@ -283,7 +294,10 @@ void status_resume(struct follow *f)
     if (store_rows(f->core->store, &rows, &err,
                    "SELECT ae.id, (SELECT max(number) FROM build b WHERE b.app_env_id=ae.id AND "
                    "b.culprits_of IS NULL) AS build, (SELECT max(id) FROM rollout r WHERE "
-                   "r.app_env_id=ae.id) AS rollout FROM app_env ae JOIN origin o ON "
+                   "r.app_env_id=ae.id) AS rollout, (SELECT max(b.number) FROM build b JOIN "
+                   "release rel ON "
+                   "rel.build_id=b.id WHERE b.app_env_id=ae.id) AS released_build FROM app_env ae "
+                   "JOIN origin o ON "
                    "o.app_id=ae.app_id WHERE o.forge_id IS NOT NULL",
                    "") < 0)
         return;
@@ -292,7 +306,8 @@ void status_resume(struct follow *f)
         struct app_env ae;
         if (app_env_load(f->core, json_int(row, "id", 0), &ae, &err) < 0)
             continue;
-        if (!say_rollout(f, &ae, json_int(row, "rollout", 0)))
+        bool told = say_rollout(f, &ae, json_int(row, "rollout", 0));
+        if (!told || json_int(row, "build", 0) > json_int(row, "released_build", 0))
             say_build(f, &ae, json_int(row, "build", 0));
     }
     send_soon(f, 0);

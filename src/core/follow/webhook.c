@@ -10,6 +10,11 @@
 #include "core/tick/tick.h"
 #include "wire/settings.h"
 
+struct asked { /* the reply is about this origin and no other */
+    struct fetch *t;
+    char *url;
+};
+
 struct made {
     struct follow *f;
     int64_t app_id;
@@ -24,14 +29,21 @@ static int apply(void *context, struct err *err)
 
 static void on_hook(void *context, json_t *ok, const struct err *error)
 {
-    struct fetch *t = context;
+    struct asked *a = context;
+    struct fetch *t = a->t;
     struct follow *f = t->f;
     struct err err = ERR_INIT;
     AUTO_JSON *row = NULL;
+    AUTO_FREE char *url = a->url;
     struct made m = {f, t->app_id, error ? "refused" : "made", error ? error->text : NULL};
     t->hook_asking = false;
+    free(a);
     if (origin_row(f->core, t->app_id, &row, &err) != 0)
         return; /* it follows no more */
+    if (!text_is(json_text(row, "url"), url)) {
+        webhook_ask(f, t->app_id); /* another one by now */
+        return;
+    }
     struct forge_pause *p = pause_find(f, json_int(row, "forge_id", 0));
     if (!pause_answer(f, p, ok, error))
         return; /* asked again with the next look */
@@ -62,6 +74,8 @@ void webhook_ask(struct follow *f, int64_t app_id)
     json_t *args = json_object();
     json_put_text(args, "project", json_text(row, "project"));
     json_put_text(args, "url", url);
+    struct asked *a = mem_alloc(sizeof(*a));
+    *a = (struct asked){t, mem_strdup(json_text_or(row, "url", ""))};
     t->hook_asking = true;
-    forge_ask(f->core, forge, "forge.hook", args, &secret, on_hook, t);
+    forge_ask(f->core, forge, "forge.hook", args, &secret, on_hook, a);
 }

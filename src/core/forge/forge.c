@@ -15,7 +15,8 @@
 #define FORGE_MS 60000
 
 const char forge_schema[] =
-    "CREATE TABLE forge(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, url "
+    "CREATE TABLE forge(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, kind TEXT "
+    "NOT NULL, url "
     "TEXT NOT NULL, login TEXT, ca TEXT, known_hosts TEXT, token_sealed TEXT, key_sealed TEXT, "
     "seen_as TEXT, created_at BIGINT NOT NULL, actor TEXT NOT NULL);"
     "CREATE TABLE origin(app_id BIGINT PRIMARY KEY, forge_id BIGINT, project TEXT, url TEXT NOT "
@@ -24,7 +25,8 @@ const char forge_schema[] =
     "actor TEXT NOT NULL);"
     "CREATE TABLE commit_status(id INTEGER PRIMARY KEY, app_id BIGINT NOT NULL, commit_id TEXT NOT "
     "NULL, context TEXT NOT NULL, state TEXT NOT NULL, text TEXT NOT NULL, link TEXT NOT NULL, at "
-    "BIGINT NOT NULL, told TEXT, UNIQUE(app_id, commit_id, context));"
+    "BIGINT NOT NULL, denied BIGINT NOT NULL DEFAULT 0, told TEXT, UNIQUE(app_id, commit_id, "
+    "context));"
     "CREATE INDEX commit_status_untold ON commit_status(id) WHERE told IS NULL;";
 
 /* ---- rows ---- */

@@ -71,6 +71,8 @@ int origin_set_hook(struct core *core, int64_t app_id, const char *state, const 
 /* The secret of its webhook. */
 int origin_hook_secret(struct core *core, int64_t app_id, struct secret *ret_secret,
                        struct err *err) MUST_CHECK;
+/* Within an input: those whose secret went with a lost master key get another one. */
+int origin_renew_hooks(struct core *core, struct err *err) MUST_CHECK;
 /* E_STATE_CONFLICT when the app's repository lives elsewhere: nobody pushes here. */
 int origin_refuse_push(struct core *core, int64_t app_id, struct err *err) MUST_CHECK;
 

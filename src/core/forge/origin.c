@@ -37,9 +37,18 @@ static bool same_host(const struct url_repository *a, const struct url_repositor
            url_repository_port(a) == url_repository_port(b);
 }
 
-/* The forge whose credential this URL gets: one of the same scheme, host and port. 0: none. */
-static int find_forge(struct core *core, const struct url_repository *url, json_t **ret_forge,
-                      struct err *err)
+static bool is_at(const json_t *forge, const struct url_repository *url)
+{
+    struct err ignored = ERR_INIT;
+    struct url_repository at;
+    AUTO_FREE char *probe = mem_format("%s/x", json_text_or(forge, "url", ""));
+    return url_repository(str_of(probe), &at, &ignored) == 0 && same_host(url, &at);
+}
+
+/* The forge whose credential this URL gets: one of the same scheme, host and port, and of this name
+ * when it is not NULL. *ret_forge stays NULL: none. */
+static int find_forge(struct core *core, const struct url_repository *url, const char *name,
+                      json_t **ret_forge, struct err *err)
 {
     AUTO_JSON *rows = NULL;
     size_t i;
@@ -48,10 +57,7 @@ static int find_forge(struct core *core, const struct url_repository *url, json_
         return -1;
     json_array_foreach(rows, i, row)
     {
-        struct err ignored = ERR_INIT;
-        struct url_repository at;
-        AUTO_FREE char *probe = mem_format("%s/x", json_text_or(row, "url", ""));
-        if (url_repository(str_of(probe), &at, &ignored) < 0 || !same_host(url, &at))
+        if ((name && !text_is(json_text(row, "name"), name)) || !is_at(row, url))
             continue;
         *ret_forge = json_incref(row);
         return 0;
@@ -110,20 +116,25 @@ int origin_wanted(struct core *core, const json_t *given, json_t **ret_wanted, s
     const char *name = json_text(given, "forge"), *text = json_text(given, "url");
     const char *project = json_text(given, "project");
     AUTO_JSON *forge = NULL;
+    AUTO_JSON *named = NULL;
     struct url_repository url;
     if (!text && !(name && project))
         return FAIL(err, E_FIELD_INVALID, "say 'url', or 'forge' and 'project'");
-    if (name && forge_row(core, name, &forge, err) < 0)
+    if (name && forge_row(core, name, &named, err) < 0)
         return -1;
     if (text ? url_repository(str_of(text), &url, err) < 0
-             : url_of_project(forge, project, &url, err) < 0)
+             : url_of_project(named, project, &url, err) < 0)
         return -1;
-    if (text && find_forge(core, &url, &forge, err) < 0)
+    /* the host alone decides whose credential goes there */
+    if (find_forge(core, &url, name, &forge, err) < 0)
         return -1;
-    if (name && !text_is(json_text(forge, "name"), name))
+    if (name && !forge)
         return FAIL(err, E_HOST_INVALID, "the URL is not at the host of forge '%s'", name);
     AUTO_FREE char *whole = url_repository_text(&url);
     AUTO_FREE char *path = forge ? project_of(&url, forge) : NULL;
+    if (path && !text_is(json_text(forge, "kind"), "git") && !is_project(str_of(path)))
+        return FAIL(err, E_FIELD_INVALID, "the URL names no project of forge '%s'",
+                    json_text_or(forge, "name", "?"));
     json_t *wanted = json_object();
     json_put_text(wanted, "url", whole);
     json_put_text(wanted, "project", path);
@@ -213,6 +224,27 @@ int origin_hook_secret(struct core *core, int64_t app_id, struct secret *ret_sec
     return more < 0 ? -1 : secret_open_at(core, place, query_text(&q, 0), ret_secret, err);
 }
 
+int origin_renew_hooks(struct core *core, struct err *err)
+{
+    AUTO_JSON *rows = NULL;
+    size_t i;
+    json_t *row;
+    if (store_rows(core->store, &rows, err, "SELECT app_id FROM origin WHERE hook_sealed=''", "") <
+        0)
+        return -1;
+    json_array_foreach(rows, i, row)
+    {
+        AUTO_FREE char *sealed = NULL;
+        int64_t app_id = json_int(row, "app_id", 0);
+        if (make_hook_secret(core, app_id, &sealed, err) < 0 ||
+            store_run(core->store, err,
+                      "UPDATE origin SET hook_sealed=$2, hook='none' WHERE app_id=$1", "it", app_id,
+                      sealed) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int origin_refuse_push(struct core *core, int64_t app_id, struct err *err)
 {
     AUTO_JSON *row = NULL;
@@ -236,7 +268,7 @@ static int apply_good(struct core *core, const json_t *row, int from, const json
     const char *kind = from == ORIGIN_NEW ? "origin.fetched" : "origin.recovered";
     if (from == ORIGIN_GOOD)
         return 0;
-    if (from == ORIGIN_NEW && text_is(json_text(row, "mode"), "once")) {
+    if (text_is(json_text(row, "mode"), "once")) {
         struct app app = {.id = json_int(row, "app_id", 0)};
         (void)snprintf(app.name, sizeof(app.name), "%s", json_text_or(row, "app", ""));
         return origin_remove(core, "core", &app, "origin.imported", err);
@@ -286,7 +318,14 @@ void origin_ask_wanted(struct core *core, const json_t *wanted, const char *verb
     AUTO_SECRET key = {0};
     AUTO_CLOSE int fd = -1;
     int64_t id = json_int(wanted, "forge_id", 0);
+    struct url_repository url;
     int result = id ? forge_row_of(core, id, &forge, &err) : 0;
+    if (result == 0)
+        result = url_repository(str_of(json_text_or(wanted, "url", "")), &url, &err);
+    if (result == 0 && forge && !is_at(forge, &url)) /* it was given another address since */
+        result = FAIL(&err, E_FORGE_DENIED,
+                      "'%s' is no longer the host of forge '%s', whose credential goes there alone",
+                      url.host, json_text_or(forge, "name", "?"));
     if (result == 0)
         result = forge_secrets(core, id, &token, &key, &err);
     if (result == 0)

@@ -270,6 +270,8 @@ struct action {
     int64_t id;
     json_t *row;
     bool refused; /* a merge request, too */
+    bool again;   /* somebody wanted it while it ran */
+    bool local;   /* trunk has it; the tag alone is refused there, so it is ours alone */
     struct action *next;
 };
 static struct action *actions; /* one at a time for a landing */
@@ -314,7 +316,8 @@ static void on_again(void *context)
 
 static void again_later(struct core *core)
 {
-    timer_start(&again_timer, AGAIN_MS, 0, on_again, core);
+    if (!again_timer) /* the first one's */
+        timer_start(&again_timer, AGAIN_MS, 0, on_again, core);
 }
 
 /* ---- asked for at the forge ---- */
@@ -344,6 +347,7 @@ static int apply_asked(void *context, struct err *err)
 }
 
 static void on_landed(void *context, json_t *ok, const struct err *error);
+static void ask_courier(struct action *a);
 
 static void on_asked(void *context, json_t *ok, const struct err *error)
 {
@@ -382,8 +386,16 @@ static void on_landed(void *context, json_t *ok, const struct err *error)
     struct action *a = context;
     struct err err = ERR_INIT;
     struct outcome o = {a->core, a->id, error ? NULL : ok, error};
+    if (error && is_asked(a) && error->kind == E_REF_PROTECTED && !a->local) {
+        a->local = true;
+        ask_courier(a);
+        return;
+    }
     if (error && is_asked(a)) { /* not merged yet, or nobody can tell now: looked at again */
+        bool again = a->again || error->kind != E_STATE_CONFLICT;
         tell_waiters(a->id, NULL);
+        if (again)
+            again_later(a->core);
         action_free(a);
         return;
     }
@@ -408,17 +420,12 @@ static void on_landed(void *context, json_t *ok, const struct err *error)
     action_free(a);
 }
 
-static void act(struct core *core, int64_t id)
+/* To the courier: a->row is read. */
+static void ask_courier(struct action *a)
 {
     struct err err = ERR_INIT;
     struct app app = {0};
-    for (const struct action *a = actions; a; a = a->next)
-        if (a->id == id)
-            return;
-    struct action *a = mem_alloc(sizeof(*a));
-    *a = (struct action){.core = core, .id = id, .next = actions};
-    actions = a;
-    if (landing_load(core, id, &a->row, &err) < 0 || app_of(core, a->row, &app, &err) < 0) {
+    if (app_of(a->core, a->row, &app, &err) < 0) {
         on_landed(a, NULL, &err); /* E_NOT_FOUND: the app is gone */
         return;
     }
@@ -431,7 +438,28 @@ static void act(struct core *core, int64_t id)
     if (is_asked(a))
         json_put_bool(args, "look", true);
     FAULT("landing.act");
-    origin_ask(core, app.id, "ref.land", args, LAND_MS, on_landed, a);
+    if (a->local)
+        link_call(a->core->courier, "ref.land", args, LAND_MS, on_landed, a);
+    else
+        origin_ask(a->core, app.id, "ref.land", args, LAND_MS, on_landed, a);
+}
+
+static void act(struct core *core, int64_t id)
+{
+    struct err err = ERR_INIT;
+    for (struct action *a = actions; a; a = a->next) {
+        if (a->id != id)
+            continue;
+        a->again = true; /* it may see what has happened, or not */
+        return;
+    }
+    struct action *a = mem_alloc(sizeof(*a));
+    *a = (struct action){.core = core, .id = id, .next = actions};
+    actions = a;
+    if (landing_load(core, id, &a->row, &err) < 0)
+        on_landed(a, NULL, &err);
+    else
+        ask_courier(a);
 }
 
 /* ---- those that are asked for: merged by now? ---- */
@@ -474,10 +502,11 @@ int landing_cancel(struct core *core, const struct person *by, const struct app 
         return -1;
     if (json_int(row, "app_id", 0) != app->id)
         return FAIL(err, E_NOT_FOUND, "no such landing");
-    if (!text_is(json_text(row, "state"), "asked"))
-        return FAIL(err, E_STATE_CONFLICT, "it waits for no merge request: it is %s",
+    if (!text_is(json_text(row, "state"), "asked") && !text_is(json_text(row, "state"), "doing"))
+        return FAIL(err, E_STATE_CONFLICT, "it has ended: it is %s",
                     json_text_or(row, "state", "?"));
-    (void)FAIL(&why, E_CANCELLED, "%s waits for its merge request no more", by->name);
+    (void)FAIL(&why, E_CANCELLED, "%s waits for it no more; what was pushed stays pushed",
+               by->name);
     struct outcome o = {core, id, NULL, &why};
     return apply_outcome(&o, err);
 }

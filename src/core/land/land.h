@@ -41,7 +41,7 @@ int landing_row(struct core *core, int64_t app_id, int64_t id, json_t **ret_row,
                 struct err *err) MUST_CHECK;
 int landing_list(struct core *core, int64_t app_id, int64_t before, int64_t limit,
                  json_t **ret_rows, struct err *err) MUST_CHECK;
-/* Within an input: one that is asked for is waited for no more. E_STATE_CONFLICT otherwise. */
+/* Within an input: one that has not ended is waited for no more. E_STATE_CONFLICT otherwise. */
 int landing_cancel(struct core *core, const struct person *by, const struct app *app, int64_t id,
                    struct err *err) MUST_CHECK;
 void landing_init(struct core *core);   /* once, when there is a feed */

@@ -278,6 +278,14 @@ static int stop(struct core *core, const struct app_env *ae, struct err *err)
     return rollout_create(core, &by, ae, &request, &id, err) < 0 ? -1 : WAITS;
 }
 
+/* 0: nothing runs there, and nothing is under way. */
+static int quiet(struct core *core, const struct app_env *ae, struct err *err)
+{
+    int r = cancel_rollout(core, ae, err);
+    r = r == 0 ? cancel_builds(core, ae, err) : r;
+    return r == 0 ? stop(core, ae, err) : r;
+}
+
 static void forget_after(void *context, const struct err *error)
 {
     if (!error)
@@ -324,9 +332,7 @@ static int step(void *context, struct err *err)
     }
     if (trial.state != TRY_ENDING)
         return 0;
-    int r = cancel_rollout(core, &ae, err);
-    r = r == 0 ? cancel_builds(core, &ae, err) : r;
-    r = r == 0 ? stop(core, &ae, err) : r;
+    int r = quiet(core, &ae, err);
     if (r != 0)
         return r < 0 ? -1 : 0;
     (void)snprintf(e->app, sizeof(e->app), "%s", ae.app);
@@ -343,7 +349,8 @@ static int finish(void *context, struct err *err)
     if (load(e->core, e->id, &trial, err) < 0 ||
         app_env_load(e->core, trial.app_env_id, &ae, err) < 0)
         return -1;
-    return go(e->core, &trial, &ae, err);
+    int r = quiet(e->core, &ae, err); /* somebody may have released there meanwhile */
+    return r != 0 ? (r < 0 ? -1 : 0) : go(e->core, &trial, &ae, err);
 }
 
 static void on_refs_gone(void *context, json_t *ok, const struct err *error)

@@ -164,15 +164,19 @@ static json_t *merge_reply(const json_t *m)
     return reply;
 }
 
-/* Gitea filters by neither branch, so both are looked for in what is open. */
+/* Gitea filters by neither branch, so both are looked for in what is open; one of a stranger's
+ * fork, whose branch has the same name, is not ours. */
 static const json_t *open_one(const struct forge *f, const json_t *rows)
 {
     size_t i;
     json_t *row;
     json_array_foreach((json_t *)(uintptr_t)rows, i, row)
     {
-        if (text_is(json_text(json_dict(row, "head"), "ref"), json_text(f->args, "source")) &&
-            text_is(json_text(json_dict(row, "base"), "ref"), json_text(f->args, "target")))
+        const json_t *head = json_dict(row, "head"), *base = json_dict(row, "base");
+        if (text_is(json_text(head, "ref"), json_text(f->args, "source")) &&
+            text_is(json_text(base, "ref"), json_text(f->args, "target")) &&
+            json_int(json_dict(head, "repo"), "id", 0) ==
+                json_int(json_dict(base, "repo"), "id", -1))
             return row;
     }
     return NULL;

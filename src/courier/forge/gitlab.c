@@ -136,6 +136,19 @@ static json_t *merge_reply(const json_t *m)
     return reply;
 }
 
+/* Not one of a stranger's fork, whose branch has the same name. */
+static const json_t *own_one(const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach((json_t *)(uintptr_t)rows, i, row)
+    {
+        if (json_int(row, "source_project_id", 0) == json_int(row, "target_project_id", -1))
+            return row;
+    }
+    return NULL;
+}
+
 static json_t *merge_body(const struct forge *f)
 {
     json_t *body = json_object();
@@ -160,8 +173,9 @@ static int merge(struct forge *f, json_t **ret_reply, struct err *err)
     int r = forge_need(forge_request(f, "GET", open, NULL, &found, ret_reply, err));
     if (r != 0)
         return r < 0 ? -1 : 0;
-    if (json_array_size(found.body) > 0) {
-        *ret_reply = merge_reply(json_array_get(found.body, 0));
+    const json_t *ours = own_one(found.body);
+    if (ours) {
+        *ret_reply = merge_reply(ours);
         return 0;
     }
     r = forge_need(forge_request(f, "POST", path, merge_body(f), &made, ret_reply, err));

@@ -430,6 +430,20 @@ static int push(const struct road *road, const char *dir, const struct repo_move
     return 0;
 }
 
+static bool is_here(const char *dir, const struct repo_move *moves, size_t count)
+{
+    struct map here;
+    struct err ignored = ERR_INIT;
+    map_init(&here);
+    bool same = ours(dir, &here, &ignored) == 0;
+    for (size_t i = 0; same && i < count; i++) {
+        const char *now = map_get(&here, moves[i].ref);
+        same = moves[i].to ? text_is(now, moves[i].to) : !now;
+    }
+    repo_tips_done(&here);
+    return same;
+}
+
 int repo_publish(const struct git_ask *ask, const char *dir, const struct repo_move *moves,
                  size_t count, struct err *err)
 {
@@ -437,8 +451,14 @@ int repo_publish(const struct git_ask *ask, const char *dir, const struct repo_m
     AUTO_ROAD road = {0};
     if (count == 0)
         return 0;
-    if (json_is_object(remote) &&
-        (road_open(ask, remote, &road, err) < 0 || push(&road, dir, moves, count, err) < 0))
+    if (!json_is_object(remote))
+        return repo_move_refs(dir, moves, count, err);
+    if (road_open(ask, remote, &road, err) < 0 || push(&road, dir, moves, count, err) < 0)
         return -1;
-    return repo_move_refs(dir, moves, count, err);
+    if (repo_move_refs(dir, moves, count, err) == 0)
+        return 0;
+    if (!is_here(dir, moves, count)) /* a fetch may have been first */
+        return -1;
+    *err = (struct err)ERR_INIT;
+    return 0;
 }

@@ -92,7 +92,7 @@ static void take_http(const struct road *r, struct git_call *call)
     char *basic = outside_basic(&r->to);
     git_config(call, "http.followRedirects=false");
     git_config(call, "http.proxy=");
-    git_config(call, "http.lowSpeedLimit=100");
+    git_config(call, "http.lowSpeedLimit=1000");
     git_config(call, "http.lowSpeedTime=60");
     git_config(call, "http.userAgent=slipway");
     if (pin)
@@ -143,11 +143,11 @@ static int explain_status(const struct road *r, const struct http_answer *answer
 int road_explain(const struct road *r, const char *said, struct err *err)
 {
     struct http_answer answer = {0};
+    if (is_ssh(r))
+        return FAIL(err, E_UNAVAILABLE, "git at '%s': %s", r->to.url.host, said);
     AUTO_FREE char *pin = outside_pin(&r->to);
     char *basic = outside_basic(&r->to);
     const char *headers[] = {"User-Agent: git/slipway", basic, NULL};
-    if (is_ssh(r))
-        return FAIL(err, E_UNAVAILABLE, "git at '%s': %s", r->to.url.host, said);
     struct http_client *c = http_client_new(&(struct http_client_options){
         .base_url = r->to.text,
         .ca_pem = r->to.ca,

@@ -195,6 +195,8 @@ class Forge {
         const who = this.login(request);
         if (!who)
             return answer(401, this.ways.unauthorized);
+        if (this.denyHooks && /\/hooks/.test(path))
+            return answer(403, { message: '403 Forbidden' });
         await this.ways.route(this, { who, method: request.method, path, query: url.searchParams, body: text ? JSON.parse(text) : {}, answer, url });
     }
 
@@ -225,6 +227,14 @@ class Forge {
             response.end('Not Found');
             return;
         }
+        if (rest === '/git-upload-pack' && this.failFetch > 0 && this.looked?.has(path)) {
+            this.failFetch--;
+            response.writeHead(503);
+            response.end();
+            return;
+        }
+        if (rest === '/git-upload-pack')
+            (this.looked ??= new Set()).add(path);
         const before = await this.refs(project);
         const status = await this.#backend(request, response, url, project, rest);
         if (rest === '/git-receive-pack' && status === 200)

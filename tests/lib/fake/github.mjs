@@ -13,7 +13,7 @@ const hookRow = (forge, p, h) => ({
 const mergeRow = (forge, p, m) => ({
     id: 1000 + m.number, number: m.number, title: m.title, body: m.text, state: m.state === 'opened' ? 'open' : 'closed', merged: m.state === 'merged',
     html_url: `${forge.url}/${p.path}/${forge.kind === 'gitea' ? 'pulls' : 'pull'}/${m.number}`,
-    head: { ref: m.source, label: `${p.path.split('/')[0]}:${m.source}` }, base: { ref: m.target },
+    head: { ref: m.source, label: `${p.path.split('/')[0]}:${m.source}`, repo: { id: m.fork ?? p.id } }, base: { ref: m.target, repo: { id: p.id } },
 });
 const invalid = (call, field, code = 'invalid', message) =>
     call.answer(422, { message: 'Validation Failed', errors: [{ resource: 'Hook', field, code, ...(message && { message }) }], documentation_url: 'https://docs.github.com/rest' });
@@ -60,7 +60,7 @@ const routes = [
         const names = (await forge.branches(p)).map((b) => b.name);
         if (!title || !names.includes(head) || !names.includes(base))
             return invalid(call, names.includes(head) ? 'base' : 'head');
-        if (p.merges.some((m) => m.state === 'opened' && m.source === head && m.target === base))
+        if (p.merges.some((m) => m.state === 'opened' && !m.fork && m.source === head && m.target === base))
             return forge.kind === 'gitea' ? call.answer(409, { message: 'pull request already exists for these targets' })
                 : invalid(call, 'head', 'custom', `A pull request already exists for ${p.path.split('/')[0]}:${head}.`);
         p.merges.push({ number: p.merges.length + 1, state: 'opened', source: head, target: base, title, text: body });

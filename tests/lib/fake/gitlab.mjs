@@ -11,7 +11,7 @@ const branchRow = (p, { name, tip }) => {
 };
 const hookRow = (p, h) => ({ id: h.id, url: h.url, project_id: p.id, push_events: h.push_events, tag_push_events: h.tag_push_events, enable_ssl_verification: true });
 const mergeRow = (forge, p, m) => ({
-    id: 1000 + m.number, iid: m.number, project_id: p.id, title: m.title, description: m.text, state: m.state, source_branch: m.source, target_branch: m.target,
+    id: 1000 + m.number, iid: m.number, project_id: p.id, source_project_id: m.fork ?? p.id, target_project_id: p.id, title: m.title, description: m.text, state: m.state, source_branch: m.source, target_branch: m.target,
     web_url: `${forge.url}/${p.path}/-/merge_requests/${m.number}`,
 });
 
