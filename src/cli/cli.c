@@ -64,13 +64,15 @@ const struct cli_verb cli_verbs[] = {
      "end|extend "
      "TRY [--hours N]",
      "throw-away environments of some branches", MANY},
-    {"hotfix", verb_hotfix, "hotfix new NAME", "a branch from exactly what the last env runs", 2},
+    {"hotfix", verb_hotfix, "hotfix new NAME [--temporary]",
+     "a branch from exactly what the last env runs", 2},
     {"finding", verb_finding,
      "finding ls|new|show|fix|close|reopen|note|assign|who [N|TITLE|PATH] [TEXT|BRANCH] [-e ENV] "
      "[--severity S] "
      "[--branch BRANCH] [--state STATE]",
      "what testers find wrong with a release", 3},
-    {"land", verb_land, "land [RELEASE|plan|ls|cancel ID]", "make what the last env runs trunk", 2},
+    {"land", verb_land, "land [RELEASE|plan|ls|rebuild|cancel ID]",
+     "make what the last env runs trunk", 2},
     {"cancel", verb_cancel, "cancel [build N|ROLLOUT] -e ENV", "undo and end what runs", 2},
     {"status", verb_status, "status [-e ENV] [-w]", "what runs where", 0},
     {"logs", verb_logs,
@@ -159,6 +161,7 @@ static const struct option_row options[] = {
     OPTION("--stdin", OPTION_FLAG, from_stdin),
     OPTION("-v", OPTION_FLAG, verbose),
     OPTION("--once", OPTION_FLAG, once),
+    OPTION("--temporary", OPTION_FLAG, temporary),
     OPTION("--replace", OPTION_FLAG, replace),
 };
 

@@ -64,6 +64,7 @@ struct cli {
     bool from_stdin;         /* --stdin */
     bool verbose;            /* -v */
     bool once;               /* --once */
+    bool temporary;          /* --temporary */
     bool replace;            /* --replace */
     struct http_client *client;
     json_t *detail; /* of the server's last error; NULL: none */

@@ -17,16 +17,40 @@ static int what_runs(struct cli *c, json_t **ret_landing, struct err *err)
     return 0;
 }
 
+/* What is only patched up stays a finding there, until somebody has seen that the real fix is in.
+ */
+static int follow_up(struct cli *c, const char *name, const json_t *runs, json_t **ret_finding,
+                     struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_FREE char *title = mem_format("%.100s is temporary: the permanent fix is missing", name);
+    AUTO_JSON *body = json_object();
+    json_put_text(body, "env", json_text(runs, "env"));
+    json_put_text(body, "title", title);
+    json_put_text(body, "severity", "low");
+    json_put_text(
+        body, "text",
+        "Assign the branch of the permanent fix to this ('slipway finding assign'); close "
+        "it when that is released and tried.");
+    return cli_app_path(c, "/findings", &path, err) < 0
+               ? -1
+               : cli_call(c, "POST", path, body, ret_finding, err);
+}
+
 int verb_hotfix(struct cli *c, struct err *err)
 {
     AUTO_JSON *runs = NULL;
     AUTO_JSON *reply = NULL;
+    AUTO_JSON *finding = NULL;
     if (!text_is(cli_word(c, 0), "new") || !cli_word(c, 1))
         return cli_usage(c->usage, err);
     AUTO_FREE char *name = mem_format("hotfix/%s", cli_word(c, 1));
     if (what_runs(c, &runs, err) < 0 ||
-        cli_branch_create(c, name, json_text(runs, "commit"), &reply, err) < 0)
+        cli_branch_create(c, name, json_text(runs, "commit"), &reply, err) < 0 ||
+        (c->temporary && follow_up(c, name, runs, &finding, err) < 0))
         return -1;
+    if (finding)
+        json_put_int(reply, "finding", json_int(finding, "number", 0));
     if (c->json) {
         cli_print_json(reply);
         return 0;
@@ -37,6 +61,9 @@ int verb_hotfix(struct cli *c, struct err *err)
               env, json_text_or(runs, "commit", "?"));
     cli_print("work on it:  git fetch && git checkout %s\n", word);
     cli_print("release it:  slipway tick %s -e %s && slipway deploy -e %s\n", word, env, env);
-    cli_print("then:        slipway land\n");
+    cli_print("then:        slipway land, and slipway land rebuild for the envs that lack it\n");
+    if (finding)
+        cli_print("finding %lld stays open until the permanent fix is there\n",
+                  (long long)json_int(finding, "number", 0));
     return 0;
 }

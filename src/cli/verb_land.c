@@ -101,6 +101,78 @@ static int cancel(struct cli *c, struct err *err)
     return cli_call(c, "POST", one, NULL, &reply, err);
 }
 
+/* Does it still run what lacked the new trunk then? */
+static int is_behind(struct cli *c, const char *env, int64_t release, bool *ret_is, struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_FREE char *escaped = cli_escape(env);
+    AUTO_FREE char *tail = mem_format("/envs/%s", escaped);
+    AUTO_JSON *state = NULL;
+    if (cli_app_path(c, tail, &path, err) < 0 || cli_get(c, path, &state, err) < 0)
+        return -1;
+    *ret_is = json_int(json_dict(state, "release"), "number", 0) == release;
+    return 0;
+}
+
+static int release_in(struct cli *c, const char *env, json_t *row, struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_FREE char *escaped = cli_escape(env);
+    AUTO_FREE char *tail = mem_format("/envs/%s/rollouts", escaped);
+    AUTO_JSON *body = json_object();
+    AUTO_JSON *reply = NULL;
+    struct err refused = ERR_INIT;
+    json_put_text(body, "kind", "deploy");
+    if (cli_app_path(c, tail, &path, err) < 0)
+        return -1;
+    if (cli_call(c, "POST", path, body, &reply, &refused) < 0) { /* of one: the others go on */
+        json_put_text(row, "error", refused.text);
+        cli_progress(c, "  %s is not released: %s\n", env, refused.text);
+        *err = refused;
+        return 1;
+    }
+    json_put_int(row, "rollout", json_int(json_dict(reply, "rollout"), "id", 0));
+    cli_progress(c, "  %s is released anew: 'slipway status -e %s'\n", env, env);
+    return 0;
+}
+
+/* Those that the newest landing named, and that nobody has released since. */
+static int rebuild(struct cli *c, struct err *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *reply = NULL;
+    AUTO_JSON *told = json_object();
+    json_t *rows = json_array(), *behind;
+    bool refused = false;
+    size_t i;
+    json_put(told, "envs", rows);
+    if (cli_at_most(c, 1, err) < 0 || cli_app_path(c, "/landings?limit=1", &path, err) < 0 ||
+        cli_get(c, path, &reply, err) < 0)
+        return -1;
+    const json_t *landing = json_array_get(json_list(reply, "items"), 0);
+    json_array_foreach(json_list(json_dict(landing, "result"), "behind"), i, behind)
+    {
+        const char *env = json_text_or(behind, "env", "?");
+        bool is = false;
+        if (is_behind(c, env, json_int(behind, "release", 0), &is, err) < 0)
+            return -1;
+        if (!is)
+            continue;
+        json_t *row = json_object();
+        json_put_text(row, "env", env);
+        json_push(rows, row);
+        int r = release_in(c, env, row, err);
+        if (r < 0)
+            return -1;
+        refused |= r > 0;
+    }
+    if (json_array_size(rows) == 0)
+        cli_progress(c, "every env has the new trunk, or was released since\n");
+    if (c->json)
+        cli_print_json(told);
+    return refused ? -1 : 0;
+}
+
 int verb_land(struct cli *c, struct err *err)
 {
     const char *what = cli_word(c, 0);
@@ -112,6 +184,8 @@ int verb_land(struct cli *c, struct err *err)
         return list(c, err);
     if (text_is(what, "plan"))
         return plan(c, err);
+    if (text_is(what, "rebuild"))
+        return rebuild(c, err);
     if (text_is(what, "cancel"))
         return cancel(c, err);
     if (cli_at_most(c, 1, err) < 0)

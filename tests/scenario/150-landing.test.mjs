@@ -108,6 +108,20 @@ test('a hotfix begins at exactly what prod runs, goes straight there, lands, and
     assert.deepEqual([landing.result.unticked, landing.result.behind.map((row) => row.env)], [{ prod: ['hotfix/typo'] }, ['dev']]);
 });
 
+test('one command releases anew what lacks the new trunk, and has nothing to do the second time', async () => {
+    assert.match(await p.cli.ok('land', 'rebuild', '-a', 'web'), /dev is released anew/);
+    const { rollout } = await web.status('dev');
+    await web.rolloutEnd('dev', rollout?.id ?? (await web.rollouts('dev'))[0].id);
+    assert.equal((await web.get('dev', '/file?path=/app/typo.txt')).status, 200);
+    assert.match(await p.cli.ok('land', 'rebuild', '-a', 'web'), /every env has the new trunk/);
+});
+
+test('a temporary hotfix keeps a finding open', async () => {
+    assert.match(await p.cli.ok('hotfix', 'new', 'patch', '--temporary', '-a', 'web'), /finding 1 stays open/);
+    const found = await p.api.get('/apps/web/findings/1');
+    assert.deepEqual([found.env, found.state, found.waits, found.title], ['prod', 'open', 'fix', 'hotfix/patch is temporary: the permanent fix is missing']);
+});
+
 test('rolled back: trunk stays, the release is bad, and it does not land again', async () => {
     const tip = await ref('refs/heads/main');
     await web.rollback('prod');

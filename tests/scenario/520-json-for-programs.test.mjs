@@ -40,7 +40,7 @@ test('each verb answers a program with one JSON document', async () => {
         [['branch', 'resolve', 'conflict/left', 'conflict/right', '-a', 'web']], [['branch', 'resolutions', '-a', 'web']], [['branch', 'fold', 'resolve/conflict/left+conflict/right', 'conflict/left', '-a', 'web'], true],
         [['branch', 'drop', 'resolve/conflict/left+conflict/right', '-a', 'web']], [['culprits', ...at], true], [['culprits', 'cancel', '1', ...at], true],
         [['try', 'new', 'feature/a', '-a', 'web', '--no-wait']], [['try', 'ls']], [['try', 'extend', 'try-1', '-a', 'web', '--hours', '3']], [['try', 'end', 'try-1', '-a', 'web']],
-        [['land', 'plan', '-a', 'web']], [['land', 'ls', '-a', 'web']], [['land', '-a', 'web'], true], [['land', 'cancel', '1', '-a', 'web'], true], [['hotfix', 'new', 'typo', '-a', 'web'], true],
+        [['land', 'plan', '-a', 'web']], [['land', 'ls', '-a', 'web']], [['land', '-a', 'web'], true], [['land', 'cancel', '1', '-a', 'web'], true], [['land', 'rebuild', '-a', 'web']], [['hotfix', 'new', 'typo', '-a', 'web'], true],
         [['tick', 'feature/a', ...at]], [['plan', ...at]], [['build', ...at]], [['build', '--no-wait', ...at]], [['logs', 'build', '1', ...at]],
         [['deploy', ...at]], [['deploy', '1', ...at]],
         [['finding', 'new', 'wrong', 'in words', ...at]], [['finding', 'ls', '-a', 'web']], [['finding', 'who', 'a', ...at]], [['finding', 'note', '1', 'hm', '-a', 'web']], [['finding', 'close', '1', '-a', 'web']], [['finding', 'show', '1', '-a', 'web']], [['env', 'gate', 'stage', 'high']],
