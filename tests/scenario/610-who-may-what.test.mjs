@@ -194,3 +194,17 @@ test('B048: the number of somebody else\'s rollout, build or release opens nothi
     await atRest(web, 'prod');
     await o.check({ audit: { 'ticks.changed': 1, 'build.queued': 1, 'build.running': 1, 'build.done': 1, 'rollout.started': 1, 'rollout.reverting': 1, 'rollout.cancelled': 2 }, outputs: seen });
 });
+
+test('B026: who a commit says it is by gives nobody a right', async () => {
+    const dir = `${p.dir}/forged`, dev = people.developer;
+    await git(p.dir, ['clone', '-q', web.repository.dir, dir]);
+    const forged = { env: { GIT_AUTHOR_NAME: 'admin', GIT_AUTHOR_EMAIL: 'admin@localhost', GIT_COMMITTER_NAME: 'admin', GIT_COMMITTER_EMAIL: 'admin@localhost' } };
+    await git(dir, ['commit', '-q', '--allow-empty', '-m', 'approved by admin'], forged);
+    const { hostname, port } = new URL(web.url);
+    const configuration = { 'http.extraHeader': `Authorization: Basic ${Buffer.from(`admin:${dev.token}`).toString('base64')}`, 'http.curloptResolve': `${hostname}:${port}:127.0.0.1` };
+    assert.notEqual((await git(dir, ['push', '-q', web.url, 'HEAD:refs/heads/main'], { configuration })).code, 0, 'trunk is not his');
+    assert.equal((await git(dir, ['push', '-q', web.url, 'HEAD:refs/heads/feature/forged'], { configuration })).code, 0);
+    const pushed = await until(async () => (await p.api.get('/audit?newest=1&limit=20')).items.find((row) => row.kind === 'repo.pushed'), 10_000, 'the journal knows of it');
+    assert.equal(pushed.actor, 'user:the-developer');
+    await assert.rejects(dev.api.post('/apps/web/envs/prod/rollouts', { kind: 'deploy' }), { status: 403 });
+});
