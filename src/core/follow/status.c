@@ -142,9 +142,9 @@ static void say_build(struct follow *f, const struct app_env *ae, int64_t number
                   "ii", ae->id, number) != 0)
         return;
     const char *state = json_text_or(row, "state", ""), *now = state_of(state);
-    const char *why = json_text(json_dict(row, "error"), "text");
+    const char *why = json_text_or(json_dict(row, "error"), "text", "");
     AUTO_FREE char *text =
-        mem_format("build %lld: %s%s%s", (long long)number, state, why ? ": " : "", why ? why : "");
+        mem_format("build %lld: %s%s%s", (long long)number, state, *why ? ": " : "", why);
     AUTO_FREE char *page = mem_format("/builds/%lld", (long long)number);
     say(f, ae, json_list(row, "ticks"), text_is(now, "success") ? "pending" : now, text, page);
 }
@@ -160,12 +160,12 @@ static bool say_rollout(struct follow *f, const struct app_env *ae, int64_t id)
                   "i", id) != 0)
         return false;
     const char *state = json_text_or(row, "state", "");
-    const char *why = json_text(json_dict(row, "error"), "text");
+    const char *why = json_text_or(json_dict(row, "error"), "text", "");
+    long long number = (long long)json_int(row, "number", 0);
     AUTO_FREE char *text =
         text_is(state, "done")
-            ? mem_format("r%lld is live in %s", (long long)json_int(row, "number", 0), ae->env)
-            : mem_format("r%lld in %s: %s%s%s", (long long)json_int(row, "number", 0), ae->env,
-                         state, why ? ": " : "", why ? why : "");
+            ? mem_format("r%lld is live in %s", number, ae->env)
+            : mem_format("r%lld in %s: %s%s%s", number, ae->env, state, *why ? ": " : "", why);
     AUTO_FREE char *page = mem_format("/rollouts/%lld", (long long)id);
     say(f, ae, json_list(row, "branches"), state_of(state), text, page);
     return true;
