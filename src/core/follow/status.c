@@ -163,7 +163,7 @@ static bool say_rollout(struct follow *f, const struct app_env *ae, int64_t id)
     const char *why = json_text_or(json_dict(row, "error"), "text", "");
     long long number = (long long)json_int(row, "number", 0);
     AUTO_FREE char *text =
-        text_is(state, "done")
+        str_is(str_of(state), "done")
             ? mem_format("r%lld is live in %s", number, ae->env)
             : mem_format("r%lld in %s: %s%s%s", number, ae->env, state, *why ? ": " : "", why);
     AUTO_FREE char *page = mem_format("/rollouts/%lld", (long long)id);
