@@ -300,7 +300,7 @@ async function coreMeanwhile(dir, names) {
     await p.api.post('/apps', { name: 'bench' });
     const copy = path.join(p.dataDir, 'git', 'bench.git');
     const owner = spawnSync('/usr/bin/stat', ['-c', '%u:%g', copy], { encoding: 'utf8' }).stdout.trim();
-    git(work, ['-c', 'safe.directory=*', '-C', copy, 'fetch', '-q', dir, '+refs/heads/main:refs/heads/main', '+refs/heads/feature/*:refs/heads/feature/*']);
+    git(work, ['-c', 'safe.directory=*', '-c', 'protocol.file.allow=always', '-C', copy, 'fetch', '-q', dir, '+refs/heads/main:refs/heads/main', '+refs/heads/feature/*:refs/heads/feature/*']);
     git(work, ['-c', 'safe.directory=*', '-C', copy, 'commit-graph', 'write', '--reachable', '--no-progress']);
     spawnSync('/usr/bin/chown', ['-R', owner, copy]);
     await p.api.post('/apps/bench/envs/dev/ticks', { set: names });
