@@ -31,6 +31,8 @@ static const struct part parts[] = {
     {"secrets", "SELECT DISTINCT a.name AS app, e.name AS env, n.name AS name FROM secret_name n"
                 " JOIN app_env ae ON ae.id=n.app_env_id JOIN app a ON a.id=ae.app_id"
                 " JOIN env e ON e.id=ae.env_id ORDER BY a.name, e.position, n.name"},
+    {"forges", "SELECT name, kind, url, key_sealed IS NOT NULL AS by_key FROM forge"
+               " WHERE token_sealed IS NOT NULL OR key_sealed IS NOT NULL ORDER BY name"},
 };
 
 static int describe(struct store *s, json_t **ret_told, struct err *err)

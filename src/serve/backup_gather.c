@@ -357,5 +357,6 @@ int backup_gather(struct backup *b, bool with_key, struct err *err)
     json_put(b->manifest, "journal", json_incref(json_object_get(told, "journal")));
     json_put(b->manifest, "live", json_incref(json_object_get(told, "live")));
     json_put(b->manifest, "secrets", json_incref(json_object_get(told, "secrets")));
+    json_put(b->manifest, "forges", json_incref(json_object_get(told, "forges")));
     return 0;
 }

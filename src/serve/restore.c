@@ -408,16 +408,25 @@ static double seconds_since(int64_t begin_ms)
     return (double)(clock_mono_ms(clock_system()) - begin_ms) / 1000;
 }
 
-static void tell_secrets(const struct restore *r, const json_t *secrets)
+static void tell_lost(const struct restore *r)
 {
+    const json_t *secrets = json_list(r->manifest, "secrets"),
+                 *forges = json_list(r->manifest, "forges");
     size_t i;
     json_t *row;
-    if (!r->o->lost_key || json_array_size(secrets) == 0)
-        return;
-    say(r, "these secrets are gone with the key; set them again, then deploy:\n");
+    if (json_array_size(secrets) > 0)
+        say(r, "these secrets are gone with the key; set them again, then deploy:\n");
     json_array_foreach(secrets, i, row)
         say(r, "  slipway secret set %s -a %s -e %s\n", json_text_or(row, "name", ""),
             json_text_or(row, "app", ""), json_text_or(row, "env", ""));
+    if (json_array_size(forges) > 0)
+        say(r,
+            "so are the credentials of these forges; until they are set again nothing is fetched "
+            "from there:\n");
+    json_array_foreach(forges, i, row)
+        say(r, "  slipway forge set %s %s %s%s\n", json_text_or(row, "name", ""),
+            json_text_or(row, "kind", ""), json_text_or(row, "url", ""),
+            json_int(row, "by_key", 0) ? " --key FILE --known-hosts FILE" : " <TOKEN-FILE");
 }
 
 static int start_server(struct restore *r, struct err *err)
@@ -437,8 +446,10 @@ static void tell_json(const struct restore *r)
     json_put_int(told, "took_ms", clock_mono_ms(clock_system()) - r->begin_ms);
     json_put_int(told, "apps", (int64_t)json_array_size(json_list(r->told, "apps")));
     json_put(told, "live", json_incref(json_list(r->told, "live")));
-    if (r->o->lost_key)
+    if (r->o->lost_key) {
         json_put(told, "lost_secrets", json_incref(json_list(r->manifest, "secrets")));
+        json_put(told, "lost_forges", json_incref(json_list(r->manifest, "forges")));
+    }
     json_put_bool(told, "started", unit_serves(r->settings_path));
     AUTO_FREE char *text = json_print(told);
     printf("%s\n", text);
@@ -456,7 +467,8 @@ static int restore(struct restore *r, struct err *err)
         return -1;
     say(r, "restored %s into '%s': %.1f MB in %.1f s\n", r->name, r->settings->data_dir,
         (double)r->bytes / 1e6, seconds_since(r->begin_ms));
-    tell_secrets(r, json_list(r->manifest, "secrets"));
+    if (r->o->lost_key)
+        tell_lost(r);
     fd_closep(&lock);
     lock = -1;
     if (start_server(r, err) < 0)

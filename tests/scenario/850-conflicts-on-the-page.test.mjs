@@ -58,6 +58,9 @@ test('who is merged first stays: the order is changed on the page', async () => 
     assert.deepEqual((await p.api.get('/apps/web/envs/test/ticks')).ticks.slice(0, 2).map((tick) => tick.branch), ['feature/coupon', 'feature/price']);
     await page.getByRole('link', { name: 'All conflicts' }).click();
     await page.getByText('feature/price conflicts with feature/coupon').waitFor();
+    await b.go(page, '/apps/web/test');
+    await page.getByRole('button', { name: 'Merge earlier: feature/price' }).click();
+    await page.getByRole('button', { name: 'Merge earlier: feature/coupon' }).waitFor();
 });
 
 test('while ticking: what leaving one out brings is one click away', async () => {
@@ -111,6 +114,8 @@ test('an administrator says what an environment is for, what it does at a confli
 });
 
 test('what prod runs lands from its page', async () => {
+    await web.ticks('dev', 'feature/own-8');
+    await web.deploy('dev');
     await web.ticks('prod', 'feature/own-7');
     await web.deploy('prod');
     await b.go(admin, '/apps/web/prod');
@@ -119,7 +124,11 @@ test('what prod runs lands from its page', async () => {
     await admin.locator('dialog').getByRole('button', { name: 'Land on trunk', exact: true }).click();
     await admin.getByText('r1 is on trunk').waitFor();
     await admin.getByText('Unticked in prod: feature/own-7').waitFor();
+    await admin.getByText('dev r1 is without the new trunk').waitFor();
     await b.picture(admin, 'landed', { full: true });
+    await admin.getByRole('link', { name: 'Submit to dev again' }).click();
+    await admin.getByRole('button', { name: 'Submit to dev' }).waitFor();
+    await b.go(admin, '/apps/web/prod');
     assert.deepEqual((await p.api.get('/apps/web/envs/prod/ticks')).ticks, []);
 });
 

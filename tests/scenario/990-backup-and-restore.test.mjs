@@ -11,6 +11,7 @@ before(async () => {
     p = await platform();
     web = await p.app('web', 'server', { yaml: (text) => text.replace(/keep_warm:.*\n/g, '') });
     await web.secret('prod', 'token', 'sesame');
+    await p.cli.ok('forge', 'set', 'corp', 'git', 'https://git.corp.example', { input: 'forge-token\n' });
     await web.deploy('test');
     await web.promote('test', 'prod');
     folder = `${p.dir}/backup`;
@@ -49,7 +50,7 @@ test('a backup while a deploy runs and requests flow; the key is not in it', asy
     assert.equal(statSync(folder).mode & 0o777, 0o700);
     assert.ok(!existsSync(`${folder}/${made.snapshot}/master.key`));
     const bytes = readFileSync(`${folder}/${made.snapshot}/store.db`);
-    assert.ok(!bytes.includes('sesame'));
+    assert.ok(!bytes.includes('sesame') && !bytes.includes('forge-token'));
 });
 
 test('a second snapshot costs what is new', async () => {
@@ -111,6 +112,7 @@ test('with the key lost: all but the secrets, which are named', { timeout: 300_0
     await lose();
     const done = await restore('--with-lost-key');
     assert.match(done.out, /slipway secret set token -a web -e prod/);
+    assert.match(done.out, /slipway forge set corp git https:\/\/git\.corp\.example <TOKEN-FILE/);
     await until(async () => (await web.who('test')).release === live.test.release, 60_000, 'test serves');
     await web.secret('prod', 'token', 'open');
     await web.deploy('prod');
