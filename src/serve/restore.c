@@ -421,8 +421,8 @@ static void tell_lost(const struct restore *r)
             json_text_or(row, "app", ""), json_text_or(row, "env", ""));
     if (json_array_size(forges) > 0)
         say(r,
-            "so are the credentials of these forges; until they are set again nothing is fetched "
-            "from there:\n");
+            "the credentials of these forges are gone with the key; nothing is fetched from there "
+            "until they are set again:\n");
     json_array_foreach(forges, i, row)
         say(r, "  slipway forge set %s %s %s%s\n", json_text_or(row, "name", ""),
             json_text_or(row, "kind", ""), json_text_or(row, "url", ""),
