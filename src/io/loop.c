@@ -103,6 +103,14 @@ void timer_start(struct timer **slot, int64_t delay_ms, int64_t repeat_ms,
     *slot = t;
 }
 
+void timer_sooner(struct timer **slot, int64_t delay_ms, void (*fn)(void *context), void *context)
+{
+    delay_ms = delay_ms > 0 ? delay_ms : 0;
+    uv_update_time(loop_get());
+    if (!*slot || uv_timer_get_due_in(&(*slot)->handle) > (uint64_t)delay_ms)
+        timer_start(slot, delay_ms, 0, fn, context);
+}
+
 void timer_free(struct timer **slot)
 {
     struct timer *t = *slot;

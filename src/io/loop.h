@@ -19,6 +19,9 @@ struct timer;
 void timer_start(struct timer **slot, int64_t delay_ms, int64_t repeat_ms,
                  void (*fn)(void *context),
                  void *context); /* a timer already in the slot is replaced */
+/* One-shot, sooner than what the slot holds or not at all: what is due earlier stays. A delay that
+ * is past is none. */
+void timer_sooner(struct timer **slot, int64_t delay_ms, void (*fn)(void *context), void *context);
 void timer_free(struct timer **slot);
 
 /* Run fn soon, on the loop, after the current callback returned. */

@@ -39,17 +39,26 @@ static int run_forge_put(struct api_call *call, void *context, struct err *err)
     return reply_forge(call, json_text_or(call->body, "name", ""), err);
 }
 
-struct changed {
+/* What following does with `id`, once what was written is durable. */
+struct after {
     struct core *core;
-    int64_t forge_id;
+    int64_t id;
+    void (*act)(struct follow *f, int64_t id);
 };
 
-static void tell_changed(void *context, const struct err *error)
+static void on_durable(void *context, const struct err *error)
 {
-    struct changed *c = context;
+    struct after *a = context;
     if (!error)
-        follow_forge_changed(c->core->follow, c->forge_id);
-    free(c);
+        a->act(a->core->follow, a->id);
+    free(a);
+}
+
+static void after_durable(struct core *core, int64_t id, void (*act)(struct follow *f, int64_t id))
+{
+    struct after *a = mem_alloc(sizeof(*a));
+    *a = (struct after){core, id, act};
+    tick_after(core->tick, on_durable, NULL, a);
 }
 
 /* What failed with the old token is tried with the new one, once that is durable. */
@@ -60,11 +69,8 @@ static void finish_put(struct api_call *call, json_t *seen)
     api_finish_input(call, run_forge_put, seen);
     int64_t forge_id = json_int(call->reply, "id", 0);
     api_unref(call);
-    if (!forge_id)
-        return;
-    struct changed *c = mem_alloc(sizeof(*c));
-    *c = (struct changed){core, forge_id};
-    tick_after(core->tick, tell_changed, NULL, c);
+    if (forge_id)
+        after_durable(core, forge_id, follow_forge_changed);
 }
 
 /* Asked too often: that is for a person to wait for. */
@@ -161,10 +167,15 @@ API_HANDLER(api_origin_branches)
 
 /* ---- origins ---- */
 
-static json_t *origin_json(struct api_call *call, json_t *row)
+static char *hook_url(const struct api_call *call)
 {
     AUTO_FREE char *address = settings_address(call->core->settings);
-    AUTO_FREE char *hook = mem_format("%s/api/v1/hooks/%s", address, call->app.name);
+    return mem_format("%s/api/v1/hooks/%s", address, call->app.name);
+}
+
+static json_t *origin_json(struct api_call *call, json_t *row)
+{
+    AUTO_FREE char *hook = hook_url(call);
     follow_put(call->core->follow, call->app.id, row);
     (void)json_object_del(row, "app_id"); /* they are there */
     (void)json_object_del(row, "forge_id");
@@ -172,14 +183,19 @@ static json_t *origin_json(struct api_call *call, json_t *row)
     return row;
 }
 
+static int own_origin(struct api_call *call, json_t **ret_row, struct err *err)
+{
+    int found = origin_row(call->core, call->app.id, ret_row, err);
+    return found == STORE_NONE
+               ? FAIL(err, E_NOT_FOUND, "the repository of '%s' is here, and follows no other",
+                      call->app.name)
+               : found;
+}
+
 API_HANDLER(api_origin)
 {
     json_t *row = NULL;
-    int found = origin_row(call->core, call->app.id, &row, err);
-    if (found == STORE_NONE)
-        return FAIL(err, E_NOT_FOUND, "the repository of '%s' is here, and follows no other",
-                    call->app.name);
-    if (found < 0)
+    if (own_origin(call, &row, err) < 0)
         return -1;
     call->reply = origin_json(call, row);
     return 0;
@@ -189,8 +205,7 @@ API_HANDLER(api_origin)
 API_HANDLER(api_origin_hook)
 {
     AUTO_SECRET secret = {0};
-    AUTO_FREE char *address = settings_address(call->core->settings);
-    AUTO_FREE char *hook = mem_format("%s/api/v1/hooks/%s", address, call->app.name);
+    AUTO_FREE char *hook = hook_url(call);
     if (origin_hook_secret(call->core, call->app.id, &secret, err) < 0)
         return -1;
     call->reply = json_object();
@@ -204,11 +219,13 @@ API_HANDLER(api_origin_hook)
 struct setting {
     struct api_call *call;
     json_t *wanted;
+    char *trunk; /* of a new app */
 };
 
 static void setting_free(struct setting *s)
 {
     json_decref(s->wanted);
+    free(s->trunk);
     free(s);
 }
 
@@ -218,39 +235,25 @@ static void setting_fail(struct setting *s, const struct err *error)
     setting_free(s);
 }
 
+/* The last part of both, in one transaction with what else they write. */
+static int set_origin(struct api_call *call, json_t *wanted, json_t **ret_row, struct err *err)
+{
+    enum origin_mode mode = json_bool(call->body, "once", false) ? ORIGIN_ONCE : ORIGIN_FOLLOW;
+    return origin_set(call->core, &call->who, &call->app, wanted, mode, err) < 0
+               ? -1
+               : origin_row(call->core, call->app.id, ret_row, err);
+}
+
 static int run_set(struct api_call *call, void *context, struct err *err)
 {
     const struct setting *s = context;
     json_t *row = NULL;
-    enum origin_mode mode = json_bool(call->body, "once", false) ? ORIGIN_ONCE : ORIGIN_FOLLOW;
     if (access_check(call->core, &call->who, PERMISSION_ADMIN, 0, 0, true, err) < 0 ||
-        origin_set(call->core, &call->who, &call->app, s->wanted, mode, err) < 0 ||
-        origin_row(call->core, call->app.id, &row, err) < 0)
+        set_origin(call, s->wanted, &row, err) < 0)
         return -1;
     json_decref(call->reply);
     call->reply = origin_json(call, row);
     return 0;
-}
-
-struct begin {
-    struct core *core;
-    int64_t app_id;
-};
-
-static void begin_following(void *context, const struct err *error)
-{
-    struct begin *b = context;
-    if (!error)
-        follow_begin(b->core->follow, b->app_id);
-    free(b);
-}
-
-/* Once what was set is durable. */
-static void begin_after(struct core *core, int64_t app_id)
-{
-    struct begin *b = mem_alloc(sizeof(*b));
-    *b = (struct begin){core, app_id};
-    tick_after(core->tick, begin_following, NULL, b);
 }
 
 static void finish_set(struct setting *s)
@@ -258,7 +261,7 @@ static void finish_set(struct setting *s)
     struct core *core = s->call->core;
     int64_t app_id = s->call->app.id;
     api_finish_input(s->call, run_set, s);
-    begin_after(core, app_id);
+    after_durable(core, app_id, follow_begin);
     setting_free(s);
 }
 
@@ -307,7 +310,7 @@ API_HANDLER(api_origin_set)
     if (origin_wanted(call->core, call->body, &wanted, err) < 0)
         return -1;
     struct setting *s = mem_alloc(sizeof(*s));
-    *s = (struct setting){api_ref(call), wanted};
+    *s = (struct setting){.call = api_ref(call), .wanted = wanted};
     origin_ask_wanted(call->core, wanted, "remote.look", json_object(), LOOK_MS, on_looked, s);
     return API_LATER;
 }
@@ -336,11 +339,7 @@ static void on_fetched(void *context, json_t *ok, const struct err *error)
 API_HANDLER(api_origin_fetch)
 {
     AUTO_JSON *row = NULL;
-    int found = origin_row(call->core, call->app.id, &row, err);
-    if (found == STORE_NONE)
-        return FAIL(err, E_NOT_FOUND, "the repository of '%s' is here, and follows no other",
-                    call->app.name);
-    if (found < 0)
+    if (own_origin(call, &row, err) < 0)
         return -1;
     follow_fetch(call->core->follow, call->app.id, on_fetched, api_ref(call));
     return API_LATER;
@@ -348,34 +347,13 @@ API_HANDLER(api_origin_fetch)
 
 /* ---- a new app, of a repository elsewhere ---- */
 
-struct importing {
-    struct api_call *call;
-    json_t *wanted;
-    char *trunk;
-};
-
-static void importing_free(struct importing *i)
-{
-    json_decref(i->wanted);
-    free(i->trunk);
-    free(i);
-}
-
-static void importing_fail(struct importing *i, const struct err *error)
-{
-    api_fail(i->call, error);
-    importing_free(i);
-}
-
 static int run_import(struct api_call *call, void *context, struct err *err)
 {
-    const struct importing *i = context;
-    enum origin_mode mode = json_bool(call->body, "once", false) ? ORIGIN_ONCE : ORIGIN_FOLLOW;
+    const struct setting *s = context;
     json_t *row = NULL;
-    if (app_create(call->core, &call->who, json_text(call->body, "name"), i->trunk, &call->app,
+    if (app_create(call->core, &call->who, json_text(call->body, "name"), s->trunk, &call->app,
                    err) < 0 ||
-        origin_set(call->core, &call->who, &call->app, i->wanted, mode, err) < 0 ||
-        origin_row(call->core, call->app.id, &row, err) < 0)
+        set_origin(call, s->wanted, &row, err) < 0)
         return -1;
     call->reply = api_app_json(call, &call->app);
     json_put(call->reply, "origin", origin_json(call, row));
@@ -384,41 +362,41 @@ static int run_import(struct api_call *call, void *context, struct err *err)
 
 static void on_made(void *context, json_t *ok, const struct err *error)
 {
-    struct importing *i = context;
-    struct api_call *call = i->call;
+    struct setting *s = context;
+    struct api_call *call = s->call;
     struct core *core = call->core;
     (void)ok;
     if (error) {
-        importing_fail(i, error);
+        setting_fail(s, error);
         return;
     }
     (void)api_ref(call); /* to see whose app it became */
-    api_finish_input(call, run_import, i);
+    api_finish_input(call, run_import, s);
     if (call->app.id)
-        begin_after(core, call->app.id);
+        after_durable(core, call->app.id, follow_begin);
     api_unref(call);
-    importing_free(i);
+    setting_free(s);
 }
 
 static void on_found(void *context, json_t *ok, const struct err *error)
 {
-    struct importing *i = context;
+    struct setting *s = context;
     struct err err = ERR_INIT;
     if (error) {
-        importing_fail(i, error);
+        setting_fail(s, error);
         return;
     }
-    const char *given = json_text(i->call->body, "trunk");
-    i->trunk = mem_strdup(given ? given : json_text_or(ok, "trunk", "main"));
-    if (!str_is_branch(str_of(i->trunk))) {
+    const char *given = json_text(s->call->body, "trunk");
+    s->trunk = mem_strdup(given ? given : json_text_or(ok, "trunk", "main"));
+    if (!str_is_branch(str_of(s->trunk))) {
         (void)FAIL(&err, E_REF_INVALID, "the trunk's name is not a valid branch name");
-        importing_fail(i, &err);
+        setting_fail(s, &err);
         return;
     }
     json_t *args = json_object();
-    json_put_text(args, "app", json_text(i->call->body, "name"));
-    json_put_text(args, "trunk", i->trunk);
-    link_call(i->call->core->courier, "repo.create", args, COURIER_MS, on_made, i);
+    json_put_text(args, "app", json_text(s->call->body, "name"));
+    json_put_text(args, "trunk", s->trunk);
+    link_call(s->call->core->courier, "repo.create", args, COURIER_MS, on_made, s);
 }
 
 int api_app_import(struct api_call *call, struct err *err)
@@ -426,9 +404,9 @@ int api_app_import(struct api_call *call, struct err *err)
     json_t *wanted = NULL;
     if (origin_wanted(call->core, call->body, &wanted, err) < 0)
         return -1;
-    struct importing *i = mem_alloc(sizeof(*i));
-    *i = (struct importing){.call = api_ref(call), .wanted = wanted};
-    origin_ask_wanted(call->core, wanted, "remote.look", json_object(), LOOK_MS, on_found, i);
+    struct setting *s = mem_alloc(sizeof(*s));
+    *s = (struct setting){.call = api_ref(call), .wanted = wanted};
+    origin_ask_wanted(call->core, wanted, "remote.look", json_object(), LOOK_MS, on_found, s);
     return API_LATER;
 }
 

@@ -128,27 +128,30 @@ static int run_ticks(struct api_call *call, void *context, struct err *err)
     return ticks_reply(call, err);
 }
 
+int api_tips_check(const struct api_call *call, const json_t *ok, struct err *err)
+{
+    const char *name;
+    json_t *tip;
+    json_object_foreach(json_dict(ok, "tips"), name, tip)
+    {
+        if (!json_is_string(tip))
+            return FAIL(err, E_BRANCH_UNKNOWN,
+                        "the repository of '%s' has no branch '%s': push it first", call->app.name,
+                        name);
+    }
+    return 0;
+}
+
 static void on_tips(void *context, json_t *ok, const struct err *error)
 {
     struct api_call *call = context;
-    const char *name;
-    json_t *tip;
-    if (error) {
+    struct err err = ERR_INIT;
+    if (error)
         api_fail(call, error);
-        return;
-    }
-    json_object_foreach(json_dict(ok, "tips"), name, tip)
-    {
-        if (json_is_string(tip))
-            continue;
-        struct err err = ERR_INIT;
-        (void)FAIL(&err, E_BRANCH_UNKNOWN,
-                   "the repository of '%s' has no branch '%s': push it first", call->app.name,
-                   name);
+    else if (api_tips_check(call, ok, &err) < 0)
         api_fail(call, &err);
-        return;
-    }
-    api_finish_input(call, run_ticks, NULL);
+    else
+        api_finish_input(call, run_ticks, NULL);
 }
 
 API_HANDLER(api_ticks_change)

@@ -81,22 +81,12 @@ static void on_tips(void *context, json_t *ok, const struct err *error)
 {
     struct api_call *call = context;
     struct err err = ERR_INIT;
-    const char *name;
-    json_t *tip;
-    if (error) {
+    if (error)
         api_fail(call, error);
-        return;
-    }
-    json_object_foreach(json_dict(ok, "tips"), name, tip)
-    {
-        if (json_is_string(tip))
-            continue;
-        (void)FAIL(&err, E_BRANCH_UNKNOWN, "the repository of '%s' has no branch '%.100s'",
-                   call->app.name, name);
+    else if (api_tips_check(call, ok, &err) < 0)
         api_fail(call, &err);
-        return;
-    }
-    api_finish_input(call, run_add, NULL);
+    else
+        api_finish_input(call, run_add, NULL);
 }
 
 API_HANDLER(api_try_add)

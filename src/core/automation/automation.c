@@ -41,7 +41,6 @@ struct automation {
     int64_t cursor;
     struct map due; /* id as text -> struct due, owned */
     struct timer *timer;
-    int64_t timer_at_ms;
     struct timer *clock;
 };
 
@@ -354,15 +353,9 @@ static void on_timer(void *context)
         look_soon(a, next_ms - now_ms);
 }
 
-/* Sooner than what is scheduled, never later. */
 static void look_soon(struct automation *a, int64_t delay_ms)
 {
-    delay_ms = delay_ms > 0 ? delay_ms : 0;
-    int64_t at_ms = clock_mono_ms(a->core->clock) + delay_ms;
-    if (a->timer && a->timer_at_ms <= at_ms)
-        return;
-    a->timer_at_ms = at_ms;
-    timer_start(&a->timer, delay_ms, 0, on_timer, a);
+    timer_sooner(&a->timer, delay_ms, on_timer, a);
 }
 
 /* ---- the feed ---- */

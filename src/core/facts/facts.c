@@ -39,7 +39,6 @@ struct facts {
     int64_t cursor;
     struct map known; /* id as text -> struct known, owned */
     struct timer *timer;
-    int64_t timer_due_ms; /* mono, while it runs */
 };
 
 static void look_soon(struct facts *f, int64_t delay_ms);
@@ -212,15 +211,9 @@ static void on_timer(void *context)
         look_soon(f, turn.due_ms - clock_mono_ms(f->core->clock));
 }
 
-/* Sooner than what is scheduled, never later. */
 static void look_soon(struct facts *f, int64_t delay_ms)
 {
-    delay_ms = delay_ms > 0 ? delay_ms : 0;
-    int64_t due_ms = clock_mono_ms(f->core->clock) + delay_ms;
-    if (f->timer && f->timer_due_ms <= due_ms)
-        return;
-    f->timer_due_ms = due_ms;
-    timer_start(&f->timer, delay_ms, 0, on_timer, f);
+    timer_sooner(&f->timer, delay_ms, on_timer, f);
 }
 
 /* --- what has changed ----------------------------------------------------------------------- */

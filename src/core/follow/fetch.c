@@ -244,14 +244,9 @@ static void on_timer(void *context)
         look_soon(f, next_ms - now_ms);
 }
 
-/* Sooner than what is scheduled, never later. */
 static void look_soon(struct follow *f, int64_t delay_ms)
 {
-    int64_t at_ms = clock_mono_ms(f->core->clock) + delay_ms;
-    if (f->timer && f->timer_at_ms <= at_ms)
-        return;
-    f->timer_at_ms = at_ms;
-    timer_start(&f->timer, delay_ms > 0 ? delay_ms : 0, 0, on_timer, f);
+    timer_sooner(&f->timer, delay_ms, on_timer, f);
 }
 
 void follow_fetch(struct follow *f, int64_t app_id,

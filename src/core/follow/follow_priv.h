@@ -43,7 +43,6 @@ struct follow {
     struct map pauses;  /* forge id -> struct forge_pause, owned */
     size_t asking;
     struct timer *timer;
-    int64_t timer_at_ms;
     struct timer *status_timer;
     struct feed_subscriber *subscriber;
     int64_t cursor;

@@ -19,7 +19,6 @@
 #define LEAVE_MS 60000 /* what a failed rollout leaves behind rests so long */
 
 static struct timer *sweep_timer;
-static int64_t sweep_due; /* mono, while the timer runs */
 
 /* ---- requests ---- */
 
@@ -186,14 +185,9 @@ void release_done(void)
     repair_done();
 }
 
-/* Sooner than what is scheduled, never later. */
 void instance_sweep_later(struct core *core, int64_t delay_ms)
 {
-    int64_t due = clock_mono_ms(core->clock) + delay_ms;
-    if (sweep_timer && sweep_due <= due)
-        return;
-    sweep_due = due;
-    timer_start(&sweep_timer, delay_ms, 0, on_timer, core);
+    timer_sooner(&sweep_timer, delay_ms, on_timer, core);
 }
 
 static void schedule(struct core *core)

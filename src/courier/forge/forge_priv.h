@@ -56,11 +56,20 @@ static inline int forge_need(int outcome)
 /* Text for a part of a path or a query: heap. Letters, digits, - . _ ~ stay; `keep`: these, too. */
 char *forge_escape(const char *text, const char *keep);
 
-/* rows.c */
-/* {name: rows, "next": page or null} out of an array. */
-json_t *forge_rows(const struct forge_answer *a, const char *name,
-                   json_t *(*row)(const json_t *item));
-/* The webhook that calls `url`, which stands in the object `inside` (NULL: in the row itself).
- * *ret_id is 0 when there is none. Outcomes as forge_need gives them. */
-int forge_find_hook(struct forge *f, const char *path, const char *url, const char *inside,
-                    int64_t *ret_id, json_t **ret_reply, struct err *err) MUST_CHECK;
+/* rows.c: what is alike. Each returns 0 with a reply, which may be {"wait_s"}, or -1. */
+/* {"name"}: `field` of who asks. */
+int forge_user_as(struct forge *f, const char *field, json_t **ret_reply,
+                  struct err *err) MUST_CHECK;
+/* A row of "projects"; which fields hold its name and its addresses. */
+json_t *forge_project_row(const json_t *project, const char *name, const char *url,
+                          const char *ssh);
+/* {name: rows, "next": page or null} of the array at `path`. */
+int forge_page(struct forge *f, const char *path, const char *name,
+               json_t *(*row)(const json_t *item), json_t **ret_reply, struct err *err) MUST_CHECK;
+/* Sends `body` (taken); {}. */
+int forge_tell(struct forge *f, const char *method, const char *path, json_t *body,
+               json_t **ret_reply, struct err *err) MUST_CHECK;
+/* Makes the webhook of `path` that calls args.url, or changes it by the method `change`. The url
+ * of one that is there stands in its object `inside` (NULL: in the row itself). body: taken. */
+int forge_put_hook(struct forge *f, const char *path, const char *inside, const char *change,
+                   json_t *body, json_t **ret_reply, struct err *err) MUST_CHECK;

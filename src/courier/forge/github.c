@@ -28,24 +28,12 @@ static const char *page_word(const struct forge *f)
 
 static int user(struct forge *f, json_t **ret_reply, struct err *err)
 {
-    AUTO_ANSWER a = {0};
-    int r = forge_need(forge_request(f, "GET", "/user", NULL, &a, ret_reply, err));
-    if (r != 0)
-        return r < 0 ? -1 : 0;
-    *ret_reply = json_object();
-    json_put_text(*ret_reply, "name", json_text(a.body, "login"));
-    return 0;
+    return forge_user_as(f, "login", ret_reply, err);
 }
 
 static json_t *project_row(const json_t *p)
 {
-    json_t *row = json_object();
-    json_put_text(row, "project", json_text(p, "full_name"));
-    json_put_text(row, "trunk", json_text(p, "default_branch"));
-    json_put_text(row, "url", json_text(p, "clone_url"));
-    json_put_text(row, "ssh", json_text(p, "ssh_url"));
-    json_put_bool(row, "archived", json_bool(p, "archived", false));
-    return row;
+    return forge_project_row(p, "full_name", "clone_url", "ssh_url");
 }
 
 /* Neither can search in one's own projects: those of the page that match are told. */
@@ -59,16 +47,13 @@ static void keep_matching(json_t *reply, const char *match)
 
 static int projects(struct forge *f, json_t **ret_reply, struct err *err)
 {
-    AUTO_ANSWER a = {0};
     AUTO_FREE char *path =
         mem_format("/user/repos?%s=%d&page=%lld%s", page_word(f), page_size(f),
                    (long long)json_int(f->args, "page", 1), is_gitea(f) ? "" : "&sort=pushed");
-    int r = forge_need(forge_request(f, "GET", path, NULL, &a, ret_reply, err));
-    if (r == 0) {
-        *ret_reply = forge_rows(&a, "projects", project_row);
+    int result = forge_page(f, path, "projects", project_row, ret_reply, err);
+    if (result == 0)
         keep_matching(*ret_reply, json_text(f->args, "match"));
-    }
-    return r < 0 ? -1 : 0;
+    return result;
 }
 
 static json_t *branch_row(const json_t *b)
@@ -85,14 +70,10 @@ static json_t *branch_row(const json_t *b)
 
 static int branches(struct forge *f, json_t **ret_reply, struct err *err)
 {
-    AUTO_ANSWER a = {0};
     AUTO_FREE char *project = project_of(f);
     AUTO_FREE char *path = mem_format("/repos/%s/branches?%s=%d&page=%lld", project, page_word(f),
                                       page_size(f), (long long)json_int(f->args, "page", 1));
-    int r = forge_need(forge_request(f, "GET", path, NULL, &a, ret_reply, err));
-    if (r == 0)
-        *ret_reply = forge_rows(&a, "branches", branch_row);
-    return r < 0 ? -1 : 0;
+    return forge_page(f, path, "branches", branch_row, ret_reply, err);
 }
 
 /* ---- the webhook ---- */
@@ -120,25 +101,13 @@ static int hook(struct forge *f, json_t **ret_reply, struct err *err)
 {
     AUTO_FREE char *project = project_of(f);
     AUTO_FREE char *path = mem_format("/repos/%s/hooks", project);
-    int64_t id = 0;
-    int r =
-        forge_find_hook(f, path, json_text_or(f->args, "url", ""), "config", &id, ret_reply, err);
-    if (r != 0)
-        return r < 0 ? -1 : 0;
-    AUTO_ANSWER a = {0};
-    AUTO_FREE char *one = mem_format("%s/%lld", path, (long long)id);
-    r = forge_need(
-        forge_request(f, id ? "PATCH" : "POST", id ? one : path, hook_body(f), &a, ret_reply, err));
-    if (r == 0)
-        *ret_reply = json_object();
-    return r < 0 ? -1 : 0;
+    return forge_put_hook(f, path, "config", "PATCH", hook_body(f), ret_reply, err);
 }
 
 /* ---- what became of a commit ---- */
 
 static int status(struct forge *f, json_t **ret_reply, struct err *err)
 {
-    AUTO_ANSWER a = {0};
     AUTO_FREE char *project = project_of(f);
     AUTO_FREE char *path =
         mem_format("/repos/%s/statuses/%s", project, json_text(f->args, "commit"));
@@ -147,10 +116,7 @@ static int status(struct forge *f, json_t **ret_reply, struct err *err)
     json_put_text(body, "context", json_text(f->args, "context"));
     json_put_text(body, "description", json_text(f->args, "text"));
     json_put_text(body, "target_url", json_text(f->args, "link"));
-    int r = forge_need(forge_request(f, "POST", path, body, &a, ret_reply, err));
-    if (r == 0)
-        *ret_reply = json_object();
-    return r < 0 ? -1 : 0;
+    return forge_tell(f, "POST", path, body, ret_reply, err);
 }
 
 /* ---- a merge request, which both call a pull request ---- */

@@ -11,38 +11,22 @@ static char *project_of(const struct forge *f)
 
 static int user(struct forge *f, json_t **ret_reply, struct err *err)
 {
-    AUTO_ANSWER a = {0};
-    int r = forge_need(forge_request(f, "GET", "/user", NULL, &a, ret_reply, err));
-    if (r != 0)
-        return r < 0 ? -1 : 0;
-    *ret_reply = json_object();
-    json_put_text(*ret_reply, "name", json_text(a.body, "username"));
-    return 0;
+    return forge_user_as(f, "username", ret_reply, err);
 }
 
 static json_t *project_row(const json_t *p)
 {
-    json_t *row = json_object();
-    json_put_text(row, "project", json_text(p, "path_with_namespace"));
-    json_put_text(row, "trunk", json_text(p, "default_branch"));
-    json_put_text(row, "url", json_text(p, "http_url_to_repo"));
-    json_put_text(row, "ssh", json_text(p, "ssh_url_to_repo"));
-    json_put_bool(row, "archived", json_bool(p, "archived", false));
-    return row;
+    return forge_project_row(p, "path_with_namespace", "http_url_to_repo", "ssh_url_to_repo");
 }
 
 static int projects(struct forge *f, json_t **ret_reply, struct err *err)
 {
-    AUTO_ANSWER a = {0};
     AUTO_FREE char *match = forge_escape(json_text_or(f->args, "match", ""), "");
     AUTO_FREE char *path = mem_format(
         "/projects?membership=true&simple=true&order_by=last_activity_at&per_page=%d"
         "&page=%lld%s%s",
         FORGE_PAGE, (long long)json_int(f->args, "page", 1), *match ? "&search=" : "", match);
-    int r = forge_need(forge_request(f, "GET", path, NULL, &a, ret_reply, err));
-    if (r == 0)
-        *ret_reply = forge_rows(&a, "projects", project_row);
-    return r < 0 ? -1 : 0;
+    return forge_page(f, path, "projects", project_row, ret_reply, err);
 }
 
 static json_t *branch_row(const json_t *b)
@@ -57,14 +41,10 @@ static json_t *branch_row(const json_t *b)
 
 static int branches(struct forge *f, json_t **ret_reply, struct err *err)
 {
-    AUTO_ANSWER a = {0};
     AUTO_FREE char *project = project_of(f);
     AUTO_FREE char *path = mem_format("/projects/%s/repository/branches?per_page=%d&page=%lld",
                                       project, FORGE_PAGE, (long long)json_int(f->args, "page", 1));
-    int r = forge_need(forge_request(f, "GET", path, NULL, &a, ret_reply, err));
-    if (r == 0)
-        *ret_reply = forge_rows(&a, "branches", branch_row);
-    return r < 0 ? -1 : 0;
+    return forge_page(f, path, "branches", branch_row, ret_reply, err);
 }
 
 /* ---- the webhook ---- */
@@ -85,17 +65,7 @@ static int hook(struct forge *f, json_t **ret_reply, struct err *err)
 {
     AUTO_FREE char *project = project_of(f);
     AUTO_FREE char *path = mem_format("/projects/%s/hooks", project);
-    int64_t id = 0;
-    int r = forge_find_hook(f, path, json_text_or(f->args, "url", ""), NULL, &id, ret_reply, err);
-    if (r != 0)
-        return r < 0 ? -1 : 0;
-    AUTO_ANSWER a = {0};
-    AUTO_FREE char *one = mem_format("%s/%lld", path, (long long)id);
-    r = forge_need(
-        forge_request(f, id ? "PUT" : "POST", id ? one : path, hook_body(f), &a, ret_reply, err));
-    if (r == 0)
-        *ret_reply = json_object();
-    return r < 0 ? -1 : 0;
+    return forge_put_hook(f, path, NULL, "PUT", hook_body(f), ret_reply, err);
 }
 
 /* ---- what became of a commit ---- */
