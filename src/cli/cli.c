@@ -69,7 +69,7 @@ const struct cli_verb cli_verbs[] = {
     {"finding", verb_finding,
      "finding ls|new|show|fix|close|reopen|note|assign|who [N|TITLE|PATH] [TEXT|BRANCH] [-e ENV] "
      "[--severity S] "
-     "[--branch BRANCH] [--state STATE]",
+     "[--branch BRANCH] [--state STATE] [--picture FILE] [--link PATH]",
      "what testers find wrong with a release", 3},
     {"land", verb_land, "land [RELEASE|plan|ls|rebuild|cancel ID]",
      "make what the last env runs trunk", 2},
@@ -145,6 +145,8 @@ static const struct option_row options[] = {
     OPTION("--forge", OPTION_TEXT, forge),
     OPTION("--project", OPTION_TEXT, project),
     OPTION("--text", OPTION_TEXT, text),
+    OPTION("--picture", OPTION_TEXT, picture),
+    OPTION("--link", OPTION_TEXT, link),
     OPTION("-n", OPTION_NUMBER, lines),
     OPTION("--timeout", OPTION_NUMBER, timeout_s),
     OPTION("--release", OPTION_NUMBER, release),

@@ -47,6 +47,8 @@ struct cli {
     const char *forge;       /* --forge */
     const char *project;     /* --project */
     const char *text;        /* --text */
+    const char *picture;     /* --picture FILE */
+    const char *link;        /* --link */
     int64_t lines;           /* -n */
     int64_t timeout_s;       /* --timeout */
     int64_t release;         /* --release */
@@ -92,6 +94,9 @@ int cli_main(int argc, char **argv);
  */
 int cli_call(struct cli *c, const char *method, const char *path, const json_t *body,
              json_t **ret_reply, struct err *err) MUST_CHECK;
+/* POST of something that is no JSON. */
+int cli_post_bytes(struct cli *c, const char *path, const struct http_sent *body,
+                   json_t **ret_reply, struct err *err) MUST_CHECK;
 int cli_get(struct cli *c, const char *path, json_t **ret_reply, struct err *err) MUST_CHECK;
 /* All pages of a list from --after on, -n rows at most (1000): {"items", ..., "next": null when
  * that was all}. */

@@ -1,10 +1,14 @@
 /* slipway finding: what testers find wrong with a release, and what is done about it. */
+#include "base/file.h"
 #include "cli/verbs.h"
+
+#define PICTURE_MAX (4u << 20) /* the server's limit: said before anything is filed */
 
 static const char usage[] =
     "finding ls [--state STATE] [--branch BRANCH] [-e ENV] | finding new TITLE [TEXT] -e ENV "
-    "[--severity low|medium|high|critical] [--branch BRANCH] | finding show N | finding "
-    "fix|close|reopen|note N [TEXT] | finding assign N BRANCH | finding who PATH -e ENV";
+    "[--severity low|medium|high|critical] [--branch BRANCH] [--picture FILE] [--link PATH] | "
+    "finding show N | finding fix|close|reopen|note N [TEXT] [--picture FILE] [--link PATH] | "
+    "finding assign N BRANCH | finding who PATH -e ENV";
 
 /* Adds NAME=VALUE to a query. */
 static void add_query(struct buf *path, const char *name, const char *value)
@@ -100,6 +104,15 @@ static void print_finding(const json_t *row)
             cli_print("\n");
         }
     }
+    json_array_foreach(json_list(row, "pictures"), i, note)
+    {
+        char age[24];
+        cli_format_age(json_int(note, "at", 0), age);
+        cli_print("  %s ago, ", age);
+        cli_print_safe(json_text(note, "by"));
+        cli_print(": a picture, %s, %lld kB; the console shows it\n",
+                  json_text_or(note, "type", "?"), (long long)json_int(note, "bytes", 0) / 1024);
+    }
 }
 
 static int tell(const struct cli *c, const json_t *row)
@@ -111,11 +124,46 @@ static int tell(const struct cli *c, const json_t *row)
     return 0;
 }
 
+/* ---- pictures ---- */
+
+/* Read before anything is told to the server: one that is not there leaves no half of a finding. */
+static int picture_read(const struct cli *c, struct buf *ret_picture, struct err *err)
+{
+    if (!c->picture || file_read(c->picture, PICTURE_MAX, ret_picture, err) == 0)
+        return 0;
+    return err_wrap(err, "nothing was filed: the picture must be a file of 4 MiB at most");
+}
+
+/* To finding N; *row becomes the finding with it. */
+static int picture_send(struct cli *c, int64_t number, const struct buf *picture, json_t **row,
+                        struct err *err)
+{
+    const struct http_sent body = {"application/octet-stream", buf_str(picture)};
+    AUTO_FREE char *path = NULL;
+    AUTO_FREE char *tail = mem_format("/findings/%lld", (long long)number);
+    AUTO_JSON *reply = NULL;
+    json_t *now = NULL;
+    if (cli_app_path(c, tail, &path, err) < 0)
+        return -1;
+    AUTO_FREE char *pictures = mem_format("%s/pictures", path);
+    if (cli_post_bytes(c, pictures, &body, &reply, err) < 0)
+        return err_wrap(err, "the picture was not taken (the rest of finding %lld was)",
+                        (long long)number);
+    if (cli_get(c, path, &now, err) < 0)
+        return -1;
+    json_decref(*row);
+    *row = now;
+    return 0;
+}
+
+/* ---- filing and acting ---- */
+
 static int new_finding(struct cli *c, struct err *err)
 {
     AUTO_FREE char *path = NULL;
     AUTO_JSON *body = json_object();
     AUTO_JSON *reply = NULL;
+    AUTO_BUF picture = BUF_INIT(PICTURE_MAX);
     if (!c->env)
         return FAIL(err, E_USAGE, "which env was it found in? -e ENV");
     json_put_text(body, "env", c->env);
@@ -126,8 +174,11 @@ static int new_finding(struct cli *c, struct err *err)
         json_put_text(body, "severity", c->severity);
     if (c->branch)
         json_put_text(body, "branch", c->branch);
-    if (cli_app_path(c, "/findings", &path, err) < 0 ||
-        cli_call(c, "POST", path, body, &reply, err) < 0)
+    if (c->link)
+        json_put_text(body, "link", c->link);
+    if (picture_read(c, &picture, err) < 0 || cli_app_path(c, "/findings", &path, err) < 0 ||
+        cli_call(c, "POST", path, body, &reply, err) < 0 ||
+        (c->picture && picture_send(c, json_int(reply, "number", 0), &picture, &reply, err) < 0))
         return -1;
     return tell(c, reply);
 }
@@ -156,12 +207,17 @@ static int act(struct cli *c, const char *what, struct err *err)
     AUTO_FREE char *path = NULL;
     AUTO_JSON *body = json_object();
     AUTO_JSON *reply = NULL;
+    AUTO_BUF picture = BUF_INIT(PICTURE_MAX);
     json_put_text(body, "act", what);
     if (cli_word(c, 2))
         json_put_text(body, text_is(what, "assign") ? "branch" : "text", cli_word(c, 2));
     if (c->severity)
         json_put_text(body, "severity", c->severity);
-    if (path_of(c, &path, err) < 0 || cli_call(c, "POST", path, body, &reply, err) < 0)
+    if (c->link)
+        json_put_text(body, "link", c->link);
+    if (picture_read(c, &picture, err) < 0 || path_of(c, &path, err) < 0 ||
+        cli_call(c, "POST", path, body, &reply, err) < 0 ||
+        (c->picture && picture_send(c, json_int(reply, "number", 0), &picture, &reply, err) < 0))
         return -1;
     return tell(c, reply);
 }

@@ -19,6 +19,7 @@ struct http_client {
     char *bearer;
     char *ca_file;
     char *ca_pem;
+    char *proxy;
     struct curl_slist *pin;
     struct curl_slist *headers; /* wiped: one may hold a secret */
     size_t body_max;
@@ -49,6 +50,7 @@ struct http_client *http_client_new(const struct http_client_options *options)
     c->bearer = copy_or_null(options->bearer);
     c->ca_file = copy_or_null(options->ca_file);
     c->ca_pem = copy_or_null(options->ca_pem);
+    c->proxy = copy_or_null(options->proxy);
     c->pin = options->pin ? curl_slist_append(NULL, options->pin) : NULL;
     for (const char *const *h = options->headers; h && *h; h++)
         c->headers = curl_slist_append(c->headers, *h);
@@ -74,6 +76,7 @@ void http_client_free(struct http_client *c)
     wipe(c->headers);
     curl_slist_free_all(c->pin);
     free(c->ca_pem);
+    free(c->proxy);
     if (c->bearer)
         explicit_bzero(c->bearer, strlen(c->bearer));
     free(c->bearer);
@@ -132,7 +135,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
     return t->too_large ? 0 : piece.length;
 }
 
-static struct curl_slist *headers_for(const struct http_client *c, const char *body)
+static struct curl_slist *headers_for(const struct http_client *c, const struct http_sent *body)
 {
     struct curl_slist *list = NULL;
     for (const struct curl_slist *h = c->headers; h; h = h->next)
@@ -142,14 +145,16 @@ static struct curl_slist *headers_for(const struct http_client *c, const char *b
         list = curl_slist_append(list, line);
         explicit_bzero(line, strlen(line));
     }
-    if (body)
-        list = curl_slist_append(list, "Content-Type: application/json");
+    if (body) {
+        AUTO_FREE char *line = mem_format("Content-Type: %s", body->type);
+        list = curl_slist_append(list, line);
+    }
     return curl_slist_append(list, "Expect:"); /* our server answers early by itself */
 }
 
 /* All options anew: a call leaves nothing behind for the next but the connection. */
 static void set_up(struct http_client *c, struct transfer *t, const char *method, const char *url,
-                   const char *body)
+                   const struct http_sent *body)
 {
     CURL *h = c->curl;
     curl_easy_reset(h);
@@ -163,10 +168,10 @@ static void set_up(struct http_client *c, struct transfer *t, const char *method
     curl_easy_setopt(h, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(h, CURLOPT_HEADERDATA, t);
-    if (c->unix_socket) {
+    if (c->unix_socket)
         curl_easy_setopt(h, CURLOPT_UNIX_SOCKET_PATH, c->unix_socket);
-        curl_easy_setopt(h, CURLOPT_PROXY, "");
-    }
+    if (c->unix_socket || c->proxy)
+        curl_easy_setopt(h, CURLOPT_PROXY, c->unix_socket ? "" : c->proxy);
     if (c->ca_file)
         curl_easy_setopt(h, CURLOPT_CAINFO, c->ca_file);
     if (c->ca_pem) {
@@ -179,8 +184,8 @@ static void set_up(struct http_client *c, struct transfer *t, const char *method
     if (strcmp(method, "HEAD") == 0)
         curl_easy_setopt(h, CURLOPT_NOBODY, 1L);
     if (body) {
-        curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
-        curl_easy_setopt(h, CURLOPT_POSTFIELDS, body);
+        curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->bytes.length);
+        curl_easy_setopt(h, CURLOPT_POSTFIELDS, body->bytes.data);
     } else if (strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {
         curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
         curl_easy_setopt(h, CURLOPT_POSTFIELDS, "");
@@ -196,11 +201,14 @@ static int explain(const struct http_client *c, const struct transfer *t, CURLco
         return FAIL(err, E_TOO_LARGE, "the answer of '%s' is too large", where);
     if (code == CURLE_OPERATION_TIMEDOUT)
         return FAIL(err, E_TIMEOUT, "'%s' did not answer in time", where);
+    if (c->proxy && *c->proxy)
+        return FAIL(err, E_UNAVAILABLE, "cannot talk to '%s' through the proxy '%s': %s", where,
+                    c->proxy, curl_easy_strerror(code));
     return FAIL(err, E_UNAVAILABLE, "cannot talk to '%s': %s", where, curl_easy_strerror(code));
 }
 
 static int perform(struct http_client *c, struct transfer *t, const char *method, const char *path,
-                   const char *body, struct http_answer *ret_answer, struct err *err)
+                   const struct http_sent *body, struct http_answer *ret_answer, struct err *err)
 {
     AUTO_FREE char *url = mem_format("%s%s", c->base_url, path);
     struct curl_slist *headers = headers_for(c, body);
@@ -247,11 +255,18 @@ struct str http_answer_header(const struct http_answer *a, const char *name)
     return (struct str){0};
 }
 
-int http_client_call(struct http_client *c, const char *method, const char *path, const char *body,
-                     struct http_answer *ret_answer, struct err *err)
+int http_client_send(struct http_client *c, const char *method, const char *path,
+                     const struct http_sent *body, struct http_answer *ret_answer, struct err *err)
 {
     struct transfer t = {0};
     return perform(c, &t, method, path, body, ret_answer, err);
+}
+
+int http_client_call(struct http_client *c, const char *method, const char *path, const char *body,
+                     struct http_answer *ret_answer, struct err *err)
+{
+    const struct http_sent sent = {"application/json", str_of(body ? body : "")};
+    return http_client_send(c, method, path, body ? &sent : NULL, ret_answer, err);
 }
 
 int http_client_lines(struct http_client *c, const char *method, const char *path,

@@ -14,6 +14,7 @@ struct call {
     const char *method;
     const char *path;
     const char *body;
+    const struct http_sent *sent;
     const char *socket;
     bool lines;
     int stop_after;
@@ -37,12 +38,22 @@ static void say(struct http_request *r, struct str body)
     http_respond(r, 200, NULL, str_of(text));
 }
 
+static void size(struct http_request *r, struct str body)
+{
+    struct str type = http_header(r, "content-type");
+    AUTO_FREE char *text =
+        mem_format("%zu bytes of %.*s", body.length, (int)type.length, type.data);
+    http_respond(r, 200, NULL, str_of(text));
+}
+
 static void on_request(void *context, struct http_request *r)
 {
     struct err err = ERR_INIT;
     (void)context;
     if (str_is(http_path(r), "/say")) {
         http_body_collect(r, 1000, say);
+    } else if (str_is(http_path(r), "/size")) {
+        http_body_collect(r, 1000, size);
     } else if (str_is(http_path(r), "/lines")) {
         http_begin(r, 200, NULL, HTTP_BEGIN_CHUNKED, 0);
         (void)http_write(r, STR("one\ntw"));
@@ -72,6 +83,8 @@ static void call_run(void *context)
     struct http_client *client = http_client_new(&options);
     if (c->lines)
         c->result = http_client_lines(client, c->method, c->path, on_line, c, &c->answer, &c->err);
+    else if (c->sent)
+        c->result = http_client_send(client, c->method, c->path, c->sent, &c->answer, &c->err);
     else
         c->result = http_client_call(client, c->method, c->path, c->body, &c->answer, &c->err);
     http_client_free(client);
@@ -126,6 +139,15 @@ TEST(calls_with_and_without_a_body)
     IS_STR(get.answer.body.data, "GET Bearer secret  ");
     make(&delete);
     IS_STR(delete.answer.body.data, "DELETE Bearer secret  ");
+}
+
+TEST(a_body_may_be_of_any_type)
+{
+    const struct http_sent picture = {"image/png", STR("\x89P\0NG")};
+    AUTO_CALL c = {.method = "POST", .path = "/size", .sent = &picture};
+    make(&c);
+    IS_INT(c.answer.status, 200);
+    IS_STR(c.answer.body.data, "5 bytes of image/png");
 }
 
 TEST(errors_of_the_api_are_answers)

@@ -58,6 +58,20 @@ TEST(starting_again_replaces)
     IS_INT(s.fired, 1);
 }
 
+TEST(only_a_sooner_start_replaces)
+{
+    struct seen s = {0}, later = {0};
+    timer_sooner(&s.timer, 60000, third_time, &s); /* an empty slot takes it */
+    timer_sooner(&s.timer, 1, one_shot, &s);
+    timer_sooner(&s.timer, 60000, third_time, &s); /* not sooner: as it was */
+    OK(until(until_set, &s.done));
+    IS_INT(s.fired, 1);
+    OK(s.timer == NULL);
+    timer_sooner(&later.timer, -5000, one_shot, &later); /* long due: now */
+    OK(until(until_set, &later.done));
+    IS_INT(later.fired, 1);
+}
+
 static void deferred(void *context)
 {
     struct seen *s = context;

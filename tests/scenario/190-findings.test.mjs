@@ -1,6 +1,7 @@
 // A tester finds something wrong in test. It is a branch's; that is fixed and pushed, released there, tried again, and closed;
 // or it is still there, in the next round. As long as it is not closed, the env behind does not take that branch.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { platform, request } from '../lib/index.mjs';
 
@@ -131,4 +132,25 @@ test('all of them, for who may see them', async () => {
     const stranger = await p.person('stranger', 'viewer', { app: 'cart' });
     assert.deepEqual((await stranger.api.get('/findings')).items, []);
     assert.equal(cart.name, 'cart');
+});
+
+test('from the command line: filed with a picture and a link; a file that is none of both leaves nothing', async () => {
+    const file = `${p.dir}/seen.png`;
+    writeFileSync(file, Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), Buffer.alloc(3000)]));
+    const words = ['finding', 'new', 'the total is wrong', '-a', 'web', '-e', 'test'];
+    const row = await p.cli.ok(...words, '--picture', file, '--link', '/apps/web/test/logs?grep=total', '-o', 'json');
+    assert.deepEqual(row.pictures.map(({ type, bytes }) => [type, bytes]), [['image/png', 3008]]);
+    assert.equal(row.notes[0].link, '/apps/web/test/logs?grep=total');
+    const told = await p.cli.ok('finding', 'note', String(row.number), 'once more', '-a', 'web', '--picture', file);
+    assert.match(told, /note\n {4}once more[^]*a picture, image\/png, 2 kB[^]*a picture, image\/png, 2 kB/);
+    const filed = (await p.api.get('/apps/web/findings')).items.length;
+    for (const [bad, says] of [[`${p.dir}/absent.png`, /nothing was filed: the picture[^]*absent/], [p.binary, /nothing was filed: [^]*4 MiB/]]) {
+        const done = await p.cli(...words, '--picture', bad);
+        assert.notEqual(done.code, 0);
+        assert.match(done.err, says);
+    }
+    assert.equal((await p.api.get('/apps/web/findings')).items.length, filed);
+    writeFileSync(file, 'GIF89a and more');
+    const refused = await p.cli(...words, '--picture', file);
+    assert.match(refused.err, /the picture was not taken \(the rest of finding \d+ was\)[^]*PNG, JPEG or WebP/);
 });
