@@ -27,7 +27,9 @@ static void print_landed(const json_t *landing)
         cli_print("trunk now: %.9s -> %.9s, tag %s\n", json_text_or(result, "from", "?"),
                   json_text_or(landing, "commit", "?"), json_text_or(landing, "tag", "?"));
     else
-        cli_print("on trunk already, tag %s\n", json_text_or(landing, "tag", "?"));
+        cli_print("on trunk already%s, tag %s\n",
+                  json_bool(result, "squashed", false) ? " (squashed: by other commits)" : "",
+                  json_text_or(landing, "tag", "?"));
     json_object_foreach(json_dict(result, "unticked"), env, names)
     {
         cli_print("  unticked in %s: ", env);

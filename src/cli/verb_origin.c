@@ -2,6 +2,8 @@
 #include "base/str.h"
 #include "cli/verbs.h"
 
+#define WATCH_MS 300
+
 void cli_put_origin(const struct cli *c, const char *url, json_t *body)
 {
     if (url)
@@ -49,12 +51,41 @@ static void print_origin(const json_t *row)
                   (long long)json_int(row, "duplicates", 0));
 }
 
+static void show_progress(const struct cli *c, const json_t *row)
+{
+    const json_t *progress = json_dict(row, "progress");
+    const char *stage = json_text(progress, "stage");
+    AUTO_FREE char *line = stage ? mem_format("fetching: %s objects %lld %%", stage,
+                                              (long long)json_int(progress, "percent", 0))
+                                 : mem_strdup("fetching ...");
+    cli_progress_line(c, line);
+}
+
+/* What runs already (an app that was just made): shown as long as it does. Refs that it moved. */
+static int64_t watch_fetch(struct cli *c, const char *path)
+{
+    struct err ignored = ERR_INIT;
+    AUTO_FREE char *origin = mem_format("%s/origin", path);
+    int64_t seen = 0;
+    for (;;) {
+        AUTO_JSON *row = NULL;
+        cli_nap(WATCH_MS);
+        if (cli_get(c, origin, &row, &ignored) < 0)
+            return 0; /* the fetch itself will say what it is */
+        if (!json_bool(row, "fetching", false))
+            return seen ? json_int(row, "moved", 0) : 0;
+        seen = 1;
+        show_progress(c, row);
+    }
+}
+
 /* To the end of a fetch that begins now. */
 int cli_origin_fetch(struct cli *c, const char *path, struct err *err)
 {
     AUTO_FREE char *fetch = mem_format("%s/origin/fetch", path);
     AUTO_JSON *reply = NULL;
     cli_progress_line(c, "fetching ...");
+    int64_t moved = cli_progress_is_terminal(c) ? watch_fetch(c, path) : 0;
     int result = cli_call(c, "POST", fetch, NULL, &reply, err);
     cli_progress_line(c, NULL);
     if (result < 0 && err->kind == E_NOT_FOUND && c->once) { /* it was there, and follows no more */
@@ -68,7 +99,7 @@ int cli_origin_fetch(struct cli *c, const char *path, struct err *err)
         cli_print_json(reply);
     else
         cli_print("fetched: %lld branches and tags moved\n",
-                  (long long)json_int(reply, "count", 0));
+                  (long long)(moved + json_int(reply, "count", 0)));
     return 0;
 }
 

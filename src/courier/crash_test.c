@@ -286,6 +286,8 @@ static void drive_both(const char *what, git_work_fn *fn, const json_t *args)
 TEST(what_lives_elsewhere_is_changed_there_first)
 {
     static struct settings settings = {.forge_networks = (char *)(uintptr_t) "127.0.0.0/8",
+                                       .forge_proxy = (char *)(uintptr_t) "",
+                                       .no_proxy = (char *)(uintptr_t) "",
                                        .subnet = (char *)(uintptr_t) "10.213.0.0/16"};
     outside_setup(&settings);
     json_decref(ask("repo.create", json_pack("{s:s, s:s}", "app", "there", "trunk", "main")));

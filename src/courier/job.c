@@ -28,6 +28,9 @@ struct job {
     struct git_ask ask;
     json_t *args;
     struct ticket *ticket; /* NULL: nobody waits */
+    struct git_progress progress;
+    int told; /* of it */
+    struct timer *ticker;
     int64_t started_ms;
     int result;
     json_t *reply;
@@ -77,6 +80,32 @@ static void cache_return(struct job *j)
     j->ask.cache = NULL;
 }
 
+/* --- how far it is -------------------------------------------------------------------------- */
+
+#define PROGRESS_MS 1000
+
+static void on_ticker(void *context)
+{
+    struct job *j = context;
+    int percent, now = atomic_load(&j->progress.now);
+    const char *stage = git_progress_stage(&j->progress, &percent);
+    if (now == j->told || !stage)
+        return;
+    j->told = now;
+    json_t *args = json_object();
+    json_put_text(args, "stage", stage);
+    json_put_int(args, "percent", percent);
+    ticket_event(j->ticket, "progress", args);
+}
+
+static void ticker_start(struct job *j)
+{
+    if (j->work != git_remote_fetch || !j->ticket)
+        return;
+    j->ask.progress = &j->progress;
+    timer_start(&j->ticker, PROGRESS_MS, PROGRESS_MS, on_ticker, j);
+}
+
 /* --- running -------------------------------------------------------------------------------- */
 
 static void job_done(void *context);
@@ -98,6 +127,7 @@ static void queue_run(struct courier *c, enum job_class class)
         q->waiting--;
         q->running++;
         cache_take(j);
+        ticker_start(j);
         loop_work(job_work, job_done, j);
     }
 }
@@ -118,6 +148,7 @@ static void job_done(void *context)
     struct job *j = context;
     struct courier *c = j->c;
     c->queues[j->class].running--;
+    timer_free(&j->ticker);
     cache_return(j);
     fd_closep(&j->ask.fd); /* the reader sees the end before core has the answer */
     j->ask.fd = -1;

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <sodium.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/check.h"
@@ -20,21 +21,75 @@ void outside_setup(const struct settings *s)
 
 /* --- the address ---------------------------------------------------------------------------- */
 
+struct aim {
+    bool inside;
+    bool is_near; /* what was agreed to is no matter of a proxy */
+};
+
 static bool may_go(void *context, const struct sockaddr *address)
 {
-    const bool *inside = context;
-    if (address_within(address, str_of(settings->forge_networks)))
+    struct aim *aim = context;
+    enum address_kind kind = address_kind(address);
+    aim->is_near = kind != ADDRESS_PUBLIC;
+    if (address_within(address, str_of(settings->forge_networks))) {
+        aim->is_near = true;
         return true;
+    }
     if (address_within(address, str_of(settings->subnet)))
         return false; /* what we run ourselves */
-    enum address_kind kind = address_kind(address);
-    return kind == ADDRESS_PUBLIC || (kind == ADDRESS_PRIVATE && *inside);
+    return kind == ADDRESS_PUBLIC || (kind == ADDRESS_PRIVATE && aim->inside);
+}
+
+/* "example.org" and ".example.org" stand for that host and all below it, "*" for every one. */
+static bool is_host_of(struct str host, struct str pattern)
+{
+    while (str_starts(pattern, "*") || str_starts(pattern, ".")) {
+        pattern.data++;
+        pattern.length--;
+        if (pattern.length == 0)
+            return true;
+    }
+    if (pattern.length == 0 || host.length < pattern.length)
+        return false;
+    struct str tail = {host.data + host.length - pattern.length, pattern.length};
+    return strncasecmp(tail.data, pattern.data, tail.length) == 0 &&
+           (tail.data == host.data || tail.data[-1] == '.');
+}
+
+static bool goes_without_proxy(const struct outside *o)
+{
+    struct str rest = str_of(settings->no_proxy);
+    if (!*settings->forge_proxy || text_is(o->url.scheme, "ssh"))
+        return true;
+    while (rest.data) {
+        if (is_host_of(str_of(o->url.host), str_trim(str_cut(&rest, ','))))
+            return true;
+    }
+    return false;
+}
+
+static int find_way(struct outside *o, bool inside, struct err *err)
+{
+    struct aim aim = {.inside = inside};
+    struct err failure = ERR_INIT;
+    bool direct = goes_without_proxy(o);
+    int found = address_find(o->url.host, may_go, &aim, o->address, &failure);
+    o->proxy = direct || (found == 0 && aim.is_near) ? "" : settings->forge_proxy;
+    if (found == 0 || (*o->proxy && inside && failure.kind == E_UNAVAILABLE))
+        return 0;
+    *err = failure;
+    return *o->proxy && failure.kind == E_UNAVAILABLE
+               ? err_wrap(err, "only hosts of a forge that an administrator entered may be ones "
+                               "that the proxy alone knows")
+               : -1;
 }
 
 char *outside_pin(const struct outside *o)
 {
     unsigned char bytes[16];
     int port = (int)url_repository_port(&o->url);
+    if (*o->proxy)
+        return NULL;
     if (inet_pton(AF_INET, o->url.host, bytes) == 1 || strchr(o->url.host, ':'))
         return NULL;
     bool ipv6 = strchr(o->address, ':') != NULL;
@@ -135,8 +190,7 @@ int outside_open(const json_t *remote, int fd, struct outside *ret_outside, stru
     ASSERT(settings);
     if (kind_of(json_text_or(remote, "kind", "git"), &o.kind, err) < 0 ||
         url_repository(str_of(json_text_or(remote, "url", "")), &o.url, err) < 0 ||
-        address_find(o.url.host, may_go, &inside, o.address, err) < 0 ||
-        (fd >= 0 && read_secrets(fd, &o, err) < 0))
+        find_way(&o, inside, err) < 0 || (fd >= 0 && read_secrets(fd, &o, err) < 0))
         return -1;
     o.text = url_repository_text(&o.url);
     *ret_outside = o;

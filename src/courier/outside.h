@@ -4,7 +4,12 @@
  * the token, or null, "ca": certificates, or null, "known_hosts": of ssh, or null, "inside": it may
  * be at a private address}. The secret comes by an fd: {"token", "key": of ssh, "hook"}, each may
  * be absent. The host's address is looked up and checked once, and pinned: who answers for its name
- * later does not matter. Pool threads. */
+ * later does not matter. Pool threads.
+ *
+ * With a proxy (settings' forge_proxy) what is at a public address is asked for through it, by
+ * name: then the proxy looks the name up again. What is at a private address, at one of
+ * forge_networks, a host of no_proxy, and ssh go without it. A name that only the proxy knows is
+ * one of a forge that an administrator entered ("inside"), or it is refused. */
 #pragma once
 #include <jansson.h>
 #include <stdbool.h>
@@ -21,8 +26,9 @@ struct outside {
     char *text; /* the url, as git takes it */
     enum outside_kind kind;
     const char *login, *ca, *known_hosts; /* of the remote, which outlives this; may be NULL */
-    char address[ADDRESS_TEXT];
-    struct secret token, key, hook; /* "": none */
+    char address[ADDRESS_TEXT];           /* "": only the proxy knows */
+    const char *proxy;                    /* a URL; "": none. The settings' */
+    struct secret token, key, hook;       /* "": none */
 };
 /* At start: which addresses are open (settings' forge_networks), and which are our own. */
 void outside_setup(const struct settings *settings);
@@ -38,7 +44,8 @@ static inline void outside_donep(struct outside *o)
 }
 #define AUTO_OUTSIDE __attribute__((cleanup(outside_donep))) struct outside
 
-/* "HOST:PORT:ADDRESS", as curl's and git's pins want it: heap. NULL: the host is an address. */
+/* "HOST:PORT:ADDRESS", as curl's and git's pins want it: heap. NULL: the host is an address, or the
+ * proxy's matter. */
 char *outside_pin(const struct outside *o);
 /* "Authorization: Basic ..." for git over HTTP: heap, to be wiped; NULL without a token. */
 char *outside_basic(const struct outside *o);

@@ -102,7 +102,8 @@ WIRE_TABLE courier_resolve_states[] = {WIRE_TEXT("app", 40), WIRE_TEXT("base", 4
 WIRE_TABLE courier_remote_look[] = {WIRE_OBJECT("remote")};
 /* remote.fetch: its branches and tags become ours. reply {"refs": [{"ref","old","new"}: what moved,
  * 1000 at most],"count": all of them,"trunk": as above,"skipped": [some of the names that we do not
- * take],"skipped_count"} */
+ * take],"skipped_count"}; events: progress {"stage": counting, compressing, receiving or
+ * resolving,"percent"} */
 WIRE_TABLE courier_remote_fetch[] = {WIRE_TEXT("app", 40), WIRE_OBJECT("remote")};
 /* Verbs of a forge. A reply may be {"wait_s"} instead: asked too often.
  *
@@ -136,8 +137,8 @@ WIRE_TABLE courier_ref_publish[] = {WIRE_TEXT("app", 40), WIRE_TEXT("ref", 250),
 /* ref.land: trunk moves forward onto a commit that contains all of it, and a tag names that commit.
  * look: only when trunk has it by now (people merged it elsewhere), else state_conflict.
  * Asked again, it finds that done. reply {"from": trunk's tip before, "moved": false: trunk had it,
- * "tips": {"name": commit or null} of `branches`}; ref_changed: trunk has more than the commit;
- * exists: the tag is another commit's */
+ * "squashed": not the commit, but all that is in it,"tips": {"name": commit or null} of
+ * `branches`}; ref_changed: trunk has more than the commit; exists: the tag is another commit's */
 WIRE_TABLE courier_ref_land[] = {WIRE_TEXT("app", 40),       WIRE_TEXT("trunk", 200),
                                  WIRE_TEXT("commit", 40),    WIRE_TEXT("tag", 200),
                                  WIRE_LIST("branches", 100), WIRE_OBJECT_OPTIONAL("remote"),

@@ -81,6 +81,7 @@ static const struct setting settings_table[] = {
     KEY(cargo_index, URL, ""),
     KEY(http_proxy, URL, ""),
     KEY(no_proxy, HOSTS, ""),
+    KEY(forge_proxy, URL, ""),
     KEY(forge_networks, RANGES, ""),
     KEY(mirror_logins, PATH_OR_NONE, ""),
     KEY(build_memory, BYTES, "2g", 64 * MIB, TIB),

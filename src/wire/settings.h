@@ -36,6 +36,7 @@ struct settings {
     char *cargo_index;       /* a sparse index, without "sparse+" */
     char *http_proxy;        /* "" or a URL given to builds */
     char *no_proxy;          /* "" or hosts, "," between: what is asked without it */
+    char *forge_proxy;       /* "" or a URL: the way to repositories at public addresses */
     char *forge_networks;    /* "" or addresses, "," between: forges of this machine or its link */
     char *mirror_logins;     /* "" or a file of root's alone: who we are at mirrors and proxy */
     int64_t build_memory;    /* bytes, 2 GiB */

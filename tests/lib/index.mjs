@@ -15,3 +15,4 @@ export { atRest, environment, instancePids } from './instances.mjs';
 export { foreignDay, notHere } from './foreign.mjs';
 export { browser, talkative } from './browser.mjs';
 export { forgeNew } from './fake/forge.mjs';
+export { proxyNew } from './fake/proxy.mjs';

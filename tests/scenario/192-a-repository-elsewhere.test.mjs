@@ -115,6 +115,24 @@ test('where trunk is protected a merge request is opened; once people have merge
     assert.equal(await there('refs/tags/prod/r2'), landing.commit);
     await p.api.post('/apps/shop/origin/fetch');
     assert.equal((await p.api.get('/apps/shop/branches')).items.find((row) => row.name === 'main').tip, merged);
+});
+
+test('squashed there: it has landed once trunk has all that is in it, and not before', async () => {
+    await shop.change('feature/c', { 'c.txt': 'c\n' }, 'C');
+    await shop.change('feature/d', { 'd.txt': 'd\n' }, 'D');
+    await p.api.post('/apps/shop/origin/fetch');
+    await shop.ticks('prod', 'feature/c', 'feature/d');
+    await shop.deploy('prod');
+    const { landing } = await p.api.post('/apps/shop/landings');
+    const { number } = landing.result.merge_request, now = () => p.api.get(`/apps/shop/landings/${landing.id}`);
+    await shop.change('feature/e', { 'e.txt': 'e\n' }, 'E');
+    await p.api.post('/apps/shop/origin/fetch');
+    assert.equal((await now()).state, 'asked');
+    const squashed = await forge.merge(project, number, { squash: true });
+    const landed = await until(async () => (await now()).state === 'done' && now(), 30_000, 'the release has landed');
+    assert.deepEqual([landed.result.squashed, landed.result.moved, landed.result.unticked.prod], [true, false, ['feature/c', 'feature/d']]);
+    assert.equal(await there('refs/tags/prod/r3'), landing.commit);
+    assert.equal(await there('refs/heads/main'), squashed);
     forge.protect(project);
 });
 

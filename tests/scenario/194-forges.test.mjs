@@ -3,6 +3,7 @@
 // the addresses that nobody is sent to.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { forgeNew, gitOk, platform, Repository, until } from '../lib/index.mjs';
@@ -89,6 +90,27 @@ test('brought here once: then it is ours, also when the forge was not well at fi
     assert.equal(items.filter((row) => row.kind === 'origin.imported' && row.subject === 'cart').length, 1);
     await p.cli.ok('branch', 'new', 'feature/here', '-a', 'cart');
     assert.equal((await made.refs(project)).get('refs/heads/feature/here'), undefined);
+});
+
+test('a first fetch that takes its time says how far it is', async () => {
+    const slow = await forge('gitlab'), project = await slow.project('team/large');
+    const large = await Repository.empty(`${p.dir}/large`);
+    writeFileSync(`${large.dir}/random`, randomBytes(3 << 20));
+    await large.git('add', '.');
+    await large.git('commit', '-q', '-m', 'large');
+    await gitOk(large.dir, ['push', '-q', slow.pushUrl(project), '--all']);
+    await p.api.put('/forges', { name: 'slow', kind: 'gitlab', url: slow.url, token: 'secret-token' });
+    slow.bytesASecond = 1 << 20;
+    await p.api.post('/apps', { name: 'large', url: project.url });
+    const seen = await until(async () => {
+        const row = await origin('large');
+        return row.progress?.stage === 'receiving' && row;
+    }, 30_000, 'it is being received');
+    assert.ok(seen.fetching && seen.progress.percent >= 0 && seen.progress.percent <= 100, JSON.stringify(seen));
+    await good('large');
+    assert.equal((await origin('large')).progress, undefined);
+    slow.fail({ status: 503 }, 2, { git: true });
+    await assert.rejects(p.api.post('/apps/large/origin/fetch'), (error) => /503/.test(error.text), 'what it says of itself is no failure');
 });
 
 test('an app that has branches is not replaced without a word', async () => {

@@ -109,7 +109,7 @@ test('B005 B006 B007 B017: an address of a server that is a command, an option o
     for (const port of ['0', '65536', '-1', '8O', ''])
         await typedAndTold(/\((out_of_range|field_invalid)\)\n$/, ['login', '--server', `http://127.0.0.1:${port}`, '--name', 'admin', '--stdin', { input: 'password\n' }]);
     for (const url of urls) {
-        for (const key of ['npm_registry', 'debian_mirror', 'http_proxy', 'pip_index', 'go_proxy', 'maven_mirror', 'cargo_index']) {
+        for (const key of ['npm_registry', 'debian_mirror', 'http_proxy', 'forge_proxy', 'pip_index', 'go_proxy', 'maven_mirror', 'cargo_index']) {
             const file = `${p.dir}/evil.conf`;
             writeFileSync(file, `id = x\n${key} = ${url}\n`);
             const done = await run(program('slipway'), ['serve', '--settings', file, '--check']);

@@ -1,6 +1,8 @@
 // An administrator sets a forge up on the page, makes an app of one of its projects, and sees what it follows; when the
 // forge does not let us in any more, the app's page says so and what to do.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { browser, forgeNew, platform, Repository, until, gitOk } from '../lib/index.mjs';
 
@@ -52,6 +54,23 @@ test('an app of a project of it, and its origin', async () => {
     await page.getByText('followed', { exact: true }).waitFor();
     await page.getByText('Webhook: made').waitFor();
     await b.picture(page, 'origin');
+    await b.go(reader, '/apps/shop');
+    await reader.getByText('已同步', { exact: true }).waitFor();
+});
+
+test('how far a fetch is', async () => {
+    const work = new Repository(`${p.dir}/work`);
+    writeFileSync(`${work.dir}/random`, randomBytes(4 << 20));
+    await work.git('checkout', '-q', '-b', 'feature/large', 'main');
+    await work.git('add', '.');
+    await work.git('commit', '-q', '-m', 'large');
+    forge.bytesASecond = 1 << 20;
+    await gitOk(work.dir, ['push', '-q', forge.pushUrl(project), 'feature/large']);
+    await reader.getByText(/接收对象 \d+ %/).waitFor();
+    await b.picture(reader, 'origin-fetching');
+    await page.getByText(/receiving \d+ %/).waitFor();
+    await page.getByText('followed', { exact: true }).waitFor();
+    delete forge.bytesASecond;
 });
 
 test('it lets us in no more: that stands on the page, in Chinese as well', async () => {

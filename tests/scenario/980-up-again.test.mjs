@@ -81,8 +81,10 @@ async function machine(files, env = {}) {
 }
 
 test('what the machine gets out with is found where sudo leaves it', async () => {
-    assert.equal((await machine({ '/etc/environment': 'export https_proxy="http://proxy.example:3128"\n' })).settings.http_proxy, 'http://proxy.example:3128');
-    assert.equal((await machine({ '/etc/environment': 'LANG=C\n', '/etc/apt/apt.conf.d/01autoremove': 'Acquire::http::Proxy "http://apt.example:3142/";\n' })).settings.http_proxy, 'http://apt.example:3142/');
+    const ofAll = (await machine({ '/etc/environment': 'export https_proxy="http://proxy.example:3128"\n' })).settings;
+    assert.deepEqual([ofAll.http_proxy, ofAll.forge_proxy], ['http://proxy.example:3128', 'http://proxy.example:3128']);
+    const ofApt = (await machine({ '/etc/environment': 'LANG=C\n', '/etc/apt/apt.conf.d/01autoremove': 'Acquire::http::Proxy "http://apt.example:3142/";\n' })).settings;
+    assert.deepEqual([ofApt.http_proxy, ofApt.forge_proxy], ['http://apt.example:3142/', undefined]); // that one knows packages
     assert.equal((await machine({ '/etc/environment': 'http_proxy=http://second.example:1\n' }, { https_proxy: 'http://first.example:1' })).settings.http_proxy, 'http://first.example:1');
     const home = `${p.dir}/home-of-sudo`;
     mkdirSync(home);
@@ -94,7 +96,7 @@ test('what the machine gets out with is found where sudo leaves it', async () =>
 
 test('a proxy with a password is said, and its password not shown', async () => {
     const { settings, out, err } = await machine({ '/etc/environment': 'https_proxy=http://ann:hidden-word@proxy.example:3128\n' });
-    assert.equal(settings.http_proxy, 'http://proxy.example:3128');
+    assert.deepEqual([settings.http_proxy, settings.forge_proxy], ['http://proxy.example:3128', undefined]);
     assert.match(err, /http_proxy needs a login at proxy\.example:3128/);
     assert.doesNotMatch(out + err, /hidden-word/);
 });

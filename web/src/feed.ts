@@ -7,7 +7,7 @@ import { stream, type StreamEvent } from './api';
 export interface FeedEvent {
     id: number;
     at: number;
-    topic: 'journal' | 'rollout' | 'build' | 'instance' | 'output' | 'repo' | 'facts' | 'finding' | 'gap';
+    topic: 'journal' | 'rollout' | 'build' | 'instance' | 'output' | 'repo' | 'fetch' | 'facts' | 'finding' | 'gap';
     app: string | null;
     env: string | null;
     data: any;

@@ -69,7 +69,7 @@ function Edit({ one, onClose, onDone }: { one: Partial<Forge>; onClose: () => vo
 // Of an app whose repository is elsewhere; nothing of one that is here.
 export function OriginBox({ app }: { app: App }) {
     const base = `/apps/${seg(app.name)}/origin`;
-    const { data: one, error, reload } = useResource<Origin>(base, { every: 30_000, concerns: (event) => event.topic === 'repo' ? event.app === app.name : event.topic === 'journal' && event.data.subject === app.name });
+    const { data: one, error, reload } = useResource<Origin>(base, { every: 30_000, concerns: (event) => event.topic === 'repo' || event.topic === 'fetch' ? event.app === app.name : event.topic === 'journal' && event.data.subject === app.name });
     const [hook, setHook] = useState<{ url: string; secret: string }>();
     if (!one)
         return error && error.code !== 'not_found' ? <ErrorBox error={error} retry={reload} /> : null;
@@ -91,6 +91,7 @@ export function OriginBox({ app }: { app: App }) {
                 {admin && one.kind !== 'git' && <Act act={async () => setHook(await api.get(`${base}/hook`))}>{t('origin.hook')}</Act>}
                 {admin && <button type="button" class="danger" onClick={unfollow}>{t('origin.unfollow')}</button>}
             </div>
+            {one.progress && <p><progress max={100} value={one.progress.percent} aria-label={t('origin.fetching')} /> {tName('origin', one.progress.stage)} {one.progress.percent} %</p>}
             <p><code>{visible(one.url)}</code> {one.forge && <span class="dim">{one.forge}</span>}</p>
             <p class="dim">
                 {one.fetched_at ? <>{t('origin.fetched')} <Age at={one.fetched_at} /></> : t('origin.notYet')}

@@ -249,6 +249,7 @@ export interface Origin {
     moved_at: number | null;
     next_at: number | null;
     fetching: boolean;
+    progress?: { stage: string; percent: number };
     failures: number;
     deliveries: number;
     duplicates: number;
@@ -272,7 +273,7 @@ export interface Landing {
     state: string;
     by: string;
     at: number;
-    result: { from: string; moved: boolean; unticked: Record<string, string[]>; behind: { env: string; release: number }[]; merge_request?: undefined }
+    result: { from: string; moved: boolean; squashed?: boolean; unticked: Record<string, string[]>; behind: { env: string; release: number }[]; merge_request?: undefined }
         | { merge_request: { branch: string; number: number; link: string } } | null;
     error: ErrorText | null;
 }

@@ -405,7 +405,7 @@ int env_try_remove(struct core *core, const struct app_env *ae, struct err *err)
     return 0;
 }
 
-void env_publish_repo(struct core *core, int64_t app_id, const json_t *data)
+void env_publish_all(struct core *core, int64_t app_id, const char *topic, const json_t *data)
 {
     struct err err = ERR_INIT;
     AUTO_JSON *rows = NULL;
@@ -414,8 +414,13 @@ void env_publish_repo(struct core *core, int64_t app_id, const json_t *data)
     if (store_rows(core->store, &rows, &err, "SELECT id FROM app_env WHERE app_id=$1", "i",
                    app_id) < 0)
         return;
-    json_array_foreach(rows, i, row) feed_publish(core->feed, "repo", json_int(row, "id", 0),
+    json_array_foreach(rows, i, row) feed_publish(core->feed, topic, json_int(row, "id", 0),
                                                   data ? json_deep_copy(data) : json_object());
+}
+
+void env_publish_repo(struct core *core, int64_t app_id, const json_t *data)
+{
+    env_publish_all(core, app_id, "repo", data);
 }
 
 /* ---- the ticked set ---- */

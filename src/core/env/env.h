@@ -83,6 +83,8 @@ int env_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
 /* Its branches or tags are others now: an event "repo" for each of its app-envs. data is borrowed;
  * NULL: nothing to say. */
 void env_publish_repo(struct core *core, int64_t app_id, const json_t *data);
+/* An event for each of an app's app-envs. data as above. */
+void env_publish_all(struct core *core, int64_t app_id, const char *topic, const json_t *data);
 
 /* The ticked set, in order: [{"branch","tip","by","at"}]; tip is what was integrated last (null:
  * never). */

@@ -1,5 +1,5 @@
 /* The one event feed: what happens, as it happens. Events have a growing id, a topic ("journal",
- * "rollout", "build", "instance", "output", "repo", "facts", "finding"), an app-env (0:
+ * "rollout", "build", "instance", "output", "repo", "fetch", "facts", "finding"), an app-env (0:
  * installation-wide) and data. The last 2,000 (or 8 MiB of text) are kept in memory. A reader is a
  * cursor, the id of the last event it saw, and reads at its own pace; what left the ring meanwhile
  * is a gap that it is told. Who may see an event is asked per event by the reader (core/api). Loop

@@ -134,6 +134,7 @@ static void note_good(struct fetch *t, json_t *ok)
         return;
     t->untold = false;
     t->moved_at = t->fetched_at;
+    t->moved = json_int(ok, "count", 0);
     AUTO_JSON *data = json_object();
     json_put(data, "refs", json_incref(json_list(ok, "refs")));
     env_publish_repo(core, t->app_id, data);
@@ -173,6 +174,9 @@ static void on_fetched(void *context, json_t *ok, const struct err *error)
     struct outcome o = {f, t->app_id, url, error ? NULL : ok, error, false, false};
     t->asking = false;
     f->asking--;
+    if (t->stage[0])
+        env_publish_all(f->core, t->app_id, "fetch", NULL); /* it is over */
+    t->stage[0] = '\0';
     if (!is_ours(error) && tick_input(f->core->tick, "a fetch", apply, &o, &err) < 0) {
         log_error("what was fetched could not be noted, fetching again", F_ERR(&err));
         error = &err;
@@ -189,6 +193,16 @@ static void on_fetched(void *context, json_t *ok, const struct err *error)
     else
         schedule(t, error);
     look_soon(f, 0);
+}
+
+static void on_progress(void *context, const char *event, json_t *args)
+{
+    struct fetch *t = context;
+    if (!text_is(event, "progress"))
+        return;
+    (void)snprintf(t->stage, sizeof(t->stage), "%s", json_text_or(args, "stage", ""));
+    t->percent = json_int(args, "percent", 0);
+    env_publish_all(t->f->core, t->app_id, "fetch", args);
 }
 
 static void start(struct fetch *t)
@@ -209,9 +223,7 @@ static void start(struct fetch *t)
     }
     t->url = mem_strdup(json_text_or(row, "url", ""));
     t->forge_id = json_int(row, "forge_id", 0);
-    json_t *args = json_object();
-    json_put_text(args, "app", json_text(row, "app"));
-    origin_ask(f->core, t->app_id, "remote.fetch", args, FETCH_MS, on_fetched, t);
+    origin_fetch(f->core, row, FETCH_MS, on_progress, on_fetched, t);
 }
 
 static bool is_its_turn(const struct follow *f, const struct fetch *t)

@@ -114,7 +114,11 @@ void follow_put(struct follow *f, int64_t app_id, json_t *row)
     put_time(row, "fetched_at", t ? t->fetched_at : 0);
     put_time(row, "moved_at", t ? t->moved_at : 0);
     put_time(row, "next_at", due ? clock_wall_ms(clock) + (t->at_ms - clock_mono_ms(clock)) : 0);
+    json_put_int(row, "moved", t ? t->moved : 0);
     json_put_bool(row, "fetching", t && t->asking);
+    if (t && t->asking && t->stage[0])
+        json_put(row, "progress",
+                 json_pack("{s:s, s:I}", "stage", t->stage, "percent", (json_int_t)t->percent));
     json_put_int(row, "failures", t ? t->failures : 0);
     json_put_int(row, "deliveries", t ? t->deliveries : 0);
     json_put_int(row, "duplicates", t ? t->duplicates : 0);

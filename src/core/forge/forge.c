@@ -224,13 +224,14 @@ int forge_secret_fd(const struct secret *token, const struct secret *key, const 
 }
 
 void forge_send(struct core *core, const char *verb, json_t *args, int fd, int64_t timeout_ms,
-                forge_reply_fn *on_reply, void *context)
+                forge_event_fn *on_event, forge_reply_fn *on_reply, void *context)
 {
     link_request(core->courier, &(struct channel_request){.verb = verb,
                                                           .args = args,
                                                           .fds = {fd},
                                                           .fd_count = fd >= 0,
                                                           .timeout_ms = timeout_ms,
+                                                          .on_event = on_event,
                                                           .on_reply = on_reply,
                                                           .context = context});
 }
@@ -272,7 +273,7 @@ void forge_ask(struct core *core, const json_t *row, const char *verb, json_t *a
     if (result == 0)
         result = forge_secret_fd(&token, &key, hook, &fd, &err);
     if (result == 0) {
-        forge_send(core, verb, args, fd, FORGE_MS, on_reply, context);
+        forge_send(core, verb, args, fd, FORGE_MS, NULL, on_reply, context);
         return;
     }
     json_decref(args);

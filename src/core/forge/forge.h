@@ -16,6 +16,7 @@
 extern const char forge_schema[]; /* forge, origin, commit_status */
 
 typedef void forge_reply_fn(void *context, json_t *ok, const struct err *error);
+typedef void forge_event_fn(void *context, const char *event, json_t *args);
 
 /* ---- forges ---- */
 
@@ -80,6 +81,9 @@ int origin_refuse_push(struct core *core, int64_t app_id, struct err *err) MUST_
  * when they live elsewhere. Takes args, which name the app. As link_call otherwise. */
 void origin_ask(struct core *core, int64_t app_id, const char *verb, json_t *args,
                 int64_t timeout_ms, forge_reply_fn *on_reply, void *context);
+/* Its branches and tags become ours: the verb remote.fetch, with its events. row: an origin_row. */
+void origin_fetch(struct core *core, const json_t *row, int64_t timeout_ms,
+                  forge_event_fn *on_event, forge_reply_fn *on_reply, void *context);
 /* The same for what is not set yet: `wanted` of origin_wanted. */
 void origin_ask_wanted(struct core *core, const json_t *wanted, const char *verb, json_t *args,
                        int64_t timeout_ms, forge_reply_fn *on_reply, void *context);

@@ -309,8 +309,17 @@ int origin_apply(struct core *core, const json_t *row, const struct err *error, 
 
 /* ---- asking ---- */
 
-void origin_ask_wanted(struct core *core, const json_t *wanted, const char *verb, json_t *args,
-                       int64_t timeout_ms, forge_reply_fn *on_reply, void *context)
+struct asking {
+    const char *verb;
+    int64_t timeout_ms;
+    forge_event_fn *on_event;
+    forge_reply_fn *on_reply;
+    void *context;
+};
+
+/* Takes args. */
+static void ask_there(struct core *core, const json_t *wanted, json_t *args,
+                      const struct asking *asking)
 {
     struct err err = ERR_INIT;
     AUTO_JSON *forge = NULL;
@@ -332,11 +341,27 @@ void origin_ask_wanted(struct core *core, const json_t *wanted, const char *verb
         result = forge_secret_fd(&token, &key, NULL, &fd, &err);
     if (result == 0) {
         json_put(args, "remote", forge_remote(forge, json_text(wanted, "url")));
-        forge_send(core, verb, args, fd, timeout_ms, on_reply, context);
+        forge_send(core, asking->verb, args, fd, asking->timeout_ms, asking->on_event,
+                   asking->on_reply, asking->context);
         return;
     }
     json_decref(args);
-    on_reply(context, NULL, &err);
+    asking->on_reply(asking->context, NULL, &err);
+}
+
+void origin_ask_wanted(struct core *core, const json_t *wanted, const char *verb, json_t *args,
+                       int64_t timeout_ms, forge_reply_fn *on_reply, void *context)
+{
+    ask_there(core, wanted, args, &(struct asking){verb, timeout_ms, NULL, on_reply, context});
+}
+
+void origin_fetch(struct core *core, const json_t *row, int64_t timeout_ms,
+                  forge_event_fn *on_event, forge_reply_fn *on_reply, void *context)
+{
+    json_t *args = json_object();
+    json_put_text(args, "app", json_text(row, "app"));
+    ask_there(core, row, args,
+              &(struct asking){"remote.fetch", timeout_ms, on_event, on_reply, context});
 }
 
 void origin_ask(struct core *core, int64_t app_id, const char *verb, json_t *args,
@@ -348,7 +373,7 @@ void origin_ask(struct core *core, int64_t app_id, const char *verb, json_t *arg
     if (found == 0) {
         origin_ask_wanted(core, row, verb, args, timeout_ms, on_reply, context);
     } else if (found == STORE_NONE) {
-        forge_send(core, verb, args, -1, timeout_ms, on_reply, context);
+        forge_send(core, verb, args, -1, timeout_ms, NULL, on_reply, context);
     } else {
         json_decref(args);
         on_reply(context, NULL, &err);

@@ -201,6 +201,8 @@ static int result_of(const struct outcome *o, const json_t *row, const struct ap
     size_t i;
     json_put_text(result, "from", json_text(o->ok, "from"));
     json_put_bool(result, "moved", json_bool(o->ok, "moved", false));
+    if (json_bool(o->ok, "squashed", false))
+        json_put_bool(result, "squashed", true);
     json_put(result, "unticked", unticked);
     json_put(result, "behind", behind);
     if (env_list(o->core, &envs, err) < 0)

@@ -36,7 +36,8 @@ int landing_create(struct core *core, const struct person *by, const struct app 
 void landing_await(int64_t id, void (*done)(void *context, const struct err *error), void *context);
 /* Rows for people: {"id","env","release","commit","branches","tag","state","by","at","ended_at",
  * "result": null, {"merge_request": {"branch","number","link"}} while it is asked for, or
- * {"from","moved","unticked": {env: [names]},"behind": [{"env","release"}]}, "error"}. */
+ * {"from","moved","squashed": trunk has what is in it, by other commits,"unticked": {env: [names]},
+ * "behind": [{"env","release"}]}, "error"}. */
 int landing_row(struct core *core, int64_t app_id, int64_t id, json_t **ret_row,
                 struct err *err) MUST_CHECK;
 int landing_list(struct core *core, int64_t app_id, int64_t before, int64_t limit,

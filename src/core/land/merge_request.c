@@ -51,13 +51,14 @@ static char *text_of(const struct opening *o)
     size_t i;
     json_t *row;
     (void)buf_add_format(
-        &text, "This commit was released and tried. Merge it as it is, without squashing: "
-               "then trunk has what was tried.\n\n");
-    json_array_foreach(json_list(o->row, "branches"), i,
-                       row) if (buf_add_format(&text, "- `%s` at %.12s\n",
-                                               json_text_or(row, "branch", "?"),
-                                               json_text_or(row, "tip", "?")) <
-                                0) break; /* there is room for some */
+        &text, "This commit was released and tried. Merge it as it is: then trunk has the very "
+               "commit. Squashed, it counts as landed once trunk has all that is in it.\n\n");
+    json_array_foreach(json_list(o->row, "branches"), i, row)
+    {
+        if (buf_add_format(&text, "- `%s` at %.12s\n", json_text_or(row, "branch", "?"),
+                           json_text_or(row, "tip", "?")) < 0)
+            break; /* there is room for some */
+    }
     return str_dup(buf_str(&text));
 }
 

@@ -62,6 +62,7 @@ static void set_up(struct forge *f, const char *base)
         .base_url = base,
         .ca_pem = f->at.ca,
         .pin = pin,
+        .proxy = f->at.proxy,
         .headers = headers,
         .body_max = BODY_MAX,
         .timeout_ms = ASK_MS,

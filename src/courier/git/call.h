@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 #include "base/arena.h"
+#include "courier/git/progress.h"
 #include "io/child.h"
 
 #define GIT_PROGRAM "/usr/bin/git"
@@ -28,11 +29,12 @@ struct git_call {
     const char *verb;
     const char *folders[GIT_FOLDERS]; /* where it may write */
     size_t folder_count;
-    int ruleset;         /* of git_confine; -1: none */
-    bool outside;        /* it may use the network */
-    const char *program; /* that it may run besides; NULL: none */
-    char *secret;        /* a variable of its environment, wiped at the end */
-    int64_t deadline_ms; /* 0: as all */
+    int ruleset;                   /* of git_confine; -1: none */
+    bool outside;                  /* it may use the network */
+    const char *program;           /* that it may run besides; NULL: none */
+    char *secret;                  /* a variable of its environment, wiped at the end */
+    int64_t deadline_ms;           /* 0: as all */
+    struct git_progress *progress; /* told how far it is (git_capture); NULL: nobody asks */
 };
 /* dir: the bare repository, or NULL for verbs that take it as an argument (and name it with
  * git_writes). Strings given to the

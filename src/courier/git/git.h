@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "io/message.h"
+#include "courier/git/progress.h"
 
 struct git_store {
     char *root;
@@ -24,9 +25,10 @@ void git_store_done(struct git_store *gs);
 /* What a verb gets. The cache is handed over for the time of the call: nobody else sees it. */
 struct git_ask {
     const struct git_store *store;
-    const json_t *args; /* checked against its table in wire/courier.h */
-    int fd;             /* of export, or what we are outside; borrowed; -1 */
-    struct map *cache;  /* of those that have one (job.c); may be NULL */
+    const json_t *args;            /* checked against its table in wire/courier.h */
+    int fd;                        /* of export, or what we are outside; borrowed; -1 */
+    struct map *cache;             /* of those that have one (job.c); may be NULL */
+    struct git_progress *progress; /* of those that take long; may be NULL */
 };
 typedef int git_work_fn(const struct git_ask *ask, json_t **ret_reply, struct err *err);
 git_work_fn git_repo_create;

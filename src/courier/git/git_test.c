@@ -433,6 +433,39 @@ static void check_fence(struct git_call *c)
         OK(!text_starts(*given, "LD_") && !text_starts(*given, "SLIPWAY_"));
 }
 
+/* --- how far a fetch is ---------------------------------------------------------------------- */
+
+static const char *said(struct git_progress *p, const char *text)
+{
+    static char told[32];
+    int percent;
+    git_progress_take(p, str_of(text));
+    const char *stage = git_progress_stage(p, &percent);
+    (void)snprintf(told, sizeof(told), "%s %d", stage ? stage : "nothing", percent);
+    return told;
+}
+
+TEST(the_newest_whole_word_says_how_far_a_fetch_is)
+{
+    struct git_progress p = {0};
+    IS_STR(said(&p, ""), "nothing 0");
+    IS_STR(said(&p, "remote: Enumerating objects: 25, done.\n"), "nothing 0");
+    IS_STR(
+        said(&p, "remote: Counting objects:   4% (1/25)\rremote: Counting objects:  12% (3/25)\r"),
+        "counting 12");
+    IS_STR(said(&p,
+                "remote: Counting objects: 100% (25/25), done.\nremote: Compressing objects:  50%"),
+           "counting 100");
+    IS_STR(
+        said(&p,
+             "cts:   4% (1/25)\rReceiving objects:  45% (450/1000), 1.2 MiB | 2.0 MiB/s\rReceiv"),
+        "receiving 45");
+    IS_STR(said(&p, "Resolving deltas: 100% (7/7), done.\n"), "resolving 100");
+    IS_STR(said(&p,
+                "Receiving objects: 101% (1/1)\rReceiving objects: x% (1)\rReceiving objects: 7\r"),
+           "resolving 100");
+}
+
 TEST(every_call_is_fenced)
 {
     AUTO_GIT(plain);

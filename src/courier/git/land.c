@@ -3,11 +3,15 @@
  * An integration is merge commits on top of a trunk tip, so trunk moves forward onto it: what is on
  * trunk afterwards is the very commit that was built and tried, and not a second merge of the same
  * branches. That needs all of trunk in it. A tag says which release it was. Asking again after it
- * was done finds it done. */
+ * was done finds it done.
+ *
+ * Elsewhere people may have squashed or rebased it onto trunk. Then trunk has all of it when
+ * merging it would change nothing any more. */
 #include <stdio.h>
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "courier/git/chain.h"
 #include "courier/git/remote.h"
 
 struct land {
@@ -16,6 +20,7 @@ struct land {
     const json_t *branches; /* names of which the tips are told */
     char *trunk_ref, *tag_ref;
     struct map tips; /* of trunk, the tag and the branches */
+    bool squashed;   /* trunk has what is in the commit, not the commit */
 };
 
 static void land_done(struct land *l)
@@ -64,6 +69,25 @@ static int read_tips(struct land *l, struct err *err)
     return result;
 }
 
+/* Would merging the commit into trunk change nothing? */
+static int is_squashed(const struct land *l, const char *now, bool *ret_squashed, struct err *err)
+{
+    AUTO_MERGE answer = {0};
+    struct repo_commit trunk = {0};
+    struct merger m;
+    size_t absent = 0;
+    *ret_squashed = false;
+    if (repo_commits(l->dir, NULL, &now, 1, &trunk, &absent, err) < 0)
+        return -1;
+    int result = merger_init(&m, l->dir, l->ask->store, NULL, err);
+    if (result == 0)
+        result = merger_ask(&m, now, l->commit, &answer, err);
+    if (result == 0)
+        *ret_squashed = answer.clean && text_is(answer.tree, trunk.tree);
+    merger_done(&m);
+    return result;
+}
+
 #define LANDED 1
 /* 0: trunk can move onto it; LANDED: trunk has it; E_REF_CHANGED: trunk has more. */
 static int look(struct land *l, struct err *err)
@@ -82,8 +106,11 @@ static int look(struct land *l, struct err *err)
         return FAIL(err, E_EXISTS, "tag '%s' exists already, for another commit", l->tag);
     if ((r = repo_is_ancestor(l->dir, NULL, l->commit, now, err)) != REPO_NO_ANCESTOR)
         return r < 0 ? -1 : LANDED;
-    if (json_bool(l->ask->args, "look", false))
-        return FAIL(err, E_STATE_CONFLICT, "it is not merged yet");
+    if (json_bool(l->ask->args, "look", false)) {
+        if (is_squashed(l, now, &l->squashed, err) < 0)
+            return -1;
+        return l->squashed ? LANDED : FAIL(err, E_STATE_CONFLICT, "it is not merged yet");
+    }
     if ((r = repo_is_ancestor(l->dir, NULL, now, l->commit, err)) != REPO_NO_ANCESTOR)
         return r;
     return FAIL(err, E_REF_CHANGED,
@@ -114,6 +141,7 @@ static json_t *reply_of(const struct land *l, bool landed)
     size_t i;
     json_put_text(reply, "from", map_get(&l->tips, l->trunk_ref));
     json_put_bool(reply, "moved", !landed);
+    json_put_bool(reply, "squashed", l->squashed);
     json_array_foreach((json_t *)(uintptr_t)l->branches, i, name)
     {
         AUTO_FREE char *ref = mem_format("refs/heads/%s", json_string_value(name));

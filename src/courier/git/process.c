@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include "base/check.h"
 #include "base/time.h"
@@ -20,6 +21,7 @@
 #define COMPLAINT_MAX 2000 /* bytes of what it says that are looked at */
 #define READ_SIZE 65536
 #define GIT_DEADLINE_MS 120000 /* of git_capture */
+#define PROGRESS_MS 500
 
 struct git_process {
     pid_t pid;        /* 0: reaped */
@@ -28,7 +30,8 @@ struct git_process {
     int complain;     /* the memory file of its standard error */
     int64_t deadline; /* monotonic */
     const char *verb;
-    struct buf read; /* bytes not yet given out start at `at` */
+    struct git_progress *progress; /* of the call; NULL: nobody asks */
+    struct buf read;               /* bytes not yet given out start at `at` */
     size_t at;
 };
 
@@ -128,6 +131,7 @@ int git_process_start(struct git_call *call, int64_t deadline_ms, struct git_pro
     p->input = p->output = p->complain = -1;
     p->deadline = now_ms() + deadline_ms;
     p->verb = call->verb;
+    p->progress = call->progress;
     if (git_confine(call, err) < 0 || make_pipes(p, &child_in, &child_out, err) < 0)
         return -1;
     if (spawn(p, call, child_in, child_out, err) < 0)
@@ -153,6 +157,22 @@ void git_process_free(struct git_process *p)
     free(p);
 }
 
+/* The last `size` bytes of what it has said. */
+static struct str complaint_end(const struct git_process *p, char *bytes, size_t size)
+{
+    struct stat there; /* git's own place in the file stays as it is */
+    off_t end = fstat(p->complain, &there) == 0 ? there.st_size : 0;
+    off_t begin = end > (off_t)size ? end - (off_t)size : 0;
+    ssize_t n = pread(p->complain, bytes, size, begin);
+    return (struct str){bytes, n > 0 ? (size_t)n : 0};
+}
+
+static void look_how_far(const struct git_process *p)
+{
+    char bytes[COMPLAINT_MAX];
+    git_progress_take(p->progress, complaint_end(p, bytes, sizeof(bytes)));
+}
+
 /* Wait for the events on the pipes given (-1: not wanted). */
 static int await(struct git_process *p, int in, int out, struct err *err)
 {
@@ -161,7 +181,10 @@ static int await(struct git_process *p, int in, int out, struct err *err)
         int64_t left = p->deadline - now_ms();
         if (left <= 0)
             return FAIL(err, E_TIMEOUT, "'git %s' took too long", p->verb);
-        int n = poll(fds, 2, left > 60000 ? 60000 : (int)left);
+        int64_t most = p->progress ? PROGRESS_MS : 60000;
+        int n = poll(fds, 2, left > most ? (int)most : (int)left);
+        if (p->progress)
+            look_how_far(p);
         if (n > 0)
             return 0;
         if (n < 0 && errno != EINTR)
@@ -282,13 +305,18 @@ static bool has_letter(struct str line)
     return false;
 }
 
-/* The first line that says something: ssh frames its warnings. */
+/* The first line that says something: ssh frames its warnings. Of what tells how far it is, the
+ * first of the end that is about a failure. */
 static void outcome_text(struct git_process *p, struct git_outcome *outcome)
 {
     char text[COMPLAINT_MAX];
     ssize_t n = pread(p->complain, text, sizeof(text), 0);
     struct str rest = {text, n > 0 ? (size_t)n : 0}, line = {0};
-    while (rest.length > 0 && !has_letter(line))
+    if (p->progress)
+        rest = complaint_end(p, text, sizeof(text));
+    while (rest.length > 0 &&
+           (p->progress ? !str_starts(line, "fatal:") && !str_starts(line, "error:")
+                        : !has_letter(line)))
         line = str_cut(&rest, '\n');
     if (str_ends(line, "\r"))
         line.length--;

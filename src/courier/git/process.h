@@ -15,7 +15,7 @@ struct git_process;
 struct git_outcome {
     int exit_code; /* -1 when it died of a signal */
     int signal;
-    char text[ERR_TEXT_MAX]; /* first line it wrote to standard error */
+    char text[ERR_TEXT_MAX]; /* what it said of a failure: the first line of its standard error */
 };
 
 /* Start with a pipe at both ends. deadline_ms: from now, for everything until git_process_wait. */

@@ -204,19 +204,21 @@ static void fetch_settings(struct git_call *call)
         git_config(call, settings[i]);
 }
 
-static int fetch(const struct road *road, const char *dir, struct err *err)
+static int fetch(const struct git_ask *ask, const struct road *road, const char *dir,
+                 struct err *err)
 {
-    static const char *const options[] = {"--quiet",
-                                          "--force",
-                                          "--prune",
-                                          "--no-tags",
-                                          "--no-write-fetch-head",
-                                          "--no-auto-maintenance",
-                                          "--no-recurse-submodules"};
+    const char *const options[] = {ask->progress ? "--progress" : "--quiet",
+                                   "--force",
+                                   "--prune",
+                                   "--no-tags",
+                                   "--no-write-fetch-head",
+                                   "--no-auto-maintenance",
+                                   "--no-recurse-submodules"};
     AUTO_GIT(call);
     struct git_outcome outcome;
     git_call_init(&call, dir);
     call.deadline_ms = FETCH_MS;
+    call.progress = ask->progress;
     fetch_settings(&call);
     road_take(road, &call);
     git_verb(&call, "fetch");
@@ -302,15 +304,15 @@ static int take_incoming(const char *dir, struct map *before, json_t *reply, str
     return result;
 }
 
-static int fetch_when_other(const struct road *road, const char *dir, struct listing *there,
-                            json_t *reply, struct err *err)
+static int fetch_when_other(const struct git_ask *ask, const struct road *road, const char *dir,
+                            struct listing *there, json_t *reply, struct err *err)
 {
     struct map before;
     map_init(&before);
     int result = ours(dir, &before, err);
     bool other = result == 0 && !same(&before, &there->refs);
     if (other)
-        result = fetch(road, dir, err);
+        result = fetch(ask, road, dir, err);
     if (other && result == 0)
         result = take_incoming(dir, &before, reply, err);
     repo_tips_done(&before);
@@ -331,7 +333,7 @@ int git_remote_fetch(const struct git_ask *ask, json_t **ret_reply, struct err *
     listing_init(&there);
     int result = list_there(&road, &there, err);
     if (result == 0)
-        result = fetch_when_other(&road, dir, &there, reply, err);
+        result = fetch_when_other(ask, &road, dir, &there, reply, err);
     if (result == 0) {
         json_put_text(reply, "trunk", there.trunk);
         json_put(reply, "skipped", json_incref(there.skipped));

@@ -91,7 +91,7 @@ static void take_http(const struct road *r, struct git_call *call)
     AUTO_FREE char *pin = outside_pin(&r->to);
     char *basic = outside_basic(&r->to);
     git_config(call, "http.followRedirects=false");
-    git_config(call, "http.proxy=");
+    git_config(call, arena_format(&call->arena, "http.proxy=%s", r->to.proxy));
     git_config(call, "http.lowSpeedLimit=1000");
     git_config(call, "http.lowSpeedTime=60");
     git_config(call, "http.userAgent=slipway");
@@ -152,6 +152,7 @@ int road_explain(const struct road *r, const char *said, struct err *err)
         .base_url = r->to.text,
         .ca_pem = r->to.ca,
         .pin = pin,
+        .proxy = r->to.proxy,
         .headers = headers,
         .body_max = PROBE_BODY,
         .timeout_ms = PROBE_MS,

@@ -6,7 +6,7 @@
 //     const project = await forge.project('team/shop');
 //     forge.fail({ status: 429, headers: { 'retry-after': '1' } }, 2);   // its next two answers
 //
-// tests/scenario/700-*.test.mjs drive it with the vendors' own clients as well, so that it is not our reading alone.
+// tests/lib/fake.test.mjs drives it with the vendors' own clients as well, so that it is not our reading alone.
 import { spawn } from 'node:child_process';
 import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -37,12 +37,14 @@ const same = (a, b) => a.length === b.length && timingSafeEqual(Buffer.from(a), 
 class Forge {
     #failures = [];
 
-    // options: dir (an empty folder), tls ({key, cert}), page (rows of a page, at most).
-    constructor(kind, { dir, tls, page = 100 }) {
+    // options: dir (an empty folder), tls ({key, cert}), page (rows of a page, at most), host (its name; without one its
+    // address).
+    constructor(kind, { dir, tls, page = 100, host = '127.0.0.1' }) {
         this.kind = kind;
         this.ways = WAYS[kind];
         this.dir = dir;
         this.page = page;
+        this.host = host;
         this.tokens = new Map([['secret-token', 'slipway-bot']]);
         this.projects = new Map();
         this.requests = [];
@@ -60,7 +62,7 @@ class Forge {
     async listen(port = 0) {
         await new Promise((resolve, reject) => this.server.once('error', reject).listen(port, '127.0.0.1', resolve));
         this.port = this.server.address().port;
-        this.url = `${this.tls ? 'https' : 'http'}://127.0.0.1:${this.port}`;
+        this.url = `${this.tls ? 'https' : 'http'}://${this.host}:${this.port}`;
     }
 
     async close() {
@@ -89,6 +91,7 @@ class Forge {
     // Where somebody pushes who may.
     pushUrl(project, token = 'secret-token') {
         const url = new URL(project.url);
+        url.hostname = '127.0.0.1';
         url.username = 'dev';
         url.password = token;
         return String(url);
@@ -109,13 +112,13 @@ class Forge {
             .map(([ref, tip]) => ({ name: ref.slice('refs/heads/'.length), tip }));
     }
 
-    // Somebody merges it there, by a merge commit.
-    async merge(project, number) {
+    // Somebody merges it there: by a merge commit, or squashed into one that does not know where it came from.
+    async merge(project, number, { squash = false } = {}) {
         const merge = project.merges.find((m) => m.number === number);
         const before = await this.refs(project);
         const [source, target] = [merge.source, merge.target].map((name) => before.get(`refs/heads/${name}`));
         const tree = (await gitOk(project.dir, ['merge-tree', '--write-tree', target, source])).split('\n')[0];
-        const commit = await gitOk(project.dir, ['commit-tree', tree, '-p', target, '-p', source, '-m', `Merge branch '${merge.source}'`]);
+        const commit = await gitOk(project.dir, ['commit-tree', tree, '-p', target, ...(squash ? [] : ['-p', source]), '-m', `Merge branch '${merge.source}'`]);
         await gitOk(project.dir, ['update-ref', `refs/heads/${merge.target}`, commit, target]);
         merge.state = 'merged';
         await this.pushed(project, before, await this.refs(project));
@@ -241,6 +244,17 @@ class Forge {
             await this.pushed(project, before, await this.refs(project));
     }
 
+    // As slow as `bytesASecond` says.
+    async #send(response, body) {
+        const piece = Math.ceil((this.bytesASecond ?? Infinity) / 10);
+        for (let at = 0; at < body.length; at += piece) {
+            response.write(body.subarray(at, at + piece));
+            if (this.bytesASecond)
+                await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+        response.end();
+    }
+
     async #backend(request, response, url, project, rest) {
         const input = await this.#body(request);
         const child = spawn('/usr/bin/git', ['http-backend'], {
@@ -259,7 +273,7 @@ class Forge {
         const status = Number((headers.Status ?? '200').slice(0, 3));
         delete headers.Status;
         response.writeHead(status, headers);
-        response.end(out.subarray(end + 4));
+        await this.#send(response, out.subarray(end + 4));
         return status;
     }
 }
