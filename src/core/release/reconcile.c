@@ -223,7 +223,8 @@ static void on_listed(void *context, json_t *ok, const struct err *error)
     if (store_rows(core->store, &rows, &err,
                    "SELECT i.name, i.state, i.app_env_id FROM instance i JOIN app_env ae ON "
                    "ae.id=i.app_env_id JOIN env e ON e.id=ae.env_id WHERE i.state IN "
-                   "('serving','draining','warm') ORDER BY e.position DESC, i.app_env_id, "
+                   "('serving','draining','warm') ORDER BY e.try_of IS NOT NULL, e.position DESC, "
+                   "i.app_env_id, "
                    "i.state='warm', i.state DESC, i.name",
                    "") == 0) {
         compare(core, rows, instances);

@@ -38,6 +38,8 @@ bool instance_event(struct instance *i, enum instance_event event)
     }
     i->state = (enum instance_state)to;
     i->since = clock_wall_ms(clock_system());
+    if (i->state != INSTANCE_CREATING && i->state != INSTANCE_STARTING)
+        comeback_settled(i);
     return true;
 }
 
@@ -306,6 +308,7 @@ static void instance_start_again(struct instance *i, json_t *args, struct ticket
     struct err err = ERR_INIT;
     if (i->state != INSTANCE_STOPPING) {
         starter_add(i, ticket);
+        comeback_now(i);
         instance_answer_start(i);
     } else if (i->next_ticket) {
         (void)FAIL(&err, E_STATE_CONFLICT, "instance '%s' is being stopped", i->name);
@@ -478,9 +481,9 @@ static void instance_take_up(struct instance *i)
         run_watch_ready(i);
         output_open(i);
     } else {
-        log_info("instance is not running, starting it", F_STR("instance", i->name));
         instance_tell_ready(i, !i->ever_ready);
-        run_recreate(i);
+        run_kill_monitor(i);
+        comeback_add(i);
     }
 }
 
@@ -551,6 +554,7 @@ int instance_init(struct host *h, const struct instance_roots *roots, const char
         return -1;
     output_setup();
     take_up_all();
+    comeback_begin();
     return 0;
 }
 
@@ -570,6 +574,7 @@ void instance_shutdown(void)
             ticket_fail(TAKE(i->next_ticket), &err);
         run_let_go(i);
         timer_free(&i->wait);
+        timer_free(&i->comeback_timer);
     }
 }
 

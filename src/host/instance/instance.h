@@ -6,8 +6,9 @@
  * wish: an instance that ends is started again (100 ms doubling to 30 s; five ends within a minute
  * are a crash loop, tried every 30 s), one that does not answer its probe for ten seconds is killed
  * and so started again (a bad status is an answer), after a crash of the host it is found and
- * adopted, after a reboot started again. A start that never became ready (deadline, exit) fails and
- * leaves nothing. Stop: signal, grace, KILL, then every trace is removed. Loop thread.
+ * adopted, after a reboot started again, a few at a time (comeback.c). A start that never became
+ * ready (deadline, exit) fails and leaves nothing. Stop: signal, grace, KILL, then every trace is
+ * removed. Loop thread.
  *
  * The truth about a container after a crash of ours: its pid file, the cgroup of that process,
  * whether conmon lives, whether exec.fifo still waits. Half-made things are removed and made anew.

@@ -74,6 +74,10 @@ struct instance {
     /* now */
     enum instance_state state;
     int64_t since; /* wall ms */
+    enum { COMEBACK_NONE, COMEBACK_WAITS, COMEBACK_UNDER_WAY } comeback;
+    struct timer *comeback_timer;
+    int comeback_looks;
+    int64_t comeback_cpu_us; /* at the last one */
     pid_t pid;
     int pid_fd;
     pid_t conmon_pid;
@@ -168,6 +172,12 @@ void run_kill_monitor(const struct instance *i);
 void run_let_go(struct instance *i); /* close fds and watches */
 /* The last line of its output, for people; heap, never NULL. */
 char *run_last_line(const struct instance *i);
+
+/* comeback.c: what was recorded and does not run. Its state is CREATING, also while it waits. */
+void comeback_add(struct instance *i);
+void comeback_begin(void);                 /* all are there */
+void comeback_now(struct instance *i);     /* somebody waits for it; else nothing */
+void comeback_settled(struct instance *i); /* it is ready, or on another way */
 
 /* stop.c */
 void stop_begin(struct instance *i); /* in state STOPPING: signal, grace, KILL */

@@ -262,13 +262,15 @@ static bool wait_for(struct answer *a)
     return over;
 }
 
+/* "shop.dev.rN.M" or "shop.prod.rN.M". */
 static json_t *start_args(const char *name, const char *spec)
 {
     struct err err = ERR_INIT;
+    bool prod = text_starts(name, "shop.prod.");
     AUTO_FREE char *text = mem_format(
-        "{\"instance\":\"%s\",\"app\":\"shop\",\"env\":\"dev\",\"app_env_id\":1,\"release\":42,"
+        "{\"instance\":\"%s\",\"app\":\"shop\",\"env\":\"%s\",\"app_env_id\":%d,\"release\":42,"
         "\"artifact\":\"here\",\"rollout\":7,\"epoch\":1,\"spec\":{\"port\":%d%s%s}}",
-        name, PORT, *spec ? "," : "", spec);
+        name, prod ? "prod" : "dev", prod ? 4 : 1, PORT, *spec ? "," : "", spec);
     json_t *args = NULL;
     if (json_parse(str_of(text), &args, &err) < 0)
         (void)fprintf(stderr, "# %s\n", err.text);
@@ -817,6 +819,75 @@ TEST(after_a_reboot_instances_come_back_by_themselves)
     OK(until_state("shop.dev.r11.2", "ready", 0));
     IS_STR(get("shop.dev.r11.1", "/file/run/slipway/secrets/db"), "pw");
     OK(stop_well("shop.dev.r11.1") && stop_well("shop.dev.r11.2"));
+    IS_INT(groups(), 0);
+}
+
+/* Looked at again and again until all are ready: how many were on their way together, and how many
+ * of prod had begun when dev's had. */
+static size_t most_under_way, prod_before_dev;
+static bool dev_has_begun;
+static bool all_are_ready(void)
+{
+    size_t index, under_way = 0, ready_now = 0, prod = 0;
+    json_t *one;
+    struct answer *a = ask("instance.list", json_object());
+    if (!wait_for(a) || !a->ok)
+        return false;
+    json_array_foreach(json_list(a->ok, "instances"), index, one)
+    {
+        bool begun = json_int(one, "pid", 0) > 0;
+        bool is_ready = text_is(json_text(one, "state"), "ready");
+        under_way += begun && !is_ready;
+        ready_now += is_ready;
+        if (text_is(json_text(one, "app_env"), "shop.prod"))
+            prod += begun;
+        else if (begun)
+            dev_has_begun = true;
+    }
+    most_under_way = under_way > most_under_way ? under_way : most_under_way;
+    if (!dev_has_begun)
+        prod_before_dev = prod;
+    return ready_now == 4;
+}
+
+TEST(after_a_reboot_a_few_come_at_a_time_and_one_of_each_app_env_first)
+{
+    if (!ready())
+        return;
+    static const char *const names[] = {"shop.prod.r14.1", "shop.prod.r14.2", "shop.prod.r14.3",
+                                        "shop.dev.r14.1"};
+    size_t processors = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        OK(start_well(names[i], UP ",\"env\":{\"START_MS\":\"400\"}"));
+    OK(host_kill());
+    pretend_reboot();
+    OK(host_start());
+    OK(until(all_are_ready));
+    OK(most_under_way >= 1 && most_under_way <= (processors > 2 ? processors : 2));
+    OK(prod_before_dev <= 1 || processors > 2);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        OK(stop_well(names[i]));
+    IS_INT(groups(), 0);
+}
+
+TEST(who_is_asked_for_comes_now_and_who_is_stopped_comes_no_more)
+{
+    if (!ready())
+        return;
+    static const char *const names[] = {"shop.prod.r15.1", "shop.prod.r15.2", "shop.prod.r15.3",
+                                        "shop.prod.r15.4"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        OK(start_well(names[i], UP ",\"env\":{\"START_MS\":\"400\"}"));
+    OK(host_kill());
+    pretend_reboot();
+    OK(host_start());
+    struct answer *a = start(names[3], UP);
+    struct answer *b = stop(names[2]);
+    OK(wait_for(a) && a->ok && wait_for(b) && b->ok);
+    OK(until_state(names[3], "ready", 0));
+    OK(!listed(names[2]));
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        OK(stop_well(names[i]));
     IS_INT(groups(), 0);
 }
 

@@ -28,6 +28,7 @@ void instance_free(struct instance *i)
     run_let_go(i);
     timer_free(&i->deadline);
     timer_free(&i->wait);
+    timer_free(&i->comeback_timer);
     ASSERT(i->starter_count == 0 && i->stopper_count == 0 && !i->next_ticket);
     json_decref(i->spec);
     json_decref(i->next);
