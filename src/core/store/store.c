@@ -321,35 +321,36 @@ static int gather(struct store *s, struct prepared *p, json_t *rows, struct err 
     return result;
 }
 
-int store_rows(struct store *s, json_t **ret_rows, struct err *err, const char *sql,
-               const char *format, ...)
+static int rows_of(struct store *s, json_t **ret_rows, struct err *err, const char *sql,
+                   const char *format, va_list *arguments)
 {
     struct prepared p;
-    va_list arguments;
-    va_start(arguments, format);
-    int result = prepare(s, &p, err, sql, format, &arguments);
-    va_end(arguments);
-    if (result < 0)
-        return -1;
     AUTO_JSON *rows = json_array();
-    if (gather(s, &p, rows, err) < 0)
+    if (prepare(s, &p, err, sql, format, arguments) < 0 || gather(s, &p, rows, err) < 0)
         return -1;
     *ret_rows = TAKE(rows);
     return 0;
 }
 
+int store_rows(struct store *s, json_t **ret_rows, struct err *err, const char *sql,
+               const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int result = rows_of(s, ret_rows, err, sql, format, &arguments);
+    va_end(arguments);
+    return result;
+}
+
 int store_row(struct store *s, json_t **ret_row, struct err *err, const char *sql,
               const char *format, ...)
 {
-    struct prepared p;
+    AUTO_JSON *rows = NULL;
     va_list arguments;
     va_start(arguments, format);
-    int result = prepare(s, &p, err, sql, format, &arguments);
+    int result = rows_of(s, &rows, err, sql, format, &arguments);
     va_end(arguments);
     if (result < 0)
-        return -1;
-    AUTO_JSON *rows = json_array();
-    if (gather(s, &p, rows, err) < 0)
         return -1;
     if (json_array_size(rows) == 0)
         return STORE_NONE;
