@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/time.h"
+#include "base/version.h"
 
 #define CHECK_FRAMES 64
 #define CHECK_STEPS 8

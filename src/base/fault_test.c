@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/tap.h"
+#include "base/version.h"
 
 /* Runs it in a child with stderr in <test folder>/stderr; returns the signal that ended it. */
 static int signal_of(void (*run)(void))

@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "base/version.h"
 #include "cli/verbs.h"
 
 static int verify_audit(struct cli *c, struct err *err)

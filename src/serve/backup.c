@@ -25,6 +25,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "base/version.h"
 #include "serve/backup_priv.h"
 #include "serve/process.h"
 #include "serve/roles.h"

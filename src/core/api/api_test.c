@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include "base/log.h"
+#include "base/version.h"
 #include "core/api/api_priv.h"
 #include "core/core_fixture.h"
 #include "core/host_fixture.h"

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/version.h"
 #include "core/api/handlers.h"
 #include "core/tick/tick.h"
 #include "wire/settings.h"

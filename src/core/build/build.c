@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/version.h"
 #include "core/build/build_priv.h"
 #include "core/config/config.h"
 #include "core/feed/feed.h"
