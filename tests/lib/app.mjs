@@ -2,10 +2,13 @@
 // end and throws when that is not the good one, unless told otherwise.
 import { mkdirSync, readFileSync } from 'node:fs';
 import { git, gitOk, Repository } from './git.mjs';
-import { until } from './until.mjs';
+import { PATIENCE, until } from './until.mjs';
 
 const FINAL = ['done', 'reverted', 'failed', 'cancelled'];
 const BUILD_FINAL = ['done', 'failed', 'cancelled'];
+
+// A machine that is emulated needs longer for a start as well.
+const patient = (text) => text.replace(/^deploy_timeout: (\d+)s/m, (_, seconds) => `deploy_timeout: ${seconds * PATIENCE}s`);
 
 // options: files (over main, before the push), yaml (text => text, over slipway.yaml), push: false
 export async function appNew(p, name, fixture, { files = {}, yaml, push = true } = {}) {
@@ -14,8 +17,9 @@ export async function appNew(p, name, fixture, { files = {}, yaml, push = true }
     const dir = `${p.dir}/repos/${name}`;
     const repository = fixture === null ? await Repository.empty(dir) : await Repository.fromFixture(fixture, dir);
     const changed = { ...files };
-    if (yaml)
-        changed['slipway.yaml'] = yaml(readFileSync(`${dir}/slipway.yaml`, 'utf8'));
+    const given = yaml || (PATIENCE !== 1 && fixture !== null) ? readFileSync(`${dir}/slipway.yaml`, 'utf8') : null;
+    if (given)
+        changed['slipway.yaml'] = patient(yaml ? yaml(given) : given);
     if (Object.keys(changed).length)
         await repository.commit('main', changed, 'for this test');
     const app = new App(p, name, made.git, repository, fixture);

@@ -1,11 +1,13 @@
 // Waiting, the only way tests do it: for something, not for a time.
 
 // Call condition until it gives something true, and return that. Errors it throws count as "not yet"; the
-// last one is told when the deadline passes.
-export async function until(condition, deadlineMs, what) {
-    const end = performance.now() + deadlineMs;
+// last one is told when the deadline passes. first, most: between two calls, in ms. SLIPWAY_TEST_PATIENCE: so many times
+// longer, for machines that are emulated; they are asked less often, too, since what is waited for needs the processor.
+export const PATIENCE = Number(process.env.SLIPWAY_TEST_PATIENCE ?? 1);
+export async function until(condition, deadlineMs, what, { first = 5, most = 100 } = {}) {
+    const end = performance.now() + deadlineMs * PATIENCE;
     let last = null;
-    for (let pause = 5; ; pause = Math.min(pause * 1.5, 100)) {
+    for (let pause = first; ; pause = Math.min(pause * 1.5, most * PATIENCE)) {
         try {
             const value = await condition();
             if (value)

@@ -7,10 +7,13 @@
 //     m.powerCut(); await m.start();
 import { spawn } from 'node:child_process';
 import { connect, createServer } from 'node:net';
-import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { ROOT, nowMs, run, until } from '../lib/index.mjs';
 
-const BOOT_MS = 240_000, KVM_MS = 10_000;
+const BOOT_MS = 240_000, KVM_MS = 10_000, LONG_MS = 10_000, GREET_MS = 4000;
+// What makes an emulated machine slow and tells nothing about Slipway: against processors' own faults (each system call
+// empties QEMU's tables, ten times its price), pages zeroed twice, watchdogs.
+const QUICK = 'mitigations=off init_on_alloc=0 nowatchdog';
 export const IMAGES = process.env.SLIPWAY_VM_IMAGES; // set by ./check --vm
 export const WORK = process.env.SLIPWAY_VM_WORK;
 const MOUNTS = { checkout: '/srv/slipway', data: '/var/lib/slipway', backup: '/mnt/backup' };
@@ -19,6 +22,10 @@ const living = new Set();
 process.on('exit', () => living.forEach((m) => m.endNow()));
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
     process.once(signal, () => process.exit(130));
+
+// As `until`, for questions that a guest answers: each takes it about a second of its processor, which what is waited
+// for needs.
+export const untilGuest = (condition, deadlineMs, what) => until(condition, deadlineMs, what, { first: 1500, most: 1500 });
 
 async function must(file, args, options) {
     const done = await run(file, args, options);
@@ -40,7 +47,7 @@ async function accelerator() {
     const known = `${WORK}/accelerator`;
     if (existsSync(known))
         return readFileSync(known, 'utf8');
-    let found = 'tcg,thread=multi';
+    let found = 'tcg';
     if (existsSync('/dev/kvm')) {
         const args = ['-accel', 'kvm', '-cpu', 'host', '-m', '512', '-nographic', '-no-reboot', '-nodefaults', '-serial', 'stdio', '-kernel', `${IMAGES}/vmlinuz`, '-append', 'console=ttyS0'];
         const tried = await run('/usr/bin/qemu-system-x86_64', args, { timeout: KVM_MS });
@@ -79,9 +86,9 @@ export class Machine {
     #qemu = null;
 
     constructor(name, memory, init) {
-        Object.assign(this, { name, memory, init, dir: `${WORK}/machine-${name}`, said: `${LOGS}/${name}.said.log` });
+        Object.assign(this, { name, memory, init, dir: `${WORK}/machine-${name}`, said: `${LOGS}/${name}.said.log`, typed: `${LOGS}/${name}.typed.log` });
         rmSync(this.dir, { recursive: true, force: true });
-        for (const log of [this.said, `${LOGS}/${name}.console.log`])
+        for (const log of [this.said, this.typed, `${LOGS}/${name}.console.log`])
             rmSync(log, { force: true });
     }
 
@@ -130,6 +137,7 @@ export class Machine {
         this.disks.push({ name, file });
     }
 
+    // Without init nobody pulls the plug: then what the guest wants written is not waited for.
     async start() {
         for (const { name, file } of this.disks)
             if (existsSync(`${this.dir}/${name}.frozen`))
@@ -137,12 +145,13 @@ export class Machine {
         for (const name of ['said', 'qmp'])
             rmSync(`${this.dir}/${name}`, { force: true });
         this.port = await portFree();
-        const drives = this.disks.flatMap(({ name, file }) => ['-drive', `file=${file},if=none,id=${name},format=qcow2,cache=writeback,discard=unmap`, '-device', `virtio-blk-pci,drive=${name},serial=${name}`]);
+        const drives = this.disks.flatMap(({ name, file }) => ['-drive', `file=${file},if=none,id=${name},format=qcow2,cache=${this.init ? 'writeback' : 'unsafe'},discard=unmap`, '-device', `virtio-blk-pci,drive=${name},serial=${name}`]);
         const log = openSync(`${LOGS}/${this.name}.qemu.log`, 'a');
-        const accel = await accelerator();
-        const args = ['-accel', accel, '-cpu', accel === 'kvm' ? 'max' : 'Nehalem', // what max has beyond it costs the emulator a tenth
+        // What "max" has beyond Nehalem costs the emulator a tenth. What it translated is kept: it would begin anew within a run.
+        const processor = await accelerator() === 'kvm' ? ['-accel', 'kvm', '-cpu', 'max'] : ['-accel', 'tcg,thread=multi,tb-size=2040', '-cpu', 'Nehalem'];
+        const args = [...processor,
             '-m', String(this.memory), '-smp', '2', '-display', 'none', '-nodefaults',
-            '-kernel', `${IMAGES}/vmlinuz`, '-initrd', `${IMAGES}/initrd.img`, '-append', `root=/dev/vda rw console=ttyS0 quiet${this.init ? ` init=/sbin/vm-init vm=${this.init}` : ''}`, ...drives,
+            '-kernel', `${IMAGES}/vmlinuz`, '-initrd', `${IMAGES}/initrd.img`, '-append', `root=/dev/vda rw console=ttyS0 quiet ${QUICK}${this.init ? ` init=/sbin/vm-init vm=${this.init}` : ''}`, ...drives,
             '-device', 'virtio-rng-pci', '-netdev', `user,id=net,hostfwd=tcp:127.0.0.1:${this.port}-:22`, '-device', 'virtio-net-pci,netdev=net',
             '-chardev', `file,id=console,path=${LOGS}/${this.name}.console.log,append=on`, '-serial', 'chardev:console',
             '-chardev', `socket,id=said,path=${this.dir}/said,server=on,wait=off,logfile=${this.said},logappend=on`, '-device', 'virtio-serial-pci', '-device', 'virtconsole,chardev=said',
@@ -179,12 +188,27 @@ export class Machine {
         return this.#lines.splice(0);
     }
 
+    // Does its ssh greet us? A connection that was begun before the guest is there waits far longer than it takes to come:
+    // QEMU's network asks less and less often.
+    #greets() {
+        return new Promise((resolve) => {
+            const socket = connect(this.port, '127.0.0.1');
+            const end = (greets) => {
+                socket.destroy();
+                resolve(greets);
+            };
+            socket.setTimeout(GREET_MS, () => end(false));
+            socket.on('error', () => end(false)).on('end', () => end(false));
+            socket.on('data', (text) => end(text.toString().startsWith('SSH-')));
+        });
+    }
+
     // ssh answers, and the boot is over.
     async #up() {
         await until(async () => {
             if (this.#qemu.exitCode !== null || this.#qemu.signalCode !== null)
                 throw new Error(`QEMU ended: ${readFileSync(`${LOGS}/${this.name}.qemu.log`, 'utf8').slice(-500)}`);
-            return (await this.type('true', { timeout: 60_000, in: '/' })).code === 0;
+            return await this.#greets() && (await this.type('true', { timeout: 60_000, in: '/' })).code === 0;
         }, BOOT_MS, `${this.name} answers`);
     }
 
@@ -203,7 +227,9 @@ export class Machine {
     async type(line, { as = 'root', timeout = 600_000, input = '', in: where = '/srv/slipway' } = {}) {
         const begin = nowMs();
         const done = await run('/usr/bin/ssh', [...this.#ssh(as), `cd ${where} && ${line}`], { timeout, input });
-        return { code: done.code, out: done.out, err: done.err, ms: nowMs() - begin };
+        const ms = nowMs() - begin;
+        appendFileSync(this.typed, `[${Math.round(ms / 100) / 10} s] ${line}\n${ms > LONG_MS ? done.out : ''}`);
+        return { code: done.code, out: done.out, err: done.err, ms };
     }
 
     async must(line, options) {
@@ -245,6 +271,8 @@ export class Machine {
         await this.type('systemctl reboot', { timeout: 60_000, in: '/' });
         await until(async () => {
             this.#forgetSsh();
+            if (!await this.#greets())
+                return false;
             const now = await boot();
             return now.code === 0 && now.out !== before;
         }, BOOT_MS, `${this.name} is back`);

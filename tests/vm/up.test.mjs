@@ -3,8 +3,7 @@
 // control plane is away, and in the middle of a rollout (F37).
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { until } from '../lib/index.mjs';
-import { Machine } from './machine.mjs';
+import { Machine, untilGuest as until } from './machine.mjs';
 
 const ENVS = ['dev', 'test', 'pre', 'prod'];
 let m;

@@ -18,7 +18,7 @@ async function healthy(before) {
         const now = roles(SETTINGS);
         return all(now) && Object.entries(before).every(([role, pid]) => now[role] !== pid);
     }, 120_000, 'the roles are new');
-    await until(async () => (await slipway('doctor')).checks.every((check) => check.ok), 120_000, 'the doctor finds nothing');
+    await until(async () => (await slipway('doctor')).checks.every((check) => check.ok), 120_000, 'the doctor finds nothing', { first: 500, most: 1500 });
 }
 
 before(async () => {

@@ -17,6 +17,7 @@ const DISK = '/dev/vdc', HOME = '/var/lib/slipway', DATA = `${HOME}/data`, SETTI
 const BINARY = '/srv/slipway/build-up/src/serve/slipway';
 const EDGE = { port: 80 };
 const FINAL = ['done', 'reverted', 'failed', 'cancelled'];
+const SELDOM = { first: 200, most: 500 }; // each question takes some of the processor that the answer needs
 const IO = 3; // the first process opened it: a console of virtio
 const say = (word, value) => writeSync(IO, `@@ ${word} ${typeof value === 'string' ? value : JSON.stringify(value)}\n`);
 const api = apiNew({ socketPath: '/run/slipway/api.sock' });
@@ -27,7 +28,7 @@ async function serve() {
     const log = openSync(`${HOME}/serve.log`, 'a');
     const child = spawn(BINARY, ['serve', '--settings', SETTINGS], { stdio: ['ignore', log, log], detached: true, cwd: '/' });
     child.on('exit', (code) => say('DIED', { code, log: readFileSync(`${HOME}/serve.log`, 'utf8').slice(-1500) }));
-    await until(() => api.get('/version'), 120_000, 'the API answers');
+    await until(() => api.get('/version'), 120_000, 'the API answers', SELDOM);
 }
 
 async function make(repository) {
@@ -68,7 +69,7 @@ async function rollout(env, wanted) {
 const ended = (env, id) => until(async () => {
     const row = await api.get(`/apps/web/envs/${env}/rollouts/${id}`);
     return FINAL.includes(row.state) && row;
-}, 240_000, `rollout ${id} of ${env} ends`);
+}, 240_000, `rollout ${id} of ${env} ends`, SELDOM);
 
 // What is there: the outside compares it with what was promised.
 async function look() {
@@ -88,7 +89,7 @@ async function look() {
     for (const env of ['dev', 'test']) {
         const { live_release: live } = await api.get(`/apps/web/envs/${env}`);
         if (live)
-            await until(async () => (await request(EDGE, 'GET', '/id', { headers: { host: `web.${env}.localhost` }, timeout: 5000 })).headers['x-release'] === `r${live}`, 120_000, `${env} serves r${live}`)
+            await until(async () => (await request(EDGE, 'GET', '/id', { headers: { host: `web.${env}.localhost` }, timeout: 5000 })).headers['x-release'] === `r${live}`, 120_000, `${env} serves r${live}`, SELDOM)
                 .catch((error) => wrong(error.message));
     }
     const audit = await until(async () => {
