@@ -135,36 +135,37 @@ static int take_answer(struct cli *c, const struct http_answer *answer, json_t *
     return FAIL(err, theirs.kind, "%s", theirs.text);
 }
 
-static int call(struct cli *c, const char *method, const char *path, const struct http_sent *body,
-                json_t **ret_reply, struct err *err)
+/* result: of the call that gave this answer. */
+static int take_reply(struct cli *c, int result, struct http_answer *answer, json_t **ret_reply,
+                      struct err *err)
 {
-    struct http_answer answer = {0};
-    AUTO_FREE char *full = mem_format("/api/v1%s", path);
-    int result = http_client_send(c->client, method, full, body, &answer, err);
     if (result == 0)
-        result = take_answer(c, &answer, ret_reply, err);
+        result = take_answer(c, answer, ret_reply, err);
     if (result == 0) {
         json_decref(c->last_reply);
         c->last_reply = json_incref(*ret_reply);
     }
-    http_answer_done(&answer);
+    http_answer_done(answer);
     return result;
 }
 
 int cli_call(struct cli *c, const char *method, const char *path, const json_t *body,
              json_t **ret_reply, struct err *err)
 {
-    if (!body)
-        return call(c, method, path, NULL, ret_reply, err);
-    AUTO_FREE char *text = json_print(body);
-    const struct http_sent sent = {"application/json", str_of(text)};
-    return call(c, method, path, &sent, ret_reply, err);
+    struct http_answer answer = {0};
+    AUTO_FREE char *full = mem_format("/api/v1%s", path);
+    AUTO_FREE char *text = body ? json_print(body) : NULL;
+    int result = http_client_call(c->client, method, full, text, &answer, err);
+    return take_reply(c, result, &answer, ret_reply, err);
 }
 
 int cli_post_bytes(struct cli *c, const char *path, const struct http_sent *body,
                    json_t **ret_reply, struct err *err)
 {
-    return call(c, "POST", path, body, ret_reply, err);
+    struct http_answer answer = {0};
+    AUTO_FREE char *full = mem_format("/api/v1%s", path);
+    int result = http_client_send(c->client, "POST", full, body, &answer, err);
+    return take_reply(c, result, &answer, ret_reply, err);
 }
 
 int cli_get(struct cli *c, const char *path, json_t **ret_reply, struct err *err)

@@ -124,18 +124,10 @@ static int tell(const struct cli *c, const json_t *row)
     return 0;
 }
 
-/* ---- pictures ---- */
-
-/* Read before anything is told to the server: one that is not there leaves no half of a finding. */
-static int picture_read(const struct cli *c, struct buf *ret_picture, struct err *err)
-{
-    if (!c->picture || file_read(c->picture, PICTURE_MAX, ret_picture, err) == 0)
-        return 0;
-    return err_wrap(err, "nothing was filed: the picture must be a file of 4 MiB at most");
-}
+/* ---- filing and acting ---- */
 
 /* To finding N; *row becomes the finding with it. */
-static int picture_send(struct cli *c, int64_t number, const struct buf *picture, json_t **row,
+static int send_picture(struct cli *c, int64_t number, const struct buf *picture, json_t **row,
                         struct err *err)
 {
     const struct http_sent body = {"application/octet-stream", buf_str(picture)};
@@ -156,31 +148,39 @@ static int picture_send(struct cli *c, int64_t number, const struct buf *picture
     return 0;
 }
 
-/* ---- filing and acting ---- */
+/* What a finding is filed with, or what is done with one: with the options of both, and told. The
+ * picture is read before the server hears of anything: one that is not there leaves no half of a
+ * finding. */
+static int post(struct cli *c, const char *path, json_t *body, struct err *err)
+{
+    AUTO_BUF picture = BUF_INIT(PICTURE_MAX);
+    AUTO_JSON *reply = NULL;
+    if (c->severity)
+        json_put_text(body, "severity", c->severity);
+    if (c->link)
+        json_put_text(body, "link", c->link);
+    if (c->picture && file_read(c->picture, PICTURE_MAX, &picture, err) < 0)
+        return err_wrap(err, "nothing was filed: the picture must be a file of 4 MiB at most");
+    if (cli_call(c, "POST", path, body, &reply, err) < 0)
+        return -1;
+    if (c->picture && send_picture(c, json_int(reply, "number", 0), &picture, &reply, err) < 0)
+        return -1;
+    return tell(c, reply);
+}
 
 static int new_finding(struct cli *c, struct err *err)
 {
     AUTO_FREE char *path = NULL;
     AUTO_JSON *body = json_object();
-    AUTO_JSON *reply = NULL;
-    AUTO_BUF picture = BUF_INIT(PICTURE_MAX);
     if (!c->env)
         return FAIL(err, E_USAGE, "which env was it found in? -e ENV");
     json_put_text(body, "env", c->env);
     json_put_text(body, "title", cli_word(c, 1));
     if (cli_word(c, 2))
         json_put_text(body, "text", cli_word(c, 2));
-    if (c->severity)
-        json_put_text(body, "severity", c->severity);
     if (c->branch)
         json_put_text(body, "branch", c->branch);
-    if (c->link)
-        json_put_text(body, "link", c->link);
-    if (picture_read(c, &picture, err) < 0 || cli_app_path(c, "/findings", &path, err) < 0 ||
-        cli_call(c, "POST", path, body, &reply, err) < 0 ||
-        (c->picture && picture_send(c, json_int(reply, "number", 0), &picture, &reply, err) < 0))
-        return -1;
-    return tell(c, reply);
+    return cli_app_path(c, "/findings", &path, err) < 0 ? -1 : post(c, path, body, err);
 }
 
 /* Of the finding that the next word names. */
@@ -206,20 +206,10 @@ static int act(struct cli *c, const char *what, struct err *err)
 {
     AUTO_FREE char *path = NULL;
     AUTO_JSON *body = json_object();
-    AUTO_JSON *reply = NULL;
-    AUTO_BUF picture = BUF_INIT(PICTURE_MAX);
     json_put_text(body, "act", what);
     if (cli_word(c, 2))
         json_put_text(body, text_is(what, "assign") ? "branch" : "text", cli_word(c, 2));
-    if (c->severity)
-        json_put_text(body, "severity", c->severity);
-    if (c->link)
-        json_put_text(body, "link", c->link);
-    if (picture_read(c, &picture, err) < 0 || path_of(c, &path, err) < 0 ||
-        cli_call(c, "POST", path, body, &reply, err) < 0 ||
-        (c->picture && picture_send(c, json_int(reply, "number", 0), &picture, &reply, err) < 0))
-        return -1;
-    return tell(c, reply);
+    return path_of(c, &path, err) < 0 ? -1 : post(c, path, body, err);
 }
 
 int verb_finding(struct cli *c, struct err *err)

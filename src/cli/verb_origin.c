@@ -66,7 +66,7 @@ static int64_t watch_fetch(struct cli *c, const char *path)
 {
     struct err ignored = ERR_INIT;
     AUTO_FREE char *origin = mem_format("%s/origin", path);
-    int64_t seen = 0;
+    bool seen = false;
     for (;;) {
         AUTO_JSON *row = NULL;
         cli_nap(WATCH_MS);
@@ -74,7 +74,7 @@ static int64_t watch_fetch(struct cli *c, const char *path)
             return 0; /* the fetch itself will say what it is */
         if (!json_bool(row, "fetching", false))
             return seen ? json_int(row, "moved", 0) : 0;
-        seen = 1;
+        seen = true;
         show_progress(c, row);
     }
 }

@@ -92,7 +92,6 @@ export class Machine {
             rmSync(log, { force: true });
     }
 
-    // What the guest writes goes to a file of its own; the image stays as it is.
     // The guest as it is now, but for the disk `data`, is what every start begins with from now on: a boot of a second.
     async freeze() {
         await this.#qmp({ execute: 'migrate', arguments: { uri: `exec:cat >${this.dir}/memory.part` } });
@@ -131,6 +130,7 @@ export class Machine {
         });
     }
 
+    // What the guest writes goes to a file of its own; the image stays as it is.
     async #disk(name, backing) {
         const file = `${this.dir}/${name}.qcow2`;
         await must('/usr/bin/qemu-img', ['create', '-q', '-f', 'qcow2', '-b', backing, '-F', 'raw', file]);

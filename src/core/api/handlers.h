@@ -125,12 +125,15 @@ API_HANDLER(api_landing_cancel);
 
 /* handlers_app.c: an app for people. */
 json_t *api_app_json(const struct api_call *call, const struct app *app);
-/* handlers_forge.c: a new app whose repository is elsewhere; its name was checked. API_LATER. */
+/* handlers_origin.c: a new app whose repository is elsewhere; its name was checked. API_LATER. */
 int api_app_import(struct api_call *call, struct err *err) MUST_CHECK;
 /* What following (core/follow) does with `id`, once what this input writes is durable. */
 struct follow;
 void api_follow_later(struct core *core, int64_t id, void (*act)(struct follow *f, int64_t id));
-/* Does each branch of a reply to branch.tips exist? E_BRANCH_UNKNOWN. */
-int api_tips_check(const struct api_call *call, const json_t *ok, struct err *err) MUST_CHECK;
+/* handlers_ticks.c: run within an input, once the courier has said that these branches exist; the
+ * reply is run's. API_LATER; E_REF_INVALID, and then E_BRANCH_UNKNOWN. */
+int api_with_branches(struct api_call *call, const json_t *names,
+                      int (*run)(struct api_call *call, void *context, struct err *err),
+                      struct err *err) MUST_CHECK;
 /* handlers_release.c: integrating any set is for who may tick or release there. */
 int api_may_try(struct api_call *call, struct err *err) MUST_CHECK;

@@ -148,15 +148,21 @@ static void on_looked(void *context, json_t *ok, const struct err *error)
     link_call(s->call->core->courier, "branch.list", args, COURIER_MS, on_own_branches, s);
 }
 
-API_HANDLER(api_origin_set)
+/* What is wanted, and whether it is there: then `next`, with a struct setting. */
+static int look_there(struct api_call *call, forge_reply_fn *next, struct err *err)
 {
     json_t *wanted = NULL;
     if (origin_wanted(call->core, call->body, &wanted, err) < 0)
         return -1;
     struct setting *s = mem_alloc(sizeof(*s));
     *s = (struct setting){.call = api_ref(call), .wanted = wanted};
-    origin_ask_wanted(call->core, wanted, "remote.look", json_object(), LOOK_MS, on_looked, s);
+    origin_ask_wanted(call->core, wanted, "remote.look", json_object(), LOOK_MS, next, s);
     return API_LATER;
+}
+
+API_HANDLER(api_origin_set)
+{
+    return look_there(call, on_looked, err);
 }
 
 API_HANDLER(api_origin_remove)
@@ -245,13 +251,7 @@ static void on_found(void *context, json_t *ok, const struct err *error)
 
 int api_app_import(struct api_call *call, struct err *err)
 {
-    json_t *wanted = NULL;
-    if (origin_wanted(call->core, call->body, &wanted, err) < 0)
-        return -1;
-    struct setting *s = mem_alloc(sizeof(*s));
-    *s = (struct setting){.call = api_ref(call), .wanted = wanted};
-    origin_ask_wanted(call->core, wanted, "remote.look", json_object(), LOOK_MS, on_found, s);
-    return API_LATER;
+    return look_there(call, on_found, err);
 }
 
 /* ---- deliveries ---- */

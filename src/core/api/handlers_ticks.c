@@ -128,7 +128,14 @@ static int run_ticks(struct api_call *call, void *context, struct err *err)
     return ticks_reply(call, err);
 }
 
-int api_tips_check(const struct api_call *call, const json_t *ok, struct err *err)
+/* ---- branches that must be there ---- */
+
+struct after_tips {
+    struct api_call *call;
+    int (*run)(struct api_call *call, void *context, struct err *err);
+};
+
+static int check_tips(const struct api_call *call, const json_t *ok, struct err *err)
 {
     const char *name;
     json_t *tip;
@@ -144,34 +151,44 @@ int api_tips_check(const struct api_call *call, const json_t *ok, struct err *er
 
 static void on_tips(void *context, json_t *ok, const struct err *error)
 {
-    struct api_call *call = context;
+    struct after_tips *after = context;
+    struct api_call *call = after->call;
     struct err err = ERR_INIT;
     if (error)
         api_fail(call, error);
-    else if (api_tips_check(call, ok, &err) < 0)
+    else if (check_tips(call, ok, &err) < 0)
         api_fail(call, &err);
     else
-        api_finish_input(call, run_ticks, NULL);
+        api_finish_input(call, after->run, NULL);
+    free(after);
 }
 
-API_HANDLER(api_ticks_change)
+int api_with_branches(struct api_call *call, const json_t *names,
+                      int (*run)(struct api_call *call, void *context, struct err *err),
+                      struct err *err)
 {
-    const json_t *set = wanted_set(call);
-    const json_t *names = set ? set : json_list(call->body, "add");
     size_t i;
     json_t *name;
-    json_array_foreach(names, i, name)
+    json_array_foreach((json_t *)(uintptr_t)names, i, name)
     {
         if (!json_is_string(name) || !str_is_branch(str_of(json_string_value(name))))
             return FAIL(err, E_REF_INVALID, "a branch name in the list is not valid");
     }
     if (json_array_size(names) == 0) {
-        api_finish_input(api_ref(call), run_ticks, NULL);
+        api_finish_input(api_ref(call), run, NULL);
         return API_LATER;
     }
     json_t *args = json_object();
     json_put_text(args, "app", call->app.name);
     json_put(args, "names", json_deep_copy(names));
-    link_call(call->core->courier, "branch.tips", args, COURIER_MS, on_tips, api_ref(call));
+    struct after_tips *after = mem_alloc(sizeof(*after));
+    *after = (struct after_tips){api_ref(call), run};
+    link_call(call->core->courier, "branch.tips", args, COURIER_MS, on_tips, after);
     return API_LATER;
+}
+
+API_HANDLER(api_ticks_change)
+{
+    const json_t *set = wanted_set(call);
+    return api_with_branches(call, set ? set : json_list(call->body, "add"), run_ticks, err);
 }

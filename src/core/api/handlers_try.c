@@ -77,39 +77,16 @@ static int run_add(struct api_call *call, void *context, struct err *err)
     return 0;
 }
 
-static void on_tips(void *context, json_t *ok, const struct err *error)
-{
-    struct api_call *call = context;
-    struct err err = ERR_INIT;
-    if (error)
-        api_fail(call, error);
-    else if (api_tips_check(call, ok, &err) < 0)
-        api_fail(call, &err);
-    else
-        api_finish_input(call, run_add, NULL);
-}
-
 API_HANDLER(api_try_add)
 {
     AUTO_JSON *envs = NULL;
     const json_t *branches = json_list(call->body, "branches");
     const char *like = like_of(call, &envs, err);
-    size_t i;
-    json_t *name;
     if (!like || may(call, like, err) < 0)
         return -1;
     if (json_array_size(branches) == 0)
         return FAIL(err, E_FIELD_INVALID, "a try is of one branch at least");
-    json_array_foreach((json_t *)(uintptr_t)branches, i, name)
-    {
-        if (!json_is_string(name) || !str_is_branch(str_of(json_string_value(name))))
-            return FAIL(err, E_REF_INVALID, "a branch name in the list is not valid");
-    }
-    json_t *args = json_object();
-    json_put_text(args, "app", call->app.name);
-    json_put(args, "names", json_deep_copy(branches));
-    link_call(call->core->courier, "branch.tips", args, COURIER_MS, on_tips, api_ref(call));
-    return API_LATER;
+    return api_with_branches(call, branches, run_add, err);
 }
 
 static int reply_try(struct api_call *call, struct err *err)

@@ -130,11 +130,11 @@ static void note_good(struct fetch *t, json_t *ok)
     t->failures = 0;
     webhook_ask(t->f, t->app_id); /* when there is none yet */
     t->fetched_at = clock_wall_ms(core->clock);
+    t->moved = json_int(ok, "count", 0);
     if (json_int(ok, "count", 0) == 0 && !t->untold)
         return;
     t->untold = false;
     t->moved_at = t->fetched_at;
-    t->moved = json_int(ok, "count", 0);
     AUTO_JSON *data = json_object();
     json_put(data, "refs", json_incref(json_list(ok, "refs")));
     env_publish_repo(core, t->app_id, data);

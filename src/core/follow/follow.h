@@ -42,7 +42,8 @@ int follow_deliver(struct follow *f, const struct app *app, const struct deliver
                    struct err *err) MUST_CHECK;
 
 /* origin_row for people, with "fetched_at", "next_at" and "moved_at" (ms or null), "moved" (refs,
- * then), "fetching", "progress": {"stage": counting, compressing, receiving or resolving,"percent"}
- * meanwhile, "failures", "deliveries", "duplicates" and "refused" (since our start). */
+ * with the last good fetch), "fetching", "progress": {"stage": counting, compressing, receiving or
+ * resolving,"percent"} meanwhile, "failures", "deliveries", "duplicates" and "refused" (since our
+ * start). */
 void follow_put(struct follow *f, int64_t app_id, json_t *row);
 json_t *follow_dump(struct follow *f);

@@ -23,7 +23,7 @@ struct fetch { /* an app that follows */
     char *url;        /* that is asked now; else NULL */
     char stage[16];   /* how far that is, as the courier says; "": nothing is known */
     int64_t percent;
-    int64_t moved;    /* refs, with the last fetch that moved any */
+    int64_t moved;    /* refs, with the last good fetch */
     int64_t forge_id; /* of it the last time; 0: none */
     int64_t at_ms;    /* mono: not before */
     int64_t failures;

@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/map.h"
-#include "io/message.h"
 #include "courier/git/progress.h"
+#include "io/message.h"
 
 struct git_store {
     char *root;

@@ -305,8 +305,15 @@ static bool has_letter(struct str line)
     return false;
 }
 
-/* The first line that says something: ssh frames its warnings. Of what tells how far it is, the
- * first of the end that is about a failure. */
+/* Something at all: ssh frames its warnings. Who tells how far it is says much else. */
+static bool says_why(const struct git_process *p, struct str line)
+{
+    if (p->progress)
+        return str_starts(line, "fatal:") || str_starts(line, "error:");
+    return has_letter(line);
+}
+
+/* The first line that says why: of all, or of the end of what tells how far it is. */
 static void outcome_text(struct git_process *p, struct git_outcome *outcome)
 {
     char text[COMPLAINT_MAX];
@@ -314,9 +321,7 @@ static void outcome_text(struct git_process *p, struct git_outcome *outcome)
     struct str rest = {text, n > 0 ? (size_t)n : 0}, line = {0};
     if (p->progress)
         rest = complaint_end(p, text, sizeof(text));
-    while (rest.length > 0 &&
-           (p->progress ? !str_starts(line, "fatal:") && !str_starts(line, "error:")
-                        : !has_letter(line)))
+    while (rest.length > 0 && !says_why(p, line))
         line = str_cut(&rest, '\n');
     if (str_ends(line, "\r"))
         line.length--;

@@ -67,7 +67,7 @@ static struct instance *first_waiting(size_t *ret_under_way)
     return first;
 }
 
-static void begin_some(void)
+void comeback_begin(void)
 {
     size_t under_way;
     for (;;) {
@@ -95,18 +95,13 @@ static void look(void *context)
         return;
     }
     i->comeback = COMEBACK_NONE;
-    begin_some();
+    comeback_begin();
 }
 
 void comeback_add(struct instance *i)
 {
     log_info("instance is not running, it comes back", F_STR("instance", i->name));
     i->comeback = COMEBACK_WAITS;
-}
-
-void comeback_begin(void)
-{
-    begin_some();
 }
 
 void comeback_now(struct instance *i)
@@ -126,5 +121,5 @@ void comeback_settled(struct instance *i)
         return;
     i->comeback = COMEBACK_NONE;
     timer_free(&i->comeback_timer);
-    begin_some();
+    comeback_begin();
 }

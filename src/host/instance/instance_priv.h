@@ -175,7 +175,7 @@ char *run_last_line(const struct instance *i);
 
 /* comeback.c: what was recorded and does not run. Its state is CREATING, also while it waits. */
 void comeback_add(struct instance *i);
-void comeback_begin(void);                 /* all are there */
+void comeback_begin(void);                 /* as many as may; once all are added */
 void comeback_now(struct instance *i);     /* somebody waits for it; else nothing */
 void comeback_settled(struct instance *i); /* it is ready, or on another way */
 
