@@ -62,6 +62,7 @@ static const struct store_migration migrations[] = {
     {20, "envs that are tries", env_try_schema},
     {21, "tries", try_schema},
     {22, "pictures of findings", finding_picture_schema},
+    {23, "ranges of user ids", env_range_schema},
 };
 
 int core_store_open(const char *path, struct store **ret_store, struct err *err)

@@ -11,6 +11,10 @@ struct host {
 };
 /* Send a notice to core, if it is there. Takes args. */
 void host_notify(struct host *h, const char *verb, json_t *args);
+/* Of a verb's arguments, or of a record: the number of the app-env's range of user ids, which
+ * settings_range takes. E_OUT_OF_RANGE */
+int host_id_range(const struct settings *s, const json_t *args, int64_t *ret_number,
+                  struct err *err) MUST_CHECK;
 
 /* The role: `slipway host --settings FILE`, as root, fd 3 listening on host.sock. Returns the
  * process's exit code. The caller's other entries of this folder: probe_main (`host-probe`),

@@ -1,7 +1,9 @@
 /* core -> host: what root may be asked to do. Everything is idempotent and named by ids: asking
  * again for what exists gives the same answer, asking to end what is gone succeeds.
  *
- * Names: an app-env is "APP.ENV" with its number (app_env_id, which fixes its uid range); an
+ * Names: an app-env is "APP.ENV" with its number (app_env_id, never used again) and the number of
+ * its range of user ids (id_range, which a later app-env gets when this one is forgotten; without
+ * it, that of app_env_id); an
  * instance "APP.ENV.r42.1" (release number, ordinal; a later start of the same ordinal by another
  * rollout is "APP.ENV.r42.1-ROLLOUT"); a build "APP.ENV.b17".
  *
@@ -46,8 +48,11 @@ WIRE_TABLE host_base_ensure[] = {WIRE_OBJECT("base")};
  * "port": 3000, "user": "1000:1000"},   into the OCI config "provenance": {...} kept beside the
  * manifest, digest in its annotations
  *   } */
-WIRE_TABLE host_build_run[] = {WIRE_TEXT("build", 128), WIRE_TEXT("app", 40),
-                               WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, 100000),
+WIRE_TABLE host_build_run[] = {WIRE_TEXT("build", 128),
+                               WIRE_TEXT("app", 40),
+                               WIRE_TEXT("app_env", 96),
+                               WIRE_INT("app_env_id", 1, WIRE_ANY),
+                               WIRE_INT_OPTIONAL("id_range", 1, WIRE_ANY),
                                WIRE_OBJECT("spec")};
 /* build.source: fd 0: the source tree as a tar stream, of a build that said "source". A stream that
  * is cut short is asked for again, a few times: its sender may have died. reply {"taken": bool}:
@@ -59,8 +64,8 @@ WIRE_TABLE host_build_cancel[] = {WIRE_TEXT("build", 128)}; /* reply when every 
 WIRE_TABLE host_build_output[] = {WIRE_TEXT("build", 128), WIRE_INT("offset", 0, 0)};
 
 /* app_env.forget: it is gone with its app: its builds are cancelled, their output and its cache
- * removed. Its id is never used again. */
-WIRE_TABLE host_app_env_forget[] = {WIRE_INT("app_env_id", 1, 100000)};
+ * removed. Its app_env_id is never used again; after this its id_range may be. */
+WIRE_TABLE host_app_env_forget[] = {WIRE_INT("app_env_id", 1, WIRE_ANY)};
 
 /* release.prepare: verify the artifact's blobs and unpack what is not unpacked yet. reply {"ms",
  * "bytes", "reused"} */
@@ -92,7 +97,8 @@ WIRE_TABLE host_retention[] = {WIRE_LIST("keep", 100000)};
 WIRE_TABLE host_instance_start[] = {WIRE_TEXT("instance", 128),
                                     WIRE_TEXT("app", 40),
                                     WIRE_TEXT("env", 40),
-                                    WIRE_INT("app_env_id", 1, 100000),
+                                    WIRE_INT("app_env_id", 1, WIRE_ANY),
+                                    WIRE_INT_OPTIONAL("id_range", 1, WIRE_ANY),
                                     WIRE_INT("release", 1, WIRE_ANY),
                                     WIRE_TEXT("artifact", 80),
                                     WIRE_INT("rollout", 0, 0),
@@ -121,19 +127,19 @@ WIRE_TABLE host_instance_changed[] = {{"instance", JSON_FIELD_OBJECT, true, 0, 0
  *     "wait_ms": {"a", "b"}: how long an answer may take (0: the edge's own 60 s)}
  *   SERVER: {"name": "r42.1" ([a-z0-9.-]), "address", "port", "weight": 0..256, "drain": bool}
  * A server that is gone from the list is removed at once if drained, else after its drain. */
-WIRE_TABLE host_edge_apply[] = {WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, 100000),
+WIRE_TABLE host_edge_apply[] = {WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, WIRE_ANY),
                                 WIRE_INT("version", 1, WIRE_ANY), WIRE_OBJECT("state")};
-WIRE_TABLE host_edge_remove[] = {WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, 100000),
+WIRE_TABLE host_edge_remove[] = {WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, WIRE_ANY),
                                  WIRE_INT("version", 1, WIRE_ANY)};
 /* edge.drained: reply when none of these servers has a request and no older HAProxy process lives;
  * reply {"ms", "left": requests still there at the deadline (0 when drained)}. */
-WIRE_TABLE host_edge_drained[] = {WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, 100000),
+WIRE_TABLE host_edge_drained[] = {WIRE_TEXT("app_env", 96), WIRE_INT("app_env_id", 1, WIRE_ANY),
                                   WIRE_LIST("servers", 1000), WIRE_INT("deadline_ms", 0, 86400000)};
 /* edge.certificate: store a certificate chain and key for a domain, served at once. */
 WIRE_TABLE host_edge_certificate[] = {WIRE_TEXT("domain", 253), WIRE_TEXT("pem", 65536)};
 /* edge.stat: reply {"up": bool, "pid", "older": n, "since", "dropped_logs", "servers":
  * [{"app_env_id","slot","name","status","sessions","total"}]} */
-WIRE_TABLE host_edge_stat[] = {WIRE_INT_OPTIONAL("app_env_id", 1, 100000)};
+WIRE_TABLE host_edge_stat[] = {WIRE_INT_OPTIONAL("app_env_id", 1, WIRE_ANY)};
 
 /* journal.head: append {"seq","hash"} to the root-owned list of heads, which only grows: one that
  * is not newer than the last is refused (E_STATE_CONFLICT), the last one itself may come again.

@@ -460,16 +460,16 @@ int settings_uid(const char *user, uid_t *ret_uid, gid_t *ret_gid, struct err *e
     return 0;
 }
 
-int64_t settings_app_env_max(const struct settings *s)
+int64_t settings_range_max(const struct settings *s)
 {
     return (RANGE_END - s->id_first) / (2 * RANGE_IDS) - 1;
 }
 
-uint32_t settings_range(const struct settings *s, int64_t app_env_id, int kind)
+uint32_t settings_range(const struct settings *s, int64_t number, int kind)
 {
     ASSERT(kind == 0 || kind == 1);
-    ASSERT(app_env_id >= 0 && app_env_id <= settings_app_env_max(s));
-    return (uint32_t)(s->id_first + (app_env_id * 2 + kind) * RANGE_IDS);
+    ASSERT(number >= 0 && number <= settings_range_max(s));
+    return (uint32_t)(s->id_first + (number * 2 + kind) * RANGE_IDS);
 }
 
 const char *settings_argument(int argc, char **argv)

@@ -75,11 +75,11 @@ char *settings_data(const struct settings *s, const char *below);
 char *settings_run(const struct settings *s, const char *below);
 /* The uid of one of the role users; E_NOT_FOUND when the user does not exist. */
 int settings_uid(const char *user, uid_t *ret_uid, gid_t *ret_gid, struct err *err) MUST_CHECK;
-/* uid ranges: 65536 ids from here. kind 0: instances of the app-env, 1: its builds. An id past
- * settings_app_env_max is our own mistake (ASSERT): who takes ids from outside, or makes new ones,
- * asks first. */
-int64_t settings_app_env_max(const struct settings *s); /* 29,714 with the default id_first */
-uint32_t settings_range(const struct settings *s, int64_t app_env_id, int kind);
+/* uid ranges: the first of the 65536 ids that the app-env with this number (its id_range) has. kind
+ * 0: for its instances, 1: for its builds. A number past settings_range_max is our own mistake
+ * (ASSERT): who takes one from outside, or gives out a new one, asks first. */
+int64_t settings_range_max(const struct settings *s); /* 29,714 with the default id_first */
+uint32_t settings_range(const struct settings *s, int64_t number, int kind);
 
 /* The fds that the supervisor gives to a role at its start, by number; -1 environment-free
  * contract: fd 3 is always the role's own listener (host.sock, courier.sock, signals.sock; core:

@@ -174,7 +174,7 @@ TEST(paths_ranges_and_users)
     IS_STR(run, "/tmp/r/host.sock");
     IS_INT(settings_range(s, 1, 0), 400000000 + 2 * 65536);
     IS_INT(settings_range(s, 1, 1), 400000000 + 3 * 65536);
-    IS_INT(settings_app_env_max(s), 29714);
+    IS_INT(settings_range_max(s), 29714);
     OK(settings_range(s, 29714, 1) <= 0xffff0000u - 65536);
     uid_t uid = 1;
     gid_t gid = 1;

@@ -2,10 +2,11 @@
 // configuration of dev and one instance. It follows what is pushed, and ends by itself; nothing of it is left.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { git, platform, until } from '../lib/index.mjs';
 
-let p, web;
+let p, web, ids;
 before(async () => {
     p = await platform();
     web = await p.app('web', 'server', { yaml: (text) => text.replace(/^envs:/m, 'keep_warm: 1h\n\nenvs:') });
@@ -13,6 +14,12 @@ before(async () => {
 });
 after(() => p?.stop());
 
+// As host keeps it of the one instance that runs there.
+function idRange(env) {
+    const folder = `${p.dataDir}/host/instances`;
+    const name = readdirSync(folder).find((one) => one.startsWith(`web.${env}.`));
+    return JSON.parse(readFileSync(`${folder}/${name}/record.json`, 'utf8')).id_range;
+}
 const tries = async () => (await p.api.get('/tries')).items;
 const gone = (name) => until(async () => await p.ready() && !(await tries()).some((row) => row.name === name), 90_000, `${name} is gone`);
 
@@ -28,6 +35,7 @@ test('one branch, by one command: its own domain, the configuration of dev, one 
     const state = await web.status('try-1');
     assert.equal(state.instances.filter((one) => one.state === 'serving').length, 1);
     assert.deepEqual((await p.api.get('/apps/web/envs/try-1/secrets')).items.map((one) => one.name), ['TOKEN']);
+    ids = idRange('try-1');
 });
 
 test('it is no stage: not in the list of envs, nothing is promoted to it, the last env is the last env', async () => {
@@ -101,6 +109,7 @@ test('ended, while it runs and while it is rolled out: nothing of it is left', a
 test('its time is over: it ends by itself, also when core was away then', async () => {
     const { try: made } = await p.api.post('/apps/web/tries', { branches: ['feature/a'], hours: 1 });
     await web.deploy(made.name);
+    assert.equal(idRange(made.name), ids, 'the user ids of what is gone are used again');
     await p.api.post(`/apps/web/tries/${made.name}/extend`, { hours: 3 });
     assert.ok((await tries())[0].expires_at > Date.now() + 2.9 * 3600_000);
     const done = spawnSync('/usr/bin/sqlite3', ['-bail', '-cmd', '.timeout 5000', `${p.dataDir}/core/store.db`, 'UPDATE trial SET expires_at=1'], { encoding: 'utf8' });

@@ -231,6 +231,7 @@ static json_t *run_args(struct action *a, bool whole, struct err *err)
     json_put_text(args, "app", a->ae.app);
     json_put_text(args, "app_env", a->ae.subject);
     json_put_int(args, "app_env_id", a->ae.id);
+    json_put_int(args, "id_range", a->ae.id_range);
     json_t *spec = whole ? config_build_spec(json_dict(a->row, "config")) : json_object();
     json_put(args, "spec", spec);
     if (whole) {

@@ -37,6 +37,15 @@ const char env_about_schema[] = "ALTER TABLE env ADD COLUMN purpose TEXT NOT NUL
 
 const char env_try_schema[] = "ALTER TABLE env ADD COLUMN try_of BIGINT;";
 
+/* The number of an app-env's range of user ids. It is another one's only when host has forgotten
+ * this one. */
+const char env_range_schema[] =
+    "ALTER TABLE app_env ADD COLUMN id_range BIGINT NOT NULL DEFAULT 0;"
+    "ALTER TABLE app_env_gone ADD COLUMN id_range BIGINT NOT NULL DEFAULT 0;"
+    "UPDATE app_env SET id_range=id;"
+    "UPDATE app_env_gone SET id_range=id;"
+    "CREATE UNIQUE INDEX app_env_range ON app_env(id_range) WHERE id_range>0;";
+
 static void copy_name(char *target, size_t size, const char *text)
 {
     (void)snprintf(target, size, "%s", text ? text : "");
@@ -71,8 +80,9 @@ int env_load(struct core *core, const char *name, int64_t *ret_id, struct err *e
 #define APP_ENV_COLUMNS                                                                            \
     "SELECT ae.id, ae.app_id, l.id, a.name, e.name, a.trunk, ae.live_slot, ae.live_release, "      \
     "ae.share, "                                                                                   \
-    "ae.edge_version, e.policy, l.name, e.try_of IS NOT NULL FROM app_env ae JOIN app a ON "       \
-    "a.id=ae.app_id JOIN env e ON e.id=ae.env_id JOIN env l ON l.id=coalesce(e.try_of, e.id) "
+    "ae.edge_version, e.policy, l.name, e.try_of IS NOT NULL, ae.id_range FROM app_env ae "        \
+    "JOIN app a ON a.id=ae.app_id JOIN env e ON e.id=ae.env_id JOIN env l ON "                     \
+    "l.id=coalesce(e.try_of, e.id) "
 
 static int app_env_read(struct query *q, struct app_env *ret, struct err *err)
 {
@@ -95,6 +105,7 @@ static int app_env_read(struct query *q, struct app_env *ret, struct err *err)
     copy_name(ret->policy, sizeof(ret->policy), query_text(q, 10));
     copy_name(ret->like, sizeof(ret->like), query_text(q, 11));
     ret->is_try = query_int(q, 12) != 0;
+    ret->id_range = query_int(q, 13);
     (void)snprintf(ret->subject, sizeof(ret->subject), "%s.%s", ret->app, ret->env);
     return 0;
 }
@@ -131,17 +142,31 @@ int app_env_last(struct core *core, const char *app, struct app_env *ret, struct
 
 /* ---- apps and envs ---- */
 
-/* Every app-env has a range of user ids of its own, and those are not endless. */
-static int refuse_beyond_ranges(struct core *core, struct err *err)
+#define RANGES_TAKEN                                                                               \
+    "(SELECT id_range FROM app_env WHERE id_range>0 UNION ALL SELECT id_range FROM app_env_gone)"
+
+/* Every new app-env gets the first range of user ids that no other one has, nor one that host has
+ * still to forget. */
+static int give_ranges(struct core *core, struct err *err)
 {
-    int64_t last = 0;
-    int64_t max = settings_app_env_max(core->settings);
-    if (store_one_int(core->store, &last, err, "SELECT coalesce(max(id),0) FROM app_env", "") < 0)
-        return -1;
-    if (last > max)
-        return FAIL(err, E_TOO_MANY, "this installation holds %lld app-envs at most",
-                    (long long)max);
-    return 0;
+    int64_t max = settings_range_max(core->settings), id = 0, number = 0;
+    for (;;) {
+        int r = store_one_int(core->store, &id, err,
+                              "SELECT id FROM app_env WHERE id_range=0 ORDER BY id LIMIT 1", "");
+        if (r != 0)
+            return r == STORE_NONE ? 0 : -1;
+        if (store_one_int(core->store, &number, err,
+                          "SELECT min(n) FROM (SELECT 1 AS n UNION ALL SELECT id_range+1 "
+                          "FROM " RANGES_TAKEN ") WHERE n NOT IN " RANGES_TAKEN,
+                          "") < 0)
+            return -1;
+        if (number > max)
+            return FAIL(err, E_TOO_MANY, "this installation holds %lld app-envs at most",
+                        (long long)max);
+        if (store_run(core->store, err, "UPDATE app_env SET id_range=$2 WHERE id=$1", "ii", id,
+                      number) < 0)
+            return -1;
+    }
 }
 
 static int forget_app_envs(struct core *core, int64_t app_id, struct err *err)
@@ -187,7 +212,7 @@ int app_create(struct core *core, const struct person *by, const char *name, con
             "INSERT INTO app_env(app_id, env_id) SELECT $1, id FROM env WHERE try_of IS NULL ORDER "
             "BY position, id",
             "i", id) < 0 ||
-        refuse_beyond_ranges(core, err) < 0)
+        give_ranges(core, err) < 0)
         return -1;
     if (journal_append(core, by->actor, "app.created", name, 0, NULL, err) < 0)
         return -1;
@@ -235,8 +260,9 @@ int app_remove(struct core *core, const struct person *by, const struct app *a, 
 {
     static const char *const statements[] = {
         "INSERT INTO app_gone(id, name) SELECT id, name FROM app WHERE id=$1",
-        "INSERT INTO app_env_gone(id, subject, edge_version) SELECT ae.id, a.name || '.' || "
-        "e.name, CASE WHEN ae.edge_version>0 THEN ae.edge_version+1 ELSE 0 END FROM app_env ae "
+        "INSERT INTO app_env_gone(id, id_range, subject, edge_version) SELECT ae.id, ae.id_range, "
+        "a.name || '.' || e.name, CASE WHEN ae.edge_version>0 THEN ae.edge_version+1 ELSE 0 END "
+        "FROM app_env ae "
         "JOIN app a ON a.id=ae.app_id JOIN env e ON "
         "e.id=ae.env_id WHERE ae.app_id=$1",
         "DELETE FROM domain WHERE " OF_APP,
@@ -296,7 +322,7 @@ int env_create(struct core *core, const struct person *by, const char *name, int
         return err_wrap(err, "env '%s'", name);
     if (store_run(core->store, err, "INSERT INTO app_env(app_id, env_id) SELECT id, $1 FROM app",
                   "i", id) < 0 ||
-        refuse_beyond_ranges(core, err) < 0 || copy_rights(core, like, name, data, err) < 0)
+        give_ranges(core, err) < 0 || copy_rights(core, like, name, data, err) < 0)
         return -1;
     return journal_append(core, by->actor, "env.created", name, 0, data, err);
 }
@@ -375,8 +401,7 @@ int env_try_create(struct core *core, const struct person *by, const struct app 
     if (store_one_int(core->store, &app_env_id, err,
                       "INSERT INTO app_env(app_id, env_id) VALUES($1,$2) RETURNING id", "ii",
                       app->id, id) < 0 ||
-        refuse_beyond_ranges(core, err) < 0 ||
-        secret_copy(core, by, model.id, app_env_id, name, err) < 0)
+        give_ranges(core, err) < 0 || secret_copy(core, by, model.id, app_env_id, name, err) < 0)
         return -1;
     return app_env_load(core, app_env_id, ret, err);
 }
@@ -384,8 +409,9 @@ int env_try_create(struct core *core, const struct person *by, const struct app 
 int env_try_remove(struct core *core, const struct app_env *ae, struct err *err)
 {
     static const char *const statements[] = {
-        "INSERT INTO app_env_gone(id, subject, edge_version) SELECT ae.id, a.name || '.' || "
-        "e.name, CASE WHEN ae.edge_version>0 THEN ae.edge_version+1 ELSE 0 END FROM app_env ae "
+        "INSERT INTO app_env_gone(id, id_range, subject, edge_version) SELECT ae.id, ae.id_range, "
+        "a.name || '.' || e.name, CASE WHEN ae.edge_version>0 THEN ae.edge_version+1 ELSE 0 END "
+        "FROM app_env ae "
         "JOIN app a ON a.id=ae.app_id JOIN env e ON e.id=ae.env_id WHERE ae.id=$1",
         /* what was found there is still wrong: it waits for what is live where it came from */
         "UPDATE finding SET release=0, fixed_release=0, app_env_id=(SELECT l.id FROM app_env ae "

@@ -12,6 +12,7 @@
 
 extern const char env_schema[];       /* app, env, app_env, domain, ticked */
 extern const char env_try_schema[];   /* envs that are tries */
+extern const char env_range_schema[]; /* ranges of user ids are given again */
 extern const char env_about_schema[]; /* what an env is for, and what it does at a conflict */
 #define ENV_TRY_PREFIX "try-"         /* of the names of tries, and of no other env */
 #define ENV_PURPOSE_MAX 300           /* bytes */
@@ -26,6 +27,7 @@ struct app {
 };
 struct app_env {
     int64_t id;
+    int64_t id_range; /* the number of its range of user ids: settings_range */
     int64_t app_id;
     int64_t env_id; /* of `like` */
     char app[ENV_NAME_MAX];

@@ -1,7 +1,7 @@
 /* What other roles still know of apps that are gone: the repository (courier) and the app-envs'
  * places at the edge, builds and caches (host). The rows stay until the role has answered; asking
- * twice does no harm: ids are never used again, and a new app of the same name is refused until
- * then. */
+ * twice does no harm: ids are never used again; a new app of the same name is refused, and the
+ * app-envs' ranges of user ids are nobody else's, until then. */
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -15,8 +15,11 @@
 struct gone {
     struct core *core;
     int64_t id;
-    const char *sql; /* removes the row */
+    const char *sql; /* says so in the row, or removes it */
+    bool at_edge;    /* the rest of it comes after that */
 };
+
+static void forget_rest(struct core *core, int64_t id);
 
 static int forget_row(void *context, struct err *err)
 {
@@ -32,17 +35,18 @@ static void on_forgotten(void *context, json_t *ok, const struct err *error)
     FAULT("env.forgotten");
     if (!error && tick_input(g->core->tick, "an app is forgotten", forget_row, g, &err) < 0)
         error = &err;
+    if (!error && g->at_edge)
+        forget_rest(g->core, g->id);
     if (error && error->kind != E_ROLE_DOWN)
         log_warn("a role could not forget a removed app, trying again when it reconnects",
                  F_ERR(error));
     free(g);
 }
 
-static void forget(struct core *core, struct link *link, const char *verb, json_t *args, int64_t id,
-                   const char *sql)
+static void forget(struct link *link, const char *verb, json_t *args, struct gone what)
 {
     struct gone *g = mem_alloc(sizeof(*g));
-    *g = (struct gone){core, id, sql};
+    *g = what;
     FAULT("env.forget");
     link_call(link, verb, args, FORGET_MS, on_forgotten, g);
 }
@@ -51,33 +55,37 @@ static void forget_repository(struct core *core, const json_t *row)
 {
     json_t *args = json_object();
     json_put_text(args, "app", json_text(row, "name"));
-    forget(core, core->courier, "repo.delete", args, json_int(row, "id", 0),
-           "DELETE FROM app_gone WHERE id=$1");
+    forget(core->courier, "repo.delete", args,
+           (struct gone){.core = core,
+                         .id = json_int(row, "id", 0),
+                         .sql = "DELETE FROM app_gone WHERE id=$1"});
 }
 
-static void on_told(void *context, json_t *ok, const struct err *error)
+/* With its row the range of user ids is free: nothing that is its own may be left then. */
+static void forget_rest(struct core *core, int64_t id)
 {
-    (void)context, (void)ok;
-    if (error && error->kind != E_ROLE_DOWN)
-        log_warn("builds and cache of a removed app are left, they go with age", F_ERR(error));
+    json_t *args = json_object();
+    json_put_int(args, "app_env_id", id);
+    forget(core->host, "app_env.forget", args,
+           (struct gone){.core = core, .id = id, .sql = "DELETE FROM app_env_gone WHERE id=$1"});
 }
 
 static void forget_app_env(struct core *core, const json_t *row)
 {
-    static const char sql[] = "DELETE FROM app_env_gone WHERE id=$1";
-    int64_t id = json_int(row, "id", 0);
-    json_t *builds = json_object();
-    json_put_int(builds, "app_env_id", id);
-    if (json_int(row, "edge_version", 0) == 0) { /* it never was at the edge */
-        forget(core, core->host, "app_env.forget", builds, id, sql);
+    int64_t id = json_int(row, "id", 0), version = json_int(row, "edge_version", 0);
+    if (version == 0) { /* it is not at the edge, or was not ever */
+        forget_rest(core, id);
         return;
     }
-    link_call(core->host, "app_env.forget", builds, FORGET_MS, on_told, NULL);
     json_t *args = json_object();
     json_put_text(args, "app_env", json_text(row, "subject"));
     json_put_int(args, "app_env_id", id);
-    json_put_int(args, "version", json_int(row, "edge_version", 1));
-    forget(core, core->host, "edge.remove", args, id, sql);
+    json_put_int(args, "version", version);
+    forget(core->host, "edge.remove", args,
+           (struct gone){.core = core,
+                         .id = id,
+                         .sql = "UPDATE app_env_gone SET edge_version=0 WHERE id=$1",
+                         .at_edge = true});
 }
 
 static void for_each_row(struct core *core, const char *sql,

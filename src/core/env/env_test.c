@@ -258,6 +258,43 @@ TEST(a_removed_app_leaves_no_id_behind)
     fixture_close(core);
 }
 
+static int create_late(void *context, struct err *err)
+{
+    struct app app;
+    return app_create(context, &root, "late", "main", &app, err);
+}
+
+/* Ranges of user ids end: what host has forgotten is given again, and nothing else. */
+TEST(a_range_of_user_ids_is_free_when_host_has_forgotten_its_last_owner)
+{
+    struct err err = ERR_INIT;
+    struct core *core = open_core();
+    struct app app;
+    struct app_env ae;
+    new_app(core, "shop", &app);
+    FINE(app_env_find(core, "shop", "prod", &ae, &err));
+    IS_INT(ae.id_range, 4);
+    FINE(tick_input(core->tick, "test", remove_app, core, &err));
+    fixture_durable();
+    new_app(core, "pay", &app);
+    FINE(app_env_find(core, "pay", "dev", &ae, &err));
+    IS_INT(ae.id_range, 5);
+    fixture_run(core, "DELETE FROM app_env_gone WHERE subject IN ('shop.test', 'shop.prod')");
+    new_app(core, "mail", &app);
+    FINE(app_env_find(core, "mail", "dev", &ae, &err));
+    IS_INT(ae.id_range, 2);
+    FINE(app_env_find(core, "mail", "test", &ae, &err));
+    IS_INT(ae.id_range, 4);
+    FINE(app_env_find(core, "mail", "prod", &ae, &err));
+    IS_INT(ae.id_range, 10);
+    fixture_run(core,
+                "INSERT INTO app_env_gone(id, id_range, subject, edge_version) WITH RECURSIVE "
+                "n(n) AS (VALUES(11) UNION ALL SELECT n+1 FROM n WHERE n<29714) SELECT "
+                "n+1000, n, 'x', 0 FROM n");
+    IS_REFUSED(tick_input(core->tick, "test", create_late, core, &err), E_TOO_MANY);
+    fixture_close(core);
+}
+
 TEST(an_app_that_runs_is_not_removed)
 {
     static const char *const uses[] = {

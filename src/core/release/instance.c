@@ -37,6 +37,7 @@ static json_t *start_args(struct core *core, const struct app_env *ae, const str
     json_put_text(args, "app", ae->app);
     json_put_text(args, "env", ae->env);
     json_put_int(args, "app_env_id", ae->id);
+    json_put_int(args, "id_range", ae->id_range);
     json_put_int(args, "release", i->release);
     json_put_text(args, "artifact", json_text(release, "artifact"));
     json_put_int(args, "rollout", i->rollout_id);

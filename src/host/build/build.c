@@ -32,7 +32,7 @@ static struct map builds; /* name -> struct build: queued and running, in order 
 
 uint32_t build_range(const struct build *b)
 {
-    return settings_range(b->host->settings, b->app_env_id, 1);
+    return settings_range(b->host->settings, b->id_range, 1);
 }
 
 int64_t build_limit(const struct build *b, const char *name, int64_t ceiling)
@@ -364,20 +364,20 @@ static int check_args(struct message *m, struct err *err)
     const char *name = json_text(m->args, "build");
     if (!build_name_ok(name) || !build_name_ok(json_text(m->args, "app_env")))
         return FAIL(err, E_NAME_INVALID, "'%s' cannot be the name of a build", name);
-    if (json_int(m->args, "app_env_id", 0) > settings_app_env_max(the_host->settings))
-        return FAIL(err, E_OUT_OF_RANGE, "app-env %lld is beyond the last range of ids",
-                    (long long)json_int(m->args, "app_env_id", 0));
     return 0;
 }
 
 static int begin(struct message *m, struct err *err)
 {
     const char *name = json_text(m->args, "build");
+    int64_t id_range = 0;
     if (json_object_size(json_dict(m->args, "spec")) == 0)
         return FAIL(err, E_NOT_FOUND, "no build '%s' is known here", name);
-    if (build_spec_check(json_dict(m->args, "spec"), err) < 0 || artifact_disk_room(0, err) < 0)
+    if (host_id_range(the_host->settings, m->args, &id_range, err) < 0 ||
+        build_spec_check(json_dict(m->args, "spec"), err) < 0 || artifact_disk_room(0, err) < 0)
         return -1;
     struct build *b = build_new(m);
+    b->id_range = id_range;
     if (make_masks(b, err) < 0 || make_folders(b, err) < 0) {
         build_free(b);
         return -1;

@@ -53,7 +53,7 @@ struct build {
     unsigned magic;
     struct host *host;
     char *name, *app, *app_env;
-    int64_t app_env_id;
+    int64_t app_env_id, id_range;
     json_t *spec;
     int source_fd;
     int source_attempts; /* times that the tree was wanted */

@@ -55,7 +55,7 @@ struct instance {
     char *name;
     char *app, *env;
     char *app_env; /* "shop.dev" */
-    int64_t app_env_id, release, rollout, epoch;
+    int64_t app_env_id, id_range, release, rollout, epoch;
     char *artifact;
     json_t *spec;
     uint32_t address;

@@ -129,7 +129,8 @@ static int instance_from_json(const json_t *args, struct instance **ret_instance
     i->rollout = json_int(args, "rollout", 0);
     i->epoch = json_int(args, "epoch", 0);
     if (check_name(i->name, err) < 0 || check_spec(spec, err) < 0 ||
-        check_user(json_text(spec, "user"), &i->uid, &i->gid, err) < 0)
+        check_user(json_text(spec, "user"), &i->uid, &i->gid, err) < 0 ||
+        host_id_range(settings, args, &i->id_range, err) < 0)
         return -1;
     if (!str_is_name(str_of(i->app)) || !str_is_name(str_of(i->env)))
         return FAIL(err, E_NAME_INVALID, "'%s.%s' is no app-env", i->app, i->env);
@@ -140,7 +141,7 @@ static int instance_from_json(const json_t *args, struct instance **ret_instance
     i->cgroup = mem_format("%s/%s", i->app_env, i->name);
     AUTO_FREE char *live = mem_format("live/%s", i->name);
     i->live = settings_run(settings, live);
-    i->range = settings_range(settings, i->app_env_id, 0);
+    i->range = settings_range(settings, i->id_range, 0);
     i->port = (uint16_t)json_int(spec, "port", 0);
     i->since = clock_wall_ms(clock_system());
     *ret_instance = TAKE(i);
@@ -207,6 +208,7 @@ static int record_json(const struct instance *i, json_t **ret_record, struct err
     json_put_text(r, "app", i->app);
     json_put_text(r, "env", i->env);
     json_put_int(r, "app_env_id", i->app_env_id);
+    json_put_int(r, "id_range", i->id_range);
     json_put_int(r, "release", i->release);
     json_put_text(r, "artifact", i->artifact);
     json_put_int(r, "rollout", i->rollout);
