@@ -113,6 +113,7 @@ test('where trunk is protected a merge request is opened; once people have merge
     }, 30_000, 'the release has landed');
     assert.deepEqual(landed.result.unticked.prod, ['feature/b']);
     assert.equal(await there('refs/tags/prod/r2'), landing.commit);
+    assert.equal(await there('refs/heads/slipway/prod/r2'), undefined, 'it was of use for the merge alone');
     await p.api.post('/apps/shop/origin/fetch');
     assert.equal((await p.api.get('/apps/shop/branches')).items.find((row) => row.name === 'main').tip, merged);
 });
@@ -128,10 +129,14 @@ test('squashed there: it has landed once trunk has all that is in it, and not be
     await shop.change('feature/e', { 'e.txt': 'e\n' }, 'E');
     await p.api.post('/apps/shop/origin/fetch');
     assert.equal((await now()).state, 'asked');
+    await shop.repository.git('fetch', '-q', shop.url, 'slipway/prod/r3');
+    await shop.repository.git('checkout', '-q', '-b', 'slipway/prod/r3', 'FETCH_HEAD');
+    await shop.change('slipway/prod/r3', { 'later.txt': 'later\n' }, 'Later');
     const squashed = await forge.merge(project, number, { squash: true });
     const landed = await until(async () => (await now()).state === 'done' && now(), 30_000, 'the release has landed');
     assert.deepEqual([landed.result.squashed, landed.result.moved, landed.result.unticked.prod], [true, false, ['feature/c', 'feature/d']]);
     assert.equal(await there('refs/tags/prod/r3'), landing.commit);
+    assert.notEqual(await there('refs/heads/slipway/prod/r3'), undefined, 'somebody has pushed to it');
     assert.equal(await there('refs/heads/main'), squashed);
     forge.protect(project);
 });

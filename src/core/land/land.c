@@ -274,6 +274,7 @@ struct action {
     bool refused; /* a merge request, too */
     bool again;   /* somebody wanted it while it ran */
     bool local;   /* trunk has it; the tag alone is refused there, so it is ours alone */
+    json_t *ok;   /* it was merged: the courier's reply, while the branch of that goes */
     struct action *next;
 };
 static struct action *actions; /* one at a time for a landing */
@@ -287,6 +288,7 @@ static void action_free(struct action *a)
         }
     }
     json_decref(a->row);
+    json_decref(a->ok);
     free(a);
 }
 
@@ -381,6 +383,27 @@ static void ask_for_merge(struct action *a)
         merge_request_open(a->core, &app, a->row, on_asked, a);
 }
 
+static void on_branch_gone(void *context, json_t *ok, const struct err *error)
+{
+    struct action *a = context;
+    (void)ok;
+    if (error) /* people may work on it, or may have been first */
+        log_info("the branch of a merged release stays", F_ID("landing", a->id), F_ERR(error));
+    on_landed(a, a->ok, NULL);
+}
+
+/* Merged: the branch that was made for it is of no more use. Begins again with the landing. */
+static void drop_branch(struct action *a, json_t *ok)
+{
+    struct err err = ERR_INIT;
+    struct app app = {0};
+    a->ok = json_incref(ok);
+    if (app_of(a->core, a->row, &app, &err) < 0)
+        on_branch_gone(a, NULL, &err);
+    else
+        merge_request_drop(a->core, &app, a->row, on_branch_gone, a);
+}
+
 /* ---- what came of it ---- */
 
 static void on_landed(void *context, json_t *ok, const struct err *error)
@@ -391,6 +414,10 @@ static void on_landed(void *context, json_t *ok, const struct err *error)
     if (error && is_asked(a) && error->kind == E_REF_PROTECTED && !a->local) {
         a->local = true;
         ask_courier(a);
+        return;
+    }
+    if (!error && is_asked(a) && !a->ok) {
+        drop_branch(a, ok);
         return;
     }
     if (error && is_asked(a)) { /* not merged yet, or nobody can tell now: looked at again */

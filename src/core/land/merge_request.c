@@ -7,6 +7,11 @@
 
 #define PUSH_MS 360000
 
+static char *branch_of(const json_t *row)
+{
+    return mem_format("slipway/%s", json_text(row, "tag"));
+}
+
 struct opening {
     struct core *core;
     struct app app;
@@ -101,7 +106,7 @@ void merge_request_open(struct core *core, const struct app *app, const json_t *
     *o = (struct opening){.core = core,
                           .app = *app,
                           .row = json_deep_copy(row),
-                          .branch = mem_format("slipway/%s", json_text(row, "tag")),
+                          .branch = branch_of(row),
                           .done = done,
                           .context = context};
     if (origin_row(core, app->id, &origin, &err) != 0 ||
@@ -117,4 +122,17 @@ void merge_request_open(struct core *core, const struct app *app, const json_t *
     json_put_text(args, "name", o->branch);
     json_put_text(args, "from", json_text(row, "commit"));
     origin_ask(core, app->id, "branch.create", args, PUSH_MS, on_branch, o);
+}
+
+void merge_request_drop(struct core *core, const struct app *app, const json_t *row,
+                        void (*done)(void *context, json_t *ok, const struct err *error),
+                        void *context)
+{
+    AUTO_FREE char *branch = branch_of(row);
+    json_t *args = json_object();
+    json_put_text(args, "app", app->name);
+    json_put_text(args, "name", branch);
+    json_put_text(args, "expect", json_text(row, "commit"));
+    FAULT("landing.branch");
+    origin_ask(core, app->id, "branch.delete", args, PUSH_MS, done, context);
 }

@@ -11,3 +11,8 @@
 void merge_request_open(struct core *core, const struct app *app, const json_t *row,
                         void (*done)(void *context, json_t *ok, const struct err *error),
                         void *context);
+/* The branch that was made for it goes, here and there, unless somebody has moved it. done exactly
+ * once, perhaps at once. */
+void merge_request_drop(struct core *core, const struct app *app, const json_t *row,
+                        void (*done)(void *context, json_t *ok, const struct err *error),
+                        void *context);
