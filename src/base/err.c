@@ -39,14 +39,20 @@ static void err_trim_utf8(char *text)
         text[start] = '\0';
 }
 
-/* A text for one line of a terminal: no control characters. */
+/* A text for one line of a terminal: no control characters; and for JSON, where whatever is no
+ * UTF-8 would take more room: names of files and what other servers say may be anything. */
 static void err_store_text(struct err *err, const char *text)
 {
     (void)snprintf(err->text, sizeof(err->text), "%s", text); /* cut on purpose */
     err_trim_utf8(err->text);
-    for (char *c = err->text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+    for (char *c = err->text; *c;) {
+        size_t step = str_utf8_step(str_of(c));
+        if (step == 0 || (unsigned char)*c < 0x20 || *c == 0x7f) {
             *c = '?';
+            step = 1;
+        }
+        c += step;
+    }
 }
 
 static void err_store(struct err *err, enum err_kind kind, const char *file, int line,

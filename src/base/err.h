@@ -52,7 +52,8 @@ static inline void err_ignore(int result)
 }
 
 /* Set the error; the value is -1 (said here, so that compilers and analyzers know it). Text longer
- * than ERR_TEXT_MAX is cut at a UTF-8 boundary; control characters in it are replaced by '?'. */
+ * than ERR_TEXT_MAX is cut at a UTF-8 boundary; control characters in it and bytes that
+ * are no UTF-8 are replaced by '?'. */
 #define FAIL(err, kind, ...) (err_set((err), (kind), __FILE__, __LINE__, __VA_ARGS__), -1)
 /* As FAIL, from errno: appends ": <strerror>"; ENOSPC and EDQUOT give E_DISK_FULL, else E_SYSTEM.
  */

@@ -47,10 +47,10 @@ TEST(takes_the_reason_from_errno)
     IS_STR(err.text, "cannot open 'x': permission denied");
     IS_INT(err.kind, E_SYSTEM);
     errno = ENOSPC;
-    (void)FAIL_SYS(&err, "cannot write");
+    (void)FAIL_SYS(&err, "\xd6\xd0 x");
     IS_INT(err.kind, E_DISK_FULL);
     errno = EDQUOT;
-    (void)FAIL_SYS(&err, "cannot write");
+    (void)FAIL_SYS(&err, "\xd6\xd0 x");
     IS_INT(err.kind, E_DISK_FULL);
 }
 
@@ -86,6 +86,18 @@ TEST(replaces_control_characters)
     struct err err = ERR_INIT;
     (void)FAIL(&err, E_INTERNAL, "a\nb\x1b[0m\x7f");
     IS_STR(err.text, "a?b?[0m?");
+}
+
+TEST(replaces_what_is_no_utf8)
+{
+    struct err err = ERR_INIT;
+    (void)FAIL(&err, E_INTERNAL, "'\xd6\xd0.txt' \xe4\xb8\xad \xff.");
+    IS_STR(err.text, "'??.txt' \xe4\xb8\xad ?.");
+    errno = ENOENT;
+    (void)FAIL_SYS(&err, "\xd6\xd0 x");
+    IS_STR(err.text, "?? x: no such file or directory");
+    (void)err_wrap(&err, "\xd6 y");
+    IS_STR(err.text, "? y: ?? x: no such file or directory");
 }
 
 TEST(knows_the_table)

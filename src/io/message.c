@@ -489,7 +489,7 @@ static const struct json_field frame_fields[] = {
     {.name = "ok", .kind = JSON_FIELD_OBJECT},
     {.name = "error", .kind = JSON_FIELD_STRING, .min = 1, .max = 64},
     {.name = "class", .kind = JSON_FIELD_STRING, .min = 0, .max = 64},
-    {.name = "text", .kind = JSON_FIELD_STRING, .min = 0, .max = ERR_TEXT_MAX},
+    {.name = "text", .kind = JSON_FIELD_STRING, .min = 0, .max = 8 * ERR_TEXT_MAX}, /* cut here */
 };
 
 static int fds_check(const struct message_verb *v, const int *fds, struct err *err)

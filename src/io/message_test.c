@@ -54,6 +54,18 @@ static void do_fail(void *context, struct message *m)
     message_fail(m, &err);
 }
 
+/* The name of a file may be any bytes. */
+static void do_fail_bytes(void *context, struct message *m)
+{
+    struct err err = ERR_INIT;
+    char text[ERR_TEXT_MAX];
+    (void)context;
+    memset(text, 0xff, sizeof(text));
+    text[sizeof(text) - 1] = '\0';
+    (void)FAIL(&err, E_NOT_FOUND, "%s", text);
+    message_fail(m, &err);
+}
+
 static void do_later(void *context, struct message *m)
 {
     struct side *s = context;
@@ -100,6 +112,7 @@ static const struct json_field fds_fields[] = {
 static const struct message_verb verbs[] = {
     {"echo", echo_fields, ARRAY_SIZE(echo_fields), 0, do_echo},
     {"fail", NULL, 0, 0, do_fail},
+    {"fail.bytes", NULL, 0, 0, do_fail_bytes},
     {"later", NULL, 0, 0, do_later},
     {"end", NULL, 0, 0, do_end},
     {"fds", fds_fields, ARRAY_SIZE(fds_fields), 2, do_fds},
@@ -204,6 +217,7 @@ static void refused(const char *verb, json_t *args, enum err_kind kind)
 TEST(errors_come_back_as_errors)
 {
     refused("fail", NULL, E_NOT_FOUND);
+    refused("fail.bytes", NULL, E_NOT_FOUND);
     refused("no.such.verb", NULL, E_PROTOCOL);
     refused("echo", json_pack("{s:i}", "unknown", 1), E_FIELD_UNKNOWN);
     refused("echo", json_pack("{s:i}", "text", 1), E_FIELD_INVALID);
