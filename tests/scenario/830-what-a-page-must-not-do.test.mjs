@@ -2,7 +2,7 @@
 // refuses anyway; a page that is not live says so. Rows B055, B075, B076.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { browser, platform, until } from '../lib/index.mjs';
+import { browser, platform, run, until } from '../lib/index.mjs';
 
 const EVIL = '<img src=x onerror="window.hacked=1">';
 const LINES = [EVIL, '</script><script>window.hacked=1</script>', '\x1b]8;;javascript:window.hacked=1\x1b\\click\x1b]8;;\x1b\\', '\x1b[31mred\x1b[0m', 'over\u202ewrite', '[x](javascript:window.hacked=1)', '${{7*7}} {{x}}'];
@@ -44,6 +44,17 @@ test('B076: names, subjects and authors are text', async () => {
     await b.go(admin, '/apps/web/dev');
     await admin.getByText(name).first().waitFor();
     await harmless(admin, 'env');
+});
+
+test('a line to be copied into a shell holds a name as one word', async () => {
+    const name = "feature/it's;id>o`id`$(id)";
+    await web.repository.branch(name, { 'shell.txt': 'x\n' });
+    await web.push(`+${name}`);
+    await b.go(admin, '/apps/web/branches');
+    await admin.getByRole('button', { name }).click();
+    const line = await admin.locator('.says code').innerText();
+    const done = await run('/bin/bash', ['-c', `git() { printf '%s\\n' "$@"; }; ${line}`], { cwd: p.dir });
+    assert.deepEqual(done.out.split('\n').filter((word) => word.startsWith('feature/')), [name, name], `${line}: ${done.err}`);
 });
 
 test('B075: output of builds and instances is text with colours', async () => {

@@ -4,6 +4,7 @@ import { api, seg } from './api';
 import type { FeedEvent } from './feed';
 import { t, tName } from './i18n';
 import { useResource, type Resource } from './resource';
+import { shell } from './shell';
 import type { App, Facts, Resolution } from './types';
 import { Age, ask, Copy, ErrorBox, State } from './ui';
 
@@ -66,12 +67,12 @@ function Row({ app, one, may, reload }: { app: App; one: Resolution; may: boolea
             reload();
         },
     });
-    const begin = `git fetch ${app.git} ${one.branch} && git checkout -b ${one.branch} FETCH_HEAD`;
+    const begin = shell`git fetch ${app.git} ${one.branch} && git checkout -b ${one.branch} FETCH_HEAD`;
     return (
         <div class="box">
             <p><State name={now === 'used' || now === 'ready' ? 'done' : now === 'waiting' ? 'waiting' : 'failed'} text={tName('resolution', now)} /> <b>{visible(one.branch)}</b> <span class="dim">{sidesOf(one).map(visible).join(' × ')} · {one.by}, <Age at={one.at} /></span></p>
             {one.text && <p class="dim">{visible(one.text)}</p>}
-            {now === 'waiting' && <><p>{t('resolve.how')}</p><Copy text={begin} /><Copy text={`git commit -a && git push ${app.git} ${one.branch}`} /></>}
+            {now === 'waiting' && <><p>{t('resolve.how')}</p><Copy text={begin} /><Copy text={shell`git commit -a && git push ${app.git} ${one.branch}`} /></>}
             {may && one.state !== 'moved_off' && <p class="buttons">
                 {sidesOf(one).map((side) => <button key={side} type="button" class="small" disabled={now === 'waiting'} onClick={() => fold(side)}>{t('resolve.fold', { into: side })}</button>)}
                 {one.state === 'open' && <button type="button" class="small" onClick={drop}>{t('resolve.drop')}</button>}

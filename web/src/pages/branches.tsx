@@ -7,6 +7,7 @@ import { t, tName } from '../i18n';
 import { useResource } from '../resource';
 import { address, param, setParam } from '../route';
 import { may, me } from '../session';
+import { shell } from '../shell';
 import { useSignal } from '../signal';
 import type { App, Branch, Branches, Tick, Ticks } from '../types';
 import { Age, ask, Commit, Copy, Dialog, Empty, ErrorBox, Field, Form, Loading, State } from '../ui';
@@ -49,7 +50,7 @@ export function BranchesPage({ app }: { app: string }) {
                 <span class="grow" />
                 {may(about?.rights, 'branch') && <button type="button" class="primary" onClick={() => setCreating(true)}>{t('branches.new')}</button>}
             </div>
-            {data.items.length <= 1 && <Empty title={data.items.length ? t('branches.empty') : t('app.pushFirst')}>{about && data.items.length === 0 && <Copy text={`git push ${about.git} ${about.trunk}`} />}</Empty>}
+            {data.items.length <= 1 && <Empty title={data.items.length ? t('branches.empty') : t('app.pushFirst')}>{about && data.items.length === 0 && <Copy text={shell`git push ${about.git} ${about.trunk}`} />}</Empty>}
             {envs.map((env) => <EnvTicks key={env} app={app} env={env} onTicks={onTicks} />)}
             {envs.filter((env) => (ticks.get(env)?.of.size ?? 0) > 0).map((env) => <EnvFacts key={env} app={app} env={env} onFacts={onFacts} />)}
             {sorted.length > 0 && (
@@ -104,7 +105,7 @@ function Row({ one, app, own, trunk, envs, ticks, conflicts }: {
             <td>
                 <button type="button" class="quiet name" aria-expanded={open} onClick={() => setOpen(!open)}>{visible(one.name)}</button>
                 {trunk && <State name="warm" text={t('trunk')} />}{own && <State name="running" text={t('branches.mine')} />}
-                {open && app && <div class="says"><Copy text={`git fetch ${app.git} ${one.name} && git checkout -b ${one.name} FETCH_HEAD`} /><a class="button small" href={`/apps/${seg(app.name)}/findings${query({ branch: one.name, state: 'all' })}`}>{t('findings')}</a>{may(app.rights, 'trunk') && !trunk && <button type="button" class="small danger" onClick={remove}>{t('delete')}</button>}</div>}
+                {open && app && <div class="says"><Copy text={shell`git fetch ${app.git} ${one.name} && git checkout -b ${one.name} FETCH_HEAD`} /><a class="button small" href={`/apps/${seg(app.name)}/findings${query({ branch: one.name, state: 'all' })}`}>{t('findings')}</a>{may(app.rights, 'trunk') && !trunk && <button type="button" class="small danger" onClick={remove}>{t('delete')}</button>}</div>}
             </td>
             <td class="wrap"><Commit id={one.tip} /> {visible(one.subject)}</td>
             <td>{visible(one.author)}</td>
@@ -133,7 +134,7 @@ function Create({ app, who, branches, onClose, onDone }: { app: App; who: string
         return (
             <Dialog title={made} onClose={onClose}>
                 <p>{t('branches.checkout')}</p>
-                <Copy text={`git fetch ${app.git} ${made} && git checkout -b ${made} FETCH_HEAD`} />
+                <Copy text={shell`git fetch ${app.git} ${made} && git checkout -b ${made} FETCH_HEAD`} />
                 <div class="buttons"><button type="button" autofocus onClick={onClose}>{t('close')}</button></div>
             </Dialog>
         );

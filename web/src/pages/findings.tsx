@@ -161,7 +161,7 @@ function File({ app, env: at, link, onClose, onDone }: { app: App; env: string |
                 <Field label={t('findings.severity')}><select name="severity" defaultValue="medium">{SEVERITIES.map((one) => <option key={one} value={one} selected={one === 'medium'}>{tName('severity', one)}</option>)}</select></Field>
                 <Field label={t('findings.text')}><textarea name="text" rows={5} maxLength={2000} onPaste={pictures.paste} /></Field>
                 <Pictures from={pictures} />
-                {link && <p><a href={link}>{t('findings.lines')}</a></p>}
+                {link?.startsWith('/apps/') && <p><a href={link}>{t('findings.lines')}</a></p>}
                 <Field label={t('branch')} hint={t('findings.branchHint')}><input value={branch} list="finding-branches" onInput={(event) => setBranch(event.currentTarget.value)} /></Field>
                 <datalist id="finding-branches">{data?.items.map((one) => <option key={one.name} value={one.name} />)}</datalist>
                 <Whose app={app.name} env={env} choose={setBranch} />

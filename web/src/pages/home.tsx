@@ -7,6 +7,7 @@ import { memo } from '../memo';
 import { useResource } from '../resource';
 import { address, param, setParam } from '../route';
 import { may, me } from '../session';
+import { shell } from '../shell';
 import { useSignal } from '../signal';
 import { Spark } from '../spark';
 import { duration } from '../time';
@@ -224,7 +225,7 @@ function NewApp({ onClose }: { onClose: () => void }) {
     if (made)
         return (
             <Dialog title={made.name} onClose={onClose}>
-                {made.origin ? <p>{t('newApp.follows')}</p> : <><p>{t('newApp.done')}</p><p><Copy text={`git push ${made.git} ${trunk.current}`} /></p></>}
+                {made.origin ? <p>{t('newApp.follows')}</p> : <><p>{t('newApp.done')}</p><p><Copy text={shell`git push ${made.git} ${trunk.current}`} /></p></>}
                 <div class="buttons"><a class="button primary" href={`/apps/${seg(made.name)}`}>{made.name}</a><button type="button" onClick={onClose}>{t('close')}</button></div>
             </Dialog>
         );
