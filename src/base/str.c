@@ -296,13 +296,18 @@ bool str_is_name(struct str text)
 
 bool str_is_domain(struct str text)
 {
+    struct str rest = text, label = text;
     if (text.length == 0 || text.length > 253)
         return false;
-    struct str rest = text;
-    while (rest.data)
-        if (!str_is_label(str_cut(&rest, '.'), 63))
+    while (rest.data) {
+        label = str_cut(&rest, '.');
+        if (!str_is_label(label, 63))
             return false;
-    return true;
+    }
+    for (size_t i = 0; i < label.length; i++)
+        if (!is_digit(label.data[i]))
+            return true;
+    return false; /* an address, or what browsers take for one */
 }
 
 static bool str_is_hex(struct str text, size_t length)

@@ -155,6 +155,8 @@ TEST(knows_domains)
     OK(str_is_domain(STR("xn--bcher-kva.example")));
     OK(!str_is_domain(STR("")) && !str_is_domain(STR(".a")) && !str_is_domain(STR("a.")));
     OK(!str_is_domain(STR("a..b")) && !str_is_domain(STR("*.a")) && !str_is_domain(STR("a:80")));
+    OK(!str_is_domain(STR("127.0.0.1")) && !str_is_domain(STR("7")) && !str_is_domain(STR("a.1")));
+    OK(str_is_domain(STR("1.a1")) && str_is_domain(STR("163.com")));
     OK(!str_is_domain(STR("-a.b")) && !str_is_domain(STR("a-.b")) && !str_is_domain(STR("A.b")));
     char label[66] = {0};
     memset(label, 'a', 64);

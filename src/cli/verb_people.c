@@ -18,6 +18,13 @@ static int show_link(const struct cli *c, const json_t *reply)
         cli_print("%s signs in once with:  slipway setup %.*s/setup/%s\n",
                   json_text_or(reply, "user", "?"), (int)length, address,
                   json_text_or(reply, "link", "?"));
+    const json_t *token = json_array_get(json_list(reply, "tokens"), 0);
+    if (token && !c->json)
+        cli_tell(
+            "sessions end when it is used; %zu API tokens stay, for programs use them: 'slipway "
+            "token rm %s/%s' ends one\n",
+            json_array_size(json_list(reply, "tokens")), json_text_or(reply, "user", "?"),
+            json_text_or(token, "name", "?"));
     return 0;
 }
 

@@ -53,6 +53,11 @@ static int make(struct cli *c, struct err *err)
     else
         cli_progress(c, "%s is like %s\n", json_text_or(made, "name", "?"),
                      json_text_or(made, "like", "?"));
+    if (!c->json && !text_is(json_text(made, "automation"), "push"))
+        cli_progress(c,
+                     "it does not follow pushes, for it has the secrets of %s: 'slipway deploy -e "
+                     "%s' brings what is new\n",
+                     json_text_or(made, "like", "?"), json_text_or(made, "name", "?"));
     if (c->no_wait)
         return 0;
     c->env = json_text(made, "name");

@@ -72,7 +72,7 @@ static void branch_news(void *context, struct message *m)
 }
 static void branch_touching(void *context, struct message *m)
 {
-    job_answer(context, m, JOB_QUICK, git_branch_touching);
+    job_answer(context, m, JOB_FACTS, git_branch_touching);
 }
 static void commit_log(void *context, struct message *m)
 {

@@ -63,8 +63,9 @@ WIRE_TABLE host_build_cancel[] = {WIRE_TEXT("build", 128)}; /* reply when every 
  * call. */
 WIRE_TABLE host_build_output[] = {WIRE_TEXT("build", 128), WIRE_INT("offset", 0, 0)};
 
-/* app_env.forget: it is gone with its app: its builds are cancelled, their output and its cache
- * removed. Its app_env_id is never used again; after this its id_range may be. */
+/* app_env.forget: it is gone with its app: its builds are cancelled, and when they have
+ * ended their output and its cache are removed; then the reply. Its app_env_id is never used again;
+ * after this its id_range may be. */
 WIRE_TABLE host_app_env_forget[] = {WIRE_INT("app_env_id", 1, WIRE_ANY)};
 
 /* release.prepare: verify the artifact's blobs and unpack what is not unpacked yet. reply {"ms",

@@ -137,6 +137,19 @@ test('core killed on the way: it ends all the same', async () => {
     }
 });
 
+test('like an env behind the first, it is released by click: whoever may push has not the secrets of prod for that', async () => {
+    const rows = await Promise.all(['dev', 'prod'].map(async (like) => (await p.api.post('/apps/web/tries', { branches: ['feature/b'], like })).try));
+    assert.deepEqual(rows.map((row) => row.automation), ['push', 'click']);
+    await p.api.put('/apps/web/envs/prod/automation', { when: 'push' });
+    const { try: third } = await p.api.post('/apps/web/tries', { branches: ['feature/b'], like: 'prod' });
+    assert.equal(third.automation, 'push', 'so does prod');
+    await p.api.put('/apps/web/envs/prod/automation', { when: 'click' });
+    for (const { name } of [...rows, third]) {
+        await p.cli.ok('try', 'end', name, '-a', 'web');
+        await gone(name);
+    }
+});
+
 test('an app is not removed while a try of it runs', async () => {
     await p.cli.ok('try', 'new', 'feature/a', '-a', 'cart');
     await assert.rejects(p.api.delete('/apps/cart'), { status: 409, error: 'state_conflict' });

@@ -247,7 +247,7 @@ test('B047: a link that was used is used up at the command line too', async () =
 });
 
 test('B018 B100: a domain is a plain host name, and belongs to one app', async () => {
-    const bad = ['a.com\n server evil 1.2.3.4:80', 'a.com;set server', '*', '*.a.com', 'a.com/../', 'a.com:80', 'A.com', 'a..com', '-a.com', 'a com', '', 'a.com\u0000'.replace('\u0000', '\t'), `${'a'.repeat(64)}.com`, 'ａ.com', '${x}'];
+    const bad = ['a.com\n server evil 1.2.3.4:80', 'a.com;set server', '*', '*.a.com', 'a.com/../', 'a.com:80', 'A.com', 'a..com', '-a.com', 'a com', '', 'a.com\u0000'.replace('\u0000', '\t'), `${'a'.repeat(64)}.com`, 'ａ.com', '${x}', '127.0.0.1', '8.8.8.8'];
     await refused(bad.flatMap((domain) => [['PUT', `${P}/domains`, { domains: [domain] }], ['POST', '/config/check', { text: `run: ./x\nproxy: {host: ${JSON.stringify(domain)}}\n` }]]), ['domain_invalid', 'config_invalid']);
     for (const yaml of ['run: ./x\nproxy: {host: free.example}\n', 'run: ./x\nenvs:\n  prod:\n    proxy: {hosts: [mine.example]}\n']) {
         const { json } = await p.api.call('POST', '/config/check', { text: yaml });

@@ -40,7 +40,7 @@ export function Tries({ app }: { app: App }) {
                         {one.state === 'open' && <button type="button" class="danger" onClick={() => end(one)}>{t('try.end')}</button>}
                     </div>
                     <ul class="chips">{one.branches.map((branch) => <li key={branch}>{visible(branch)}</li>)}</ul>
-                    <p class="dim">{t('try.like', { env: tName('stage', one.like) })} · {one.by}, <Age at={one.at} /> · {t('try.left', { n: Math.max(0, Math.round((one.expires_at - Date.now()) / 3_600_000)) })}</p>
+                    <p class="dim">{t('try.like', { env: tName('stage', one.like) })} · {one.automation === 'push' ? t('try.byPush') : t('try.byClick')} · {one.by}, <Age at={one.at} /> · {t('try.left', { n: Math.max(0, Math.round((one.expires_at - Date.now()) / 3_600_000)) })}</p>
                 </div>
             ))}
             {making && <Make app={app} onClose={() => setMaking(false)} />}

@@ -220,6 +220,7 @@ export interface Try {
     release: number;
     domain: string | null;
     branches: string[];
+    automation: string;
 }
 export interface Forge {
     name: string;

@@ -233,7 +233,13 @@ int access_person_reset(struct core *core, const struct person *by, const char *
         link_new_for(core, "reset", id, secret, err) < 0 ||
         access_note(core, by->actor, "person.reset", name, NULL, err) < 0)
         return -1;
+    AUTO_JSON *tokens = NULL;
+    if (store_rows(core->store, &tokens, err,
+                   "SELECT name FROM token WHERE person_id=$1 AND kind='api' ORDER BY name", "i",
+                   id) < 0)
+        return -1;
     *ret_reply = link_reply(name, secret);
+    json_put(*ret_reply, "tokens", TAKE(tokens)); /* programs use them: they stay */
     return 0;
 }
 

@@ -39,11 +39,12 @@ void api_unref(struct api_call *call)
     free(call);
 }
 
-static size_t raw_collecting; /* bodies taken as they are, that are being read */
+static size_t
+    raw_collecting[2]; /* bodies taken as they are that are being read, of strangers or not */
 
 static void raw_end(struct api_call *call)
 {
-    raw_collecting -= call->raw_collected;
+    raw_collecting[call->who.anonymous] -= call->raw_collected;
     call->raw_collected = false;
 }
 
@@ -383,8 +384,13 @@ static bool host_is_ours(const struct api_call *call, struct str host)
 char *api_address(const struct api_call *call)
 {
     const char *peer = http_peer(call->http);
-    struct str given = http_header(call->http, "x-forwarded-for");
+    struct str given = {0}, name, value;
     char text[INET6_ADDRSTRLEN];
+    for (size_t i = 0; i < http_header_count(call->http); i++) {
+        http_header_at(call->http, i, &name, &value);
+        if (str_equal_nocase(name, "x-forwarded-for"))
+            given = value; /* the last field: a proxy may add one of its own */
+    }
     struct in6_addr bytes;
     if (!given.data || !(text_starts(peer, "127.") || text_is(peer, "::1")))
         return mem_strdup(peer);
@@ -537,16 +543,16 @@ static void on_raw(struct http_request *request, struct str body)
     call->raw = (struct str){0};
 }
 
-/* They come from strangers: so many at once, and no more. */
+/* So many at once, and no more; strangers do not take those of people. */
 static int collect_raw(struct api_call *call, struct err *err)
 {
-    if (raw_collecting >= API_RAW_AT_ONCE) {
+    if (raw_collecting[call->who.anonymous] >= API_RAW_AT_ONCE) {
         call->retry_after_s = 1;
         return FAIL(err, E_TOO_MANY, "too many deliveries at once: send it again");
     }
     if (call->route->permission != PERMISSION_NONE && call->who.anonymous)
         return FAIL(err, E_UNAUTHENTICATED, "sign in first: run 'slipway login'");
-    raw_collecting++;
+    raw_collecting[call->who.anonymous]++;
     call->raw_collected = true;
     http_body_collect(call->http, call->who.anonymous ? API_RAW_MAX : API_RAW_KNOWN_MAX, on_raw);
     return 0;

@@ -13,7 +13,7 @@
 #define API_BODY_MAX (256 * 1024)
 #define API_RAW_MAX (1024 * 1024)       /* of a body taken as it is, from strangers */
 #define API_RAW_KNOWN_MAX (4096 * 1024) /* from those who are signed in */
-#define API_RAW_AT_ONCE 64              /* strangers send them */
+#define API_RAW_AT_ONCE 64              /* of strangers, and of others */
 #define API_LATER                                                                                  \
     1 /* a handler that answers by api_reply or api_fail later (it holds a reference) */
 

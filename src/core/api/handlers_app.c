@@ -327,6 +327,9 @@ API_HANDLER(api_branch_add)
     if (!str_is_branch(str_of(name)) ||
         (!str_is_branch(str_of(from)) && !str_is_commit(str_of(from))))
         return FAIL(err, E_REF_INVALID, "that is not a valid branch name");
+    if (text_is(name, call->app.trunk) && /* as for a push: there is none yet */
+        access_check(call->core, &call->who, PERMISSION_TRUNK, call->app.id, 0, true, err) < 0)
+        return -1;
     json_t *args = json_object();
     json_put_text(args, "name", name);
     json_put_text(args, "from", from);

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/url.h"
 #include "core/feed/feed.h"
 #include "core/journal/journal.h"
 #include "core/secret/secret.h"
@@ -631,6 +632,19 @@ int domains_list(struct core *core, const struct app_env *ae, json_t **ret_names
     return 0;
 }
 
+/* Where people open the console: a browser would bring an app what it keeps for that name, on
+ * whatever port. */
+static bool is_console(const struct core *core, const char *name)
+{
+    struct url_repository public = {0};
+    struct err ignored = ERR_INIT;
+    AUTO_FREE char *given = mem_format("%s/x", core->settings->public_url);
+    if (text_is(name, "localhost") || str_ends(str_of(name), ".localhost"))
+        return true;
+    return *core->settings->public_url && url_repository(str_of(given), &public, &ignored) == 0 &&
+           str_equal_nocase(str_of(name), public.host);
+}
+
 /* Names below base_domain are given by us: nobody may claim another app-env's, or the platform's.
  */
 static int claim_domain(struct core *core, const struct app_env *ae, const char *name,
@@ -645,6 +659,8 @@ static int claim_domain(struct core *core, const struct app_env *ae, const char 
             err, E_DOMAIN_TAKEN,
             "'%s' lies below the installation's own domain: those names are given out by slipway",
             name);
+    if (is_console(core, name))
+        return FAIL(err, E_DOMAIN_TAKEN, "'%s' is where people open the console", name);
     int64_t owner = 0;
     int found = store_one_int(core->store, &owner, err,
                               "SELECT app_env_id FROM domain WHERE name=$1", "t", name);

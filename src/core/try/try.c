@@ -43,8 +43,9 @@ static void act_all(struct tries *t);
 
 #define PEOPLE                                                                                     \
     "SELECT t.name, a.name AS app, t.like_env AS \"like\", t.text, t.state, t.created_by AS "      \
-    "\"by\", t.created_at AS \"at\", t.expires_at, t.ended_at, t.why FROM trial t JOIN app a ON "  \
-    "a.id=t.app_id "
+    "\"by\", t.created_at AS \"at\", t.expires_at, t.ended_at, t.why, coalesce(ae.automation, "    \
+    "'click') AS automation FROM trial t JOIN app a ON a.id=t.app_id LEFT JOIN app_env ae ON "     \
+    "ae.id=t.app_env_id "
 
 int try_row(struct core *core, int64_t app_id, const char *name, json_t **ret_row, struct err *err)
 {
@@ -139,6 +140,19 @@ static void no_drop(void *context)
     (void)context; /* it lives as long as core */
 }
 
+/* Whoever may push to its branches runs code with the secrets of what it is like: so it follows
+ * pushes where people try things anyway, or where pushes are released already, and nowhere else. */
+static int follow_pushes(struct core *core, int64_t app_env_id, struct err *err)
+{
+    return store_run(
+        core->store, err,
+        "UPDATE app_env SET automation='push' WHERE id=$1 AND EXISTS (SELECT 1 FROM env e JOIN env "
+        "l ON l.id=e.try_of JOIN app_env m ON m.env_id=l.id AND m.app_id=app_env.app_id WHERE "
+        "e.id=app_env.env_id AND (m.automation='push' OR l.id=(SELECT id FROM env WHERE try_of IS "
+        "NULL ORDER BY position, id LIMIT 1)))",
+        "i", app_env_id);
+}
+
 int try_create(struct core *core, const struct person *by, const struct app *app,
                const struct try_wanted *w, json_t **ret_row, struct err *err)
 {
@@ -151,8 +165,7 @@ int try_create(struct core *core, const struct person *by, const struct app *app
     (void)snprintf(name, sizeof(name), ENV_TRY_PREFIX "%lld", (long long)id);
     if (env_try_create(core, by, app, name, w->like, &ae, err) < 0 ||
         ticks_change(core, by, &ae, NULL, NULL, w->branches, err) < 0 ||
-        store_run(core->store, err, "UPDATE app_env SET automation='push' WHERE id=$1", "i",
-                  ae.id) < 0 ||
+        follow_pushes(core, ae.id, err) < 0 ||
         store_run(core->store, err, "UPDATE trial SET name=$2, app_env_id=$3 WHERE id=$1", "iti",
                   id, name, ae.id) < 0)
         return -1;

@@ -231,6 +231,41 @@ static void answer_all(struct build *b, json_t *ok)
         ticket_ok(b->cancels[i], NULL);
 }
 
+/* app_env.forget: answered when the last of its builds has ended, which would else leave output and
+ * a cache behind, and run on with ids that are another's by then. */
+struct forgetting {
+    int64_t app_env_id;
+    struct ticket *ticket;
+    struct forgetting *next;
+};
+static struct forgetting *forgettings;
+
+static bool is_building(int64_t app_env_id)
+{
+    for (size_t i = 0; i < builds.count; i++) {
+        const struct build *b = builds.entries[i].value;
+        if (b->app_env_id == app_env_id)
+            return true;
+    }
+    return false;
+}
+
+static void forget_ended(void)
+{
+    for (struct forgetting **at = &forgettings; *at;) {
+        struct forgetting *f = *at;
+        if (is_building(f->app_env_id)) {
+            at = &f->next;
+            continue;
+        }
+        *at = f->next;
+        build_keep_forget(f->app_env_id);
+        cache_forget(f->app_env_id);
+        ticket_ok(f->ticket, NULL);
+        free(f);
+    }
+}
+
 void build_finish(struct build *b)
 {
     AUTO_JSON *ok = b->err.kind == E_OK ? result_ok(b) : NULL;
@@ -240,6 +275,7 @@ void build_finish(struct build *b)
     (void)map_remove(&builds, b->name);
     answer_all(b, ok);
     build_free(b);
+    forget_ended();
     loop_defer(build_start_next, NULL);
 }
 
@@ -513,9 +549,10 @@ void build_verb_forget(void *context, struct message *m)
         if (b->app_env_id == app_env_id)
             build_fail(b, &err);
     }
-    build_keep_forget(app_env_id);
-    cache_forget(app_env_id);
-    message_ok(m, NULL);
+    struct forgetting *f = mem_alloc(sizeof(*f));
+    *f = (struct forgetting){app_env_id, message_ticket(m), forgettings};
+    forgettings = f;
+    forget_ended();
 }
 
 /* Start and end. */

@@ -778,9 +778,14 @@ TEST(a_cache_goes_with_its_app_env_and_with_age)
     build_wait(&a, "shop.test.b201", hello_c, spec);
     answer_done(&a);
     turn(300);
-    ask(&a, "app_env.forget", json_pack("{s:i}", "app_env_id", 11), -1);
-    wait_for(&a);
+    struct answer forgotten;
+    build_start(&a, "shop.test.b202", hello_c, spec);
+    ask(&forgotten, "app_env.forget", json_pack("{s:i}", "app_env_id", 11), -1);
+    wait_for(&forgotten);
+    OK(a.over); /* the build was over by then */
+    IS_STR(err_name(a.err.kind), "cancelled");
     OK(!file_exists(folder));
+    answer_done(&forgotten);
     answer_done(&a);
     fixture_app_env_id = 7;
     turn(300);

@@ -135,8 +135,11 @@ static int instance_from_json(const json_t *args, struct instance **ret_instance
     if (!str_is_name(str_of(i->app)) || !str_is_name(str_of(i->env)))
         return FAIL(err, E_NAME_INVALID, "'%s.%s' is no app-env", i->app, i->env);
     i->spec = json_incref(spec);
-    i->serial = ++instances.serial;
     i->app_env = mem_format("%s.%s", i->app, i->env);
+    size_t length = strlen(i->app_env);
+    if (!text_starts(i->name, i->app_env) || i->name[length] != '.' || !i->name[length + 1])
+        return FAIL(err, E_NAME_INVALID, "instance '%s' is none of '%s'", i->name, i->app_env);
+    i->serial = ++instances.serial;
     i->folder = mem_format("%s/%s", instances.folder, i->name);
     i->cgroup = mem_format("%s/%s", i->app_env, i->name);
     AUTO_FREE char *live = mem_format("live/%s", i->name);
