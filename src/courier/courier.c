@@ -77,6 +77,7 @@ static int open_store(struct courier *c, struct err *err)
     AUTO_JSON *reply = NULL;
     if (git_store_open(root, &c->store, err) < 0)
         return -1;
+    c->store.disk_reserve = c->settings->disk_reserve;
     json_put_bool(args, "start", true);
     if (git_version(&c->git_version, err) < 0)
         return -1;
@@ -101,11 +102,8 @@ static int courier_open(struct courier *c, const char *settings_path, struct err
                                         .on_close = on_close,
                                         .context = c};
     c->listener = channel_listen(ROLE_FD_LISTENER, &uid, 1, &handlers, on_channel);
-    struct git_hosting_options options = {.store = &c->store,
-                                          .core = core_of,
-                                          .on_pushed = on_pushed,
-                                          .context = c,
-                                          .disk_reserve = c->settings->disk_reserve};
+    struct git_hosting_options options = {
+        .store = &c->store, .core = core_of, .on_pushed = on_pushed, .context = c};
     c->hosting = git_hosting_new(ROLE_FD_SECOND, &options);
     job_background(c, git_sweep, json_object());
     return 0;

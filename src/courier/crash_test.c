@@ -2,12 +2,14 @@
  * opening a resolution and folding it. Refs are as they were before or as they are after, never
  * between; asked again, it comes to the same end. The verbs run in children of the test, which die
  * in the courier's place. */
+#include <glob.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fault.h"
 #include "courier/courier_fixture.h"
 #include "courier/git/git.h"
+#include "courier/git/repo.h"
 #include "courier/outside.h"
 
 #define APP "crash"
@@ -50,8 +52,8 @@ static _Noreturn void act(git_work_fn *work, const json_t *args, int64_t nth)
     _exit(file_write(path, str_of(text), 0600, &err) < 0);
 }
 
-/* Did it come to its end? */
-static bool work(git_work_fn *fn, const json_t *args, int64_t nth)
+/* As waitpid says. */
+static int run(git_work_fn *fn, const json_t *args, int64_t nth)
 {
     int status = 0;
     pid_t pid = fork();
@@ -59,6 +61,13 @@ static bool work(git_work_fn *fn, const json_t *args, int64_t nth)
         act(fn, args, nth);
     while (waitpid(pid, &status, WNOHANG) == 0)
         (void)uv_run(loop_get(), UV_RUN_NOWAIT); /* we are core: git at the other end asks us */
+    return status;
+}
+
+/* Did it come to its end? */
+static bool work(git_work_fn *fn, const json_t *args, int64_t nth)
+{
+    int status = run(fn, args, nth);
     if (WIFSIGNALED(status))
         IS_INT(WTERMSIG(status), SIGKILL);
     else
@@ -340,6 +349,46 @@ TEST(a_fetch_that_was_killed_goes_on)
         IS_STR(here, there);
     }
     printf("# fetch: killed at %lld points\n", (long long)points);
+}
+
+static int packs_left(const char *pattern)
+{
+    glob_t found;
+    AUTO_FREE char *path = mem_format("%s/" REPO "/objects/pack/%s", home, pattern);
+    int count = glob(path, 0, NULL, &found) == 0 ? (int)found.gl_pathc : 0;
+    globfree(&found);
+    return count;
+}
+
+/* What is larger than there is room for is not taken, as often as it is tried, and leaves nothing.
+ */
+TEST(a_fetch_that_does_not_fit_leaves_nothing)
+{
+    AUTO_JSON *fetch = elsewhere(json_object());
+    AUTO_FREE char *dir = mem_format("%s/" REPO, home);
+    AUTO_BUF large = BUF_INIT(0);
+    for (int i = 0; i < 100000; i++) {
+        char number[17];
+        random_hex(clock_system(), 8, number);
+        (void)buf_add_text(&large, number);
+    }
+    AUTO_FREE char *text = buf_take(&large);
+    branch("large", "large", text);
+    free(GIT_TEXT(APP, "push", "-q", "-f", "there", "large"));
+    int64_t max = store.repo_max;
+    store.repo_max = repo_pack_bytes(dir) + 100000;
+    AUTO_FREE char *before = refs();
+    for (int i = 0; i < 2; i++)
+        IS_INT(WEXITSTATUS(run(git_remote_fetch, fetch, 0)), 1);
+    AUTO_FREE char *after = refs();
+    IS_STR(after, before);
+    IS_INT(packs_left("*tmp*"), 0);
+    store.repo_max = 1;
+    IS_INT(WEXITSTATUS(run(git_remote_fetch, fetch, 0)), 1);
+    store.repo_max = max;
+    OK(work(git_remote_fetch, fetch, 0));
+    AUTO_FREE char *took = refs();
+    OK(strstr(took, "refs/heads/large"));
     git_store_done(&store);
     end_in_order();
 }

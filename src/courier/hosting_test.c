@@ -277,8 +277,10 @@ static void no_room(const struct git_hosting_options *options)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         int first_port = port;
         struct git_hosting_options full = *options;
-        full.repo_max = rows[i].repo_max;
-        full.disk_reserve = rows[i].disk_reserve;
+        struct git_store store = *options->store;
+        full.store = &store;
+        store.repo_max = rows[i].repo_max;
+        store.disk_reserve = rows[i].disk_reserve;
         struct git_hosting *h = git_hosting_new(listen_tcp(), &full);
         AUTO_FREE char *to = url("dev", "room");
         AUTO_FREE char *old = mem_format(":refs/heads/old%zu", i);
@@ -368,6 +370,42 @@ TEST(upkeep_joins_packs_and_keeps_what_is_needed)
     }
     AUTO_FREE char *count = GIT_TEXT(".", "--git-dir", dir, "count-objects", "-v");
     OK(strstr(count, "packs: 1\n"));
+    git_store_done(&store);
+}
+
+/* A power cut, or a git that was killed, leaves locks and parts of packs: git itself would wait for
+ * them for ever. What is young may be in use. */
+TEST(what_a_killed_git_leaves_is_swept)
+{
+    static const char *const left[] = {"packed-refs.lock", "refs/heads/main.lock",
+                                       "refs/heads/feature/x.lock", "objects/pack/tmp_pack_a1",
+                                       "objects/info/commit-graphs/commit-graph-chain.lock"};
+    static const struct timespec old[2] = {{1000000000, 0}, {1000000000, 0}};
+    struct err err = ERR_INIT;
+    struct git_store store;
+    AUTO_FREE char *root = mem_format("%s/data/git", home);
+    OK(git_store_open(root, &store, &err) == 0);
+    free(GIT_TEXT("shop", "push", "-q", "dev", "main:refs/heads/feature/y"));
+    for (int round = 0; round < 3; round++) { /* young, old, young at a start */
+        AUTO_JSON *args = json_object();
+        AUTO_JSON *reply = NULL;
+        struct git_ask asked = {.store = &store, .args = args, .fd = -1};
+        json_put_bool(args, "start", round == 2);
+        for (size_t i = 0; i < ARRAY_SIZE(left); i++) {
+            AUTO_FREE char *path = mem_format("%s/shop.git/%s", root, left[i]);
+            AUTO_FREE char *folder =
+                str_dup((struct str){path, (size_t)(strrchr(path, '/') - path)});
+            OK(file_make_dirs(folder, 0700, &err) == 0);
+            OK(file_write(path, STR(""), 0600, &err) == 0);
+            OK(round != 1 || utimensat(AT_FDCWD, path, old, 0) == 0);
+        }
+        OK(git_sweep(&asked, &reply, &err) == 0);
+        for (size_t i = 0; i < ARRAY_SIZE(left); i++) {
+            AUTO_FREE char *path = mem_format("%s/shop.git/%s", root, left[i]);
+            IS_INT(file_exists(path), round == 0);
+        }
+    }
+    free(GIT_TEXT("shop", "push", "-q", "dev", ":refs/heads/feature/y"));
     git_store_done(&store);
 }
 

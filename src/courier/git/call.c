@@ -221,6 +221,6 @@ void git_limit(pid_t pid, const struct git_call *call)
     bool ours = call && call->program; /* under AddressSanitizer it takes terabytes of address */
     if (!ours || !NARROW_SANITIZED)
         limit(pid, RLIMIT_DATA, GIT_MEMORY_MAX);
-    limit(pid, RLIMIT_FSIZE, GIT_FILE_MAX);
+    limit(pid, RLIMIT_FSIZE, call && call->file_max ? (rlim_t)call->file_max : GIT_FILE_MAX);
     limit(pid, RLIMIT_CORE, 0);
 }

@@ -34,6 +34,7 @@ struct git_call {
     const char *program;           /* that it may run besides; NULL: none */
     char *secret;                  /* a variable of its environment, wiped at the end */
     int64_t deadline_ms;           /* 0: as all */
+    int64_t file_max;              /* bytes of one file that it writes; 0: as all */
     struct git_progress *progress; /* told how far it is (git_capture); NULL: nobody asks */
 };
 /* dir: the bare repository, or NULL for verbs that take it as an argument (and name it with

@@ -17,6 +17,8 @@ struct git_store {
     char *root;
     char *scratch;
     char *trash;
+    int64_t repo_max;     /* bytes of a repository past which it takes no more: 20 GiB */
+    int64_t disk_reserve; /* bytes that a push or a fetch leaves free on the disk: 0 */
 };
 /* Makes the folders (0700). */
 int git_store_open(const char *root, struct git_store *ret_store, struct err *err) MUST_CHECK;
@@ -56,7 +58,7 @@ git_work_fn git_export;
 /* Upkeep of one repository (args: {"app", "repack": none|geometric|full}): commit-graph, packs. */
 git_work_fn git_upkeep;
 /* {"start": true}: remove what an earlier process left half-made, before anything else runs.
- * Otherwise: remove what lies in the trash, and quarantines that nobody came back for. */
+ * Otherwise: remove what lies in the trash, and what is half-made and nobody came back for. */
 git_work_fn git_sweep;
 /* The cache of one app: strings to heap values, all of them derivable. */
 void git_cache_free(struct map *cache);
@@ -74,9 +76,7 @@ struct git_hosting_options {
     /* After a push that moved refs: [{"ref","old","new"}], borrowed. */
     void (*on_pushed)(void *context, const char *app, const char *user, json_t *refs);
     void *context;
-    int64_t push_max;     /* bytes of one push; 0: 1 GiB */
-    int64_t repo_max;     /* bytes of a repository past which it takes no more; 0: 20 GiB */
-    int64_t disk_reserve; /* bytes that a push leaves free on the disk */
+    int64_t push_max; /* bytes of one push; 0: 1 GiB */
 };
 struct git_hosting;
 struct git_hosting *git_hosting_new(int listen_fd, const struct git_hosting_options *options);

@@ -7,7 +7,6 @@
 
 #define SESSIONS_MAX 64 /* at once: each may be a git process or two */
 #define PUSH_MAX_DEFAULT (1ll << 30)
-#define REPO_MAX_DEFAULT (20ll << 30)
 
 void hosting_answer_error(struct http_request *r, const struct err *error)
 {
@@ -52,8 +51,6 @@ struct git_hosting *git_hosting_new(int listen_fd, const struct git_hosting_opti
     h->options = *options;
     if (h->options.push_max == 0)
         h->options.push_max = PUSH_MAX_DEFAULT;
-    if (h->options.repo_max == 0)
-        h->options.repo_max = REPO_MAX_DEFAULT;
     /* A client that compresses sends little for a while. */
     struct http_limits limits = {.body_min_rate = 128, .connections_max = 500};
     struct http_server_callbacks callbacks = {.on_request = on_request, .context = h};

@@ -216,8 +216,13 @@ static int fetch(const struct git_ask *ask, const struct road *road, const char 
                                    "--no-recurse-submodules"};
     AUTO_GIT(call);
     struct git_outcome outcome;
+    struct map partial;
+    int64_t room = 0;
+    if (repo_room(ask->store, dir, &room, err) < 0)
+        return -1;
     git_call_init(&call, dir);
     call.deadline_ms = FETCH_MS;
+    call.file_max = room;
     call.progress = ask->progress;
     fetch_settings(&call);
     road_take(road, &call);
@@ -229,9 +234,16 @@ static int fetch(const struct git_ask *ask, const struct road *road, const char 
     git_arg(&call, "+refs/heads/*:" INCOMING "heads/*");
     git_arg(&call, "+refs/tags/*:" INCOMING "tags/*");
     FAULT("remote.fetch");
-    if (git_capture(&call, (struct str){0}, NULL, &outcome, err) < 0)
-        return -1;
-    return outcome.exit_code == 0 ? 0 : failed(road, &outcome, err);
+    partial_packs_note(dir, &partial);
+    int result = git_capture(&call, (struct str){0}, NULL, &outcome, err);
+    if (result == 0 && outcome.exit_code != 0)
+        result = failed(road, &outcome, err);
+    if (result < 0 && strstr(err->text, "index-pack")) /* it cannot say that there was no room */
+        (void)err_wrap(err, "there is room for %lld MiB here", (long long)(room >> 20));
+    if (result < 0 && !git_upkeep_runs()) /* what came in part may be large, and come again */
+        partial_packs_remove(dir, &partial);
+    map_done(&partial);
+    return result;
 }
 
 static bool same(const struct map *a, struct map *b)

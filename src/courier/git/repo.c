@@ -4,12 +4,13 @@
  * before it is removed: a half-made or half-removed one is never seen. */
 #include "courier/git/repo.h"
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fts.h>
-#include <glob.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include "base/fault.h"
 #include "base/file.h"
@@ -24,7 +25,7 @@
     "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[transfer]\n\thideRefs = refs/slipway\n"     \
     "[receive]\n\tfsckObjects = true\n\tunpackLimit = 1\n[protocol]\n\tallow = never\n"
 
-#define SCRATCH_AGE_S 7200 /* quarantines may be in use until then */
+#define REPO_MAX_DEFAULT (20ll << 30)
 
 int git_store_open(const char *root, struct git_store *ret_store, struct err *err)
 {
@@ -32,6 +33,7 @@ int git_store_open(const char *root, struct git_store *ret_store, struct err *er
         .root = mem_strdup(root),
         .scratch = mem_format("%s/.scratch", root),
         .trash = mem_format("%s/.trash", root),
+        .repo_max = REPO_MAX_DEFAULT,
     };
     if (file_make_dirs(root, 0700, err) < 0 || file_make_dirs(gs.scratch, 0700, err) < 0 ||
         file_make_dirs(gs.trash, 0700, err) < 0) {
@@ -195,6 +197,24 @@ int64_t repo_pack_bytes(const char *dir)
     return bytes;
 }
 
+int repo_room(const struct git_store *gs, const char *dir, int64_t *ret_room, struct err *err)
+{
+    struct statvfs info;
+    int64_t disk = INT64_MAX, own = gs->repo_max - repo_pack_bytes(dir);
+    if (statvfs(dir, &info) == 0)
+        disk = (int64_t)info.f_bavail * (int64_t)info.f_frsize - gs->disk_reserve;
+    if (disk <= 0)
+        return FAIL(err, E_DISK_FULL,
+                    "the server's disk is nearly full: nothing can be taken until there is room");
+    if (own <= 0)
+        return FAIL(err, E_REPO_TOO_LARGE,
+                    "the repository has reached its %lld MiB: delete branches that nobody needs, "
+                    "their space is free two days later",
+                    (long long)(gs->repo_max >> 20));
+    *ret_room = own < disk ? own : disk;
+    return 0;
+}
+
 int git_repo_df(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 {
     DIR *root = opendir(ask->store->root);
@@ -234,10 +254,11 @@ static int write_graph(const char *dir, struct err *err)
 
 /* geometric: join small packs. full: one pack, what no ref reaches goes to a cruft pack and is
  * dropped two days after it was last touched: an integration nobody published. */
-static int repack(const char *dir, const char *how, struct err *err)
+static int repack(const struct git_store *gs, const char *dir, const char *how, struct err *err)
 {
     AUTO_GIT(call);
     git_call_init(&call, dir);
+    call.file_max = gs->repo_max; /* all of it may become one pack */
     git_verb(&call, "repack");
     git_arg(&call, "-d");
     git_arg(&call, "-q");
@@ -272,69 +293,27 @@ static int pack_refs(const char *dir, struct err *err)
     return git_run(&call, (struct str){0}, NULL, err);
 }
 
+static atomic_int upkeeps;
+
+bool git_upkeep_runs(void)
+{
+    return atomic_load(&upkeeps) > 0;
+}
+
 int git_upkeep(const struct git_ask *ask, json_t **ret_reply, struct err *err)
 {
     AUTO_FREE char *dir = NULL;
     const char *how = json_text(ask->args, "repack");
     if (repo_open(ask, &dir, err) < 0)
         return -1;
-    if (how && (pack_refs(dir, err) < 0 || repack(dir, how, err) < 0))
-        return -1;
-    if (write_graph(dir, err) < 0)
-        return -1;
-    *ret_reply = json_object();
-    return 0;
-}
-
-/* Remove what lies in the folder and has not changed for so long. */
-static int sweep_folder(const char *folder, int64_t age_seconds, struct err *err)
-{
-    DIR *d = opendir(folder);
-    if (!d)
-        return FAIL_SYS(err, "cannot read '%s'", folder);
-    int64_t oldest = clock_wall_ms(clock_system()) / 1000 - age_seconds;
-    int result = 0;
-    for (struct dirent *e; result == 0 && (e = readdir(d));) {
-        struct stat st;
-        if (text_is(e->d_name, ".") || text_is(e->d_name, "..") ||
-            fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-            (age_seconds > 0 && st.st_mtime > oldest))
-            continue;
-        AUTO_FREE char *path = mem_format("%s/%s", folder, e->d_name);
-        result = file_remove_tree(path, err);
-    }
-    (void)closedir(d); /* read-only */
+    (void)atomic_fetch_add(&upkeeps, 1);
+    int result = how && (pack_refs(dir, err) < 0 || repack(ask->store, dir, how, err) < 0) ? -1 : 0;
+    if (result == 0)
+        result = write_graph(dir, err);
+    (void)atomic_fetch_sub(&upkeeps, 1);
+    if (result == 0)
+        *ret_reply = json_object();
     return result;
-}
-
-/* A killed receive-pack leaves its quarantine behind; none lives as long as the age. */
-static int sweep_incoming(const struct git_store *gs, int64_t age_seconds, struct err *err)
-{
-    glob_t found;
-    AUTO_FREE char *pattern = mem_format("%s/*.git/objects/tmp_objdir-*", gs->root);
-    int64_t oldest = clock_wall_ms(clock_system()) / 1000 - age_seconds;
-    int result = 0;
-    if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
-        return 0;
-    for (size_t i = 0; result == 0 && i < found.gl_pathc; i++) {
-        struct stat st;
-        if (lstat(found.gl_pathv[i], &st) == 0 && (age_seconds == 0 || st.st_mtime < oldest))
-            result = file_remove_tree(found.gl_pathv[i], err);
-    }
-    globfree(&found);
-    return result;
-}
-
-int git_sweep(const struct git_ask *ask, json_t **ret_reply, struct err *err)
-{
-    bool start = json_bool(ask->args, "start", false);
-    int64_t age = start ? 0 : SCRATCH_AGE_S;
-    if (sweep_incoming(ask->store, age, err) < 0 || sweep_folder(ask->store->scratch, age, err) < 0)
-        return -1;
-    if (!start && sweep_folder(ask->store->trash, 0, err) < 0)
-        return -1;
-    *ret_reply = json_object();
-    return 0;
 }
 
 int git_version(char **ret_version, struct err *err)

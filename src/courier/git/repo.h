@@ -18,6 +18,17 @@ int repo_open(const struct git_ask *ask, char **ret_dir, struct err *err) MUST_C
 char *repo_fresh_path(const char *folder, const char *what);
 /* Bytes of a repository's packs: nearly all there is of it, and quick to sum. */
 int64_t repo_pack_bytes(const char *dir);
+/* Is there room for what would grow it? *ret_room: for so many bytes. E_DISK_FULL, E_REPO_TOO_LARGE
+ */
+int repo_room(const struct git_store *gs, const char *dir, int64_t *ret_room,
+              struct err *err) MUST_CHECK;
+/* sweep.c: packs that are being written there (names to nothing; map_done frees them), and the
+ * removal of those that came since: of a call that failed, while no other one writes packs there.
+ */
+/* Is git_upkeep under way, of whichever repository? It writes packs. */
+bool git_upkeep_runs(void);
+void partial_packs_note(const char *dir, struct map *ret_there);
+void partial_packs_remove(const char *dir, const struct map *there);
 /* Branch names are checked here: E_REF_INVALID. */
 int repo_check_branch(const char *name, struct err *err) MUST_CHECK;
 int repo_check_commit(const char *commit, const char *what, struct err *err) MUST_CHECK;

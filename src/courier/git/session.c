@@ -18,7 +18,6 @@
 #include "courier/git/session.h"
 #include <signal.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
 #include "base/check.h"
 #include "base/json.h"
 #include "base/file.h"
@@ -384,23 +383,11 @@ static void on_denied(struct session *s, const struct err *error)
 /* What grows a repository has to fit; a push that only deletes is always taken. */
 static int check_room(const struct session *s, struct err *err)
 {
-    const struct git_hosting_options *o = &s->h->options;
-    struct statvfs info;
+    int64_t room;
     bool grows = false;
     for (size_t i = 0; i < s->push.count; i++)
         grows |= !text_is(s->push.commands[i].to, GIT_ZERO);
-    if (!grows)
-        return 0;
-    if (statvfs(s->dir, &info) == 0 &&
-        (int64_t)info.f_bavail * (int64_t)info.f_frsize < o->disk_reserve)
-        return FAIL(err, E_DISK_FULL,
-                    "the server's disk is nearly full: nothing can be pushed until there is room");
-    if (repo_pack_bytes(s->dir) >= o->repo_max)
-        return FAIL(err, E_REPO_TOO_LARGE,
-                    "the repository has reached its %lld MiB: delete branches that nobody needs, "
-                    "their space is free two days later",
-                    (long long)(o->repo_max >> 20));
-    return 0;
+    return grows ? repo_room(s->h->options.store, s->dir, &room, err) : 0;
 }
 
 static void on_data(struct http_request *r, struct str data);
