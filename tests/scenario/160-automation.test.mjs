@@ -1,6 +1,7 @@
 // An environment that follows pushes: what is pushed to a ticked branch is live a moment later; a hundred pushes at once
 // are one or two releases and the newest wins; what failed or was taken back does not come again by itself.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { platform, until } from '../lib/index.mjs';
 
@@ -99,6 +100,18 @@ test('somebody else\'s rollout is not broken into', async () => {
     await web.change('feature/a', { 'late.txt': 'late\n' });
     const row = await web.rolloutEnd('dev', id);
     assert.notEqual(row.state, 'cancelled');
+});
+
+test('at a time of day with nothing new it is over for the day: what is pushed later waits', async () => {
+    const sql = (text) => spawnSync('/usr/bin/sqlite3', ['-bail', '-cmd', '.timeout 5000', `${p.dataDir}/core/store.db`, text], { encoding: 'utf8' }).stdout.trim();
+    const where = "WHERE id=(SELECT ae.id FROM app_env ae JOIN env e ON e.id=ae.env_id WHERE e.name='pre')";
+    await web.deploy('pre');
+    const at = new Date(Date.now() - 120_000);
+    await p.api.put('/apps/web/envs/pre/automation', { when: [at.getHours(), at.getMinutes()].map((n) => String(n).padStart(2, '0')).join(':') });
+    sql(`UPDATE app_env SET automated_at=0 ${where}`);
+    await until(() => Number(sql(`SELECT automated_at FROM app_env ${where}`)) > 0, 70_000, 'its time is over');
+    assert.equal((await web.rollouts('pre')).length, 1);
+    await p.api.put('/apps/web/envs/pre/automation', { when: 'click' });
 });
 
 test('a time of day is accepted, nonsense and strangers are refused', async () => {

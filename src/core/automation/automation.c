@@ -119,12 +119,31 @@ static int note_held(void *context, struct err *err)
     return journal_append(core, "core", "automation.held", ae.subject, ae.id, data, err);
 }
 
+static int note_seen(void *context, struct err *err)
+{
+    const struct due *d = context;
+    return note_time(d->a->core, d->app_env_id, err);
+}
+
+/* Its time of day is over with nothing released: what is pushed later waits for the next one. */
+static void seen(struct due *d)
+{
+    struct err err = ERR_INIT;
+    char when[8];
+    if (automation_get(d->a->core, d->app_env_id, when, &err) < 0 || !strchr(when, ':'))
+        return;
+    if (tick_input(d->a->core->tick, "nothing new today", note_seen, d, &err) < 0)
+        log_info("a time of release could not be noted, looking again", F_ERR(&err));
+}
+
 static void hold(struct due *d, const struct err *why)
 {
     struct err err = ERR_INIT;
     struct held h = {d, why};
-    if (text_is(d->held, why->text))
+    if (text_is(d->held, why->text)) {
+        seen(d);
         return;
+    }
     if (tick_input(d->a->core->tick, "automation is held", note_held, &h, &err) == 0)
         (void)snprintf(d->held, sizeof(d->held), "%s", why->text);
     else
@@ -288,8 +307,10 @@ static void release(struct due *d, const json_t *source)
     struct release_ask ask = {d, source, 0};
     bool newest = false;
     int r = is_newest(core, d->app_env_id, commit, &newest, &err);
-    if (r == 0 && newest)
+    if (r == 0 && newest) {
+        seen(d);
         return;
+    }
     if (r == 0)
         r = refuse_bad(core, d->app_env_id, commit, &err);
     if (r == 0)
@@ -431,7 +452,9 @@ static void on_clock(void *context)
     json_array_foreach(rows, i, row)
     {
         int64_t due_ms = daily_last(now_ms, json_text_or(row, "automation", "00:00"));
-        if (json_int(row, "automated_at", 0) < due_ms && now_ms - due_ms < LATE_MS)
+        int64_t last_ms = json_int(row, "automated_at", 0);
+        bool ahead = last_ms > now_ms; /* the clock was, then */
+        if ((last_ms < due_ms || ahead) && now_ms - due_ms < LATE_MS)
             want(a, json_int(row, "id", 0), 0);
     }
     if (json_array_size(rows) == 0)
