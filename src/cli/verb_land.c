@@ -21,15 +21,18 @@ static void print_landed(const json_t *landing)
                   (long long)json_int(landing, "id", 0));
         return;
     }
+    const char *tag = json_text_or(landing, "tag", "");
+    AUTO_FREE char *tagged =
+        *tag ? mem_format("tag %s", tag) : mem_strdup("no tag: it was refused there");
     cli_print("r%lld of %s is ", (long long)json_int(landing, "release", 0),
               json_text_or(landing, "env", "?"));
     if (json_bool(result, "moved", false))
-        cli_print("trunk now: %.9s -> %.9s, tag %s\n", json_text_or(result, "from", "?"),
-                  json_text_or(landing, "commit", "?"), json_text_or(landing, "tag", "?"));
+        cli_print("trunk now: %.9s -> %.9s, %s\n", json_text_or(result, "from", "?"),
+                  json_text_or(landing, "commit", "?"), tagged);
     else
-        cli_print("on trunk already%s, tag %s\n",
+        cli_print("on trunk already%s, %s\n",
                   json_bool(result, "squashed", false) ? " (squashed: by other commits)" : "",
-                  json_text_or(landing, "tag", "?"));
+                  tagged);
     json_object_foreach(json_dict(result, "unticked"), env, names)
     {
         cli_print("  unticked in %s: ", env);

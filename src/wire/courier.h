@@ -137,10 +137,12 @@ WIRE_TABLE courier_ref_publish[] = {WIRE_TEXT("app", 40), WIRE_TEXT("ref", 250),
 /* ref.land: trunk moves forward onto a commit that contains all of it, and a tag names that commit.
  * look: only when trunk has it by now (people merged it elsewhere), else state_conflict.
  * Asked again, it finds that done. reply {"from": trunk's tip before, "moved": false: trunk had it,
- * "squashed": not the commit, but all that is in it,"tips": {"name": commit or null} of
- * `branches`}; ref_changed: trunk has more than the commit; exists: the tag is another commit's */
+ * "squashed": not the commit, but all that is in it,"tag": its name, with the
+ * commit's number behind it when the tag was another commit's,"tips": {"name": commit or null} of
+ * `branches`}; ref_changed: trunk has more than the commit; exists: both tags are other commits'.
+ * Without a tag none is made. */
 WIRE_TABLE courier_ref_land[] = {WIRE_TEXT("app", 40),       WIRE_TEXT("trunk", 200),
-                                 WIRE_TEXT("commit", 40),    WIRE_TEXT("tag", 200),
+                                 WIRE_TEXT("commit", 40),    WIRE_TEXT_OPTIONAL("tag", 200),
                                  WIRE_LIST("branches", 100), WIRE_OBJECT_OPTIONAL("remote"),
                                  WIRE_BOOL_OPTIONAL("look")};
 /* ref.retain: of the refs of builds, refs/slipway/ENV/bN, those up to b`newest` go that are not in

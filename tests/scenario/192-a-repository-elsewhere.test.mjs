@@ -102,7 +102,7 @@ test('where trunk is protected a merge request is opened; once people have merge
     assert.deepEqual([landing.state, landing.result.merge_request.number], ['asked', 1]);
     assert.match(landing.result.merge_request.link, /merge_requests\/1$/);
     assert.equal(await there('refs/heads/main'), before, 'nothing has moved');
-    assert.equal(await there('refs/heads/slipway/prod/r2'), landing.commit);
+    assert.equal(await there(`refs/heads/slipway/prod/r2-${landing.commit.slice(0, 7)}`), landing.commit);
     assert.deepEqual([project.merges[0].target, project.merges[0].title], ['main', 'Release prod/r2']);
     assert.match(project.merges[0].text, /feature\/b/);
     await assert.rejects(p.api.post('/apps/shop/landings'), { status: 409, error: 'state_conflict' });
@@ -113,7 +113,7 @@ test('where trunk is protected a merge request is opened; once people have merge
     }, 30_000, 'the release has landed');
     assert.deepEqual(landed.result.unticked.prod, ['feature/b']);
     assert.equal(await there('refs/tags/prod/r2'), landing.commit);
-    assert.equal(await there('refs/heads/slipway/prod/r2'), undefined, 'it was of use for the merge alone');
+    assert.equal(await there(`refs/heads/slipway/prod/r2-${landing.commit.slice(0, 7)}`), undefined, 'it was of use for the merge alone');
     await p.api.post('/apps/shop/origin/fetch');
     assert.equal((await p.api.get('/apps/shop/branches')).items.find((row) => row.name === 'main').tip, merged);
 });
@@ -129,16 +129,38 @@ test('squashed there: it has landed once trunk has all that is in it, and not be
     await shop.change('feature/e', { 'e.txt': 'e\n' }, 'E');
     await p.api.post('/apps/shop/origin/fetch');
     assert.equal((await now()).state, 'asked');
-    await shop.repository.git('fetch', '-q', shop.url, 'slipway/prod/r3');
-    await shop.repository.git('checkout', '-q', '-b', 'slipway/prod/r3', 'FETCH_HEAD');
-    await shop.change('slipway/prod/r3', { 'later.txt': 'later\n' }, 'Later');
+    const source = `slipway/prod/r3-${landing.commit.slice(0, 7)}`;
+    await shop.repository.git('fetch', '-q', shop.url, source);
+    await shop.repository.git('checkout', '-q', '-b', source, 'FETCH_HEAD');
+    await shop.change(source, { 'later.txt': 'later\n' }, 'Later');
     const squashed = await forge.merge(project, number, { squash: true });
     const landed = await until(async () => (await now()).state === 'done' && now(), 30_000, 'the release has landed');
     assert.deepEqual([landed.result.squashed, landed.result.moved, landed.result.unticked.prod], [true, false, ['feature/c', 'feature/d']]);
     assert.equal(await there('refs/tags/prod/r3'), landing.commit);
-    assert.notEqual(await there('refs/heads/slipway/prod/r3'), undefined, 'somebody has pushed to it');
+    assert.notEqual(await there(`refs/heads/${source}`), undefined, 'somebody has pushed to it');
     assert.equal(await there('refs/heads/main'), squashed);
     forge.protect(project);
+});
+
+test('a tag that is protected there, or that another life of the app has used, keeps nothing from landing', async () => {
+    const land = async (branch, number) => {
+        await shop.ticks('prod', branch);
+        await shop.deploy('prod');
+        assert.equal((await p.api.get('/apps/shop/landing')).tag, `prod/r${number}`);
+        const { landing } = await p.api.post('/apps/shop/landings');
+        assert.deepEqual([landing.state, await there('refs/heads/main')], ['done', landing.commit]);
+        return landing;
+    };
+    forge.protect(project, 'refs/tags/prod/r4');
+    const untagged = await land('feature/e', 4);
+    assert.deepEqual([untagged.tag, await there('refs/tags/prod/r4')], ['', undefined]);
+    forge.protect(project);
+    await shop.change('feature/f', { 'f.txt': 'f\n' }, 'F');
+    await shop.repository.git('push', '-q', shop.url, 'feature/f:refs/tags/prod/r5');
+    await p.api.post('/apps/shop/origin/fetch');
+    const tagged = await land('feature/f', 5);
+    assert.match(tagged.tag, /^prod\/r5-[0-9a-f]{7}$/);
+    assert.equal(await there(`refs/tags/${tagged.tag}`), tagged.commit);
 });
 
 test('the forge is away: what runs runs, and what was missed is found when it is back', async () => {

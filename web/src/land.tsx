@@ -51,7 +51,7 @@ function Row({ one, children }: { one: Landing; children: ComponentChildren }) {
     const asked = one.result?.merge_request, result = landedOf(one);
     return (
         <div class="box">
-            <State name={one.state} text={tName('landing', one.state)} /> r{one.release} <Commit id={one.commit} /> <code>{one.tag}</code> <span class="dim">{one.by}, <Age at={one.at} /></span>
+            <State name={one.state} text={tName('landing', one.state)} /> r{one.release} <Commit id={one.commit} /> {one.tag && <code>{one.tag}</code>} <span class="dim">{one.by}, <Age at={one.at} /></span>
             {asked && <p>{t('land.asked')} <a href={asked.link} target="_blank" rel="noopener noreferrer">{asked.link}</a></p>}
             {result?.squashed && <p class="dim">{t('land.squashed')}</p>}
             {result && Object.entries(result.unticked).map(([env, names]) => <p key={env} class="dim">{t('land.unticked', { env: tName('stage', env), names: names.map(visible).join(', ') })}</p>)}

@@ -17,6 +17,8 @@
 
 #define LAND_MS 300000 /* several calls of git, and their queue */
 #define AGAIN_MS 10000
+#define AGAIN_BUSY_MS 60000   /* the forge was asked too often */
+#define AGAIN_ASKED_MS 300000 /* people have to merge it: a fetch tells sooner */
 
 static struct timer *again_timer;
 static struct feed_subscriber *subscriber;
@@ -200,6 +202,7 @@ static int result_of(const struct outcome *o, const json_t *row, const struct ap
     json_t *unticked = json_object(), *behind = json_array(), *env;
     size_t i;
     json_put_text(result, "from", json_text(o->ok, "from"));
+    json_put_text(result, "tag", json_text(o->ok, "tag"));
     json_put_bool(result, "moved", json_bool(o->ok, "moved", false));
     if (json_bool(o->ok, "squashed", false))
         json_put_bool(result, "squashed", true);
@@ -234,7 +237,8 @@ static int journal_end(const struct outcome *o, const json_t *row, const char *a
     json_put_int(data, "landing", o->id);
     json_put_int(data, "release", json_int(row, "release", 0));
     json_put_text(data, "commit", json_text(row, "commit"));
-    json_put_text(data, "tag", json_text(row, "tag"));
+    if (!json_object_get(data, "tag"))
+        json_put_text(data, "tag", json_text(row, "tag"));
     if (o->error)
         json_put(data, "error", json_from_err(o->error));
     return journal_append(o->core, json_text_or(row, "actor", "core"), kind, app, 0, data, err);
@@ -271,10 +275,10 @@ struct action {
     struct core *core;
     int64_t id;
     json_t *row;
-    bool refused; /* a merge request, too */
-    bool again;   /* somebody wanted it while it ran */
-    bool local;   /* trunk has it; the tag alone is refused there, so it is ours alone */
-    json_t *ok;   /* it was merged: the courier's reply, while the branch of that goes */
+    bool refused;  /* a merge request, too */
+    bool again;    /* somebody wanted it while it ran */
+    bool untagged; /* it was refused with its tag, which may be all that is refused */
+    json_t *ok;    /* it was merged: the courier's reply, while the branch of that goes */
     struct action *next;
 };
 static struct action *actions; /* one at a time for a landing */
@@ -313,15 +317,22 @@ static bool is_verdict(const struct err *error)
     return false;
 }
 
+/* Of one that waits for people to merge it: they cannot any more, or it would be another. What a
+ * token or a setting can mend is not lost. */
+static bool is_lost(const struct err *error)
+{
+    return is_verdict(error) && error->kind != E_REF_PROTECTED && error->kind != E_REF_CHANGED &&
+           error->kind != E_FORGE_DENIED && error->kind != E_ADDRESS_FORBIDDEN;
+}
+
 static void on_again(void *context)
 {
     landing_resume(context);
 }
 
-static void again_later(struct core *core)
+static void again_later(struct core *core, int64_t delay_ms)
 {
-    if (!again_timer) /* the first one's */
-        timer_start(&again_timer, AGAIN_MS, 0, on_again, core);
+    timer_sooner(&again_timer, delay_ms, on_again, core);
 }
 
 /* ---- asked for at the forge ---- */
@@ -369,7 +380,7 @@ static void on_asked(void *context, json_t *ok, const struct err *error)
     }
     log_error("a merge request could not be noted, asking again", F_ERR(&err));
     tell_waiters(a->id, &err);
-    again_later(a->core);
+    again_later(a->core, AGAIN_MS);
     action_free(a);
 }
 
@@ -411,8 +422,8 @@ static void on_landed(void *context, json_t *ok, const struct err *error)
     struct action *a = context;
     struct err err = ERR_INIT;
     struct outcome o = {a->core, a->id, error ? NULL : ok, error};
-    if (error && is_asked(a) && error->kind == E_REF_PROTECTED && !a->local) {
-        a->local = true;
+    if (error && error->kind == E_REF_PROTECTED && !a->untagged) {
+        a->untagged = true;
         ask_courier(a);
         return;
     }
@@ -420,11 +431,12 @@ static void on_landed(void *context, json_t *ok, const struct err *error)
         drop_branch(a, ok);
         return;
     }
-    if (error && is_asked(a)) { /* not merged yet, or nobody can tell now: looked at again */
-        bool again = a->again || error->kind != E_STATE_CONFLICT;
+    if (error && is_asked(a) && !is_lost(error)) { /* not merged yet, or nobody can tell now */
         tell_waiters(a->id, NULL);
-        if (again)
-            again_later(a->core);
+        if (a->again)
+            again_later(a->core, AGAIN_MS);
+        else if (error->kind != E_STATE_CONFLICT)
+            again_later(a->core, AGAIN_ASKED_MS);
         action_free(a);
         return;
     }
@@ -434,7 +446,7 @@ static void on_landed(void *context, json_t *ok, const struct err *error)
     }
     if (error && !is_verdict(error)) { /* nobody knows what came of it: asked again, it is found */
         tell_waiters(a->id, NULL);
-        again_later(a->core);
+        again_later(a->core, error->kind == E_FORGE_BUSY ? AGAIN_BUSY_MS : AGAIN_MS);
         action_free(a);
         return;
     }
@@ -445,7 +457,7 @@ static void on_landed(void *context, json_t *ok, const struct err *error)
     log_error("the end of a landing could not be stored, trying again", F_ID("landing", a->id),
               F_ERR(&err));
     tell_waiters(a->id, &err);
-    again_later(a->core);
+    again_later(a->core, AGAIN_MS);
     action_free(a);
 }
 
@@ -462,15 +474,13 @@ static void ask_courier(struct action *a)
     json_put_text(args, "app", app.name);
     json_put_text(args, "trunk", app.trunk);
     json_put_text(args, "commit", json_text(a->row, "commit"));
-    json_put_text(args, "tag", json_text(a->row, "tag"));
+    if (!a->untagged)
+        json_put_text(args, "tag", json_text(a->row, "tag"));
     json_put(args, "branches", branch_names(json_list(a->row, "branches")));
     if (is_asked(a))
         json_put_bool(args, "look", true);
     FAULT("landing.act");
-    if (a->local)
-        link_call(a->core->courier, "ref.land", args, LAND_MS, on_landed, a);
-    else
-        origin_ask(a->core, app.id, "ref.land", args, LAND_MS, on_landed, a);
+    origin_ask(a->core, app.id, "ref.land", args, LAND_MS, on_landed, a);
 }
 
 static void act(struct core *core, int64_t id)

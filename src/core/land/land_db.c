@@ -43,9 +43,10 @@ int landing_set_ended(struct core *core, int64_t id, int state, const json_t *re
                       const json_t *error, struct err *err)
 {
     return store_run(core->store, err,
-                     "UPDATE landing SET state=$2, ended_at=$3, result=$4, error=$5 WHERE id=$1",
-                     "itioo", id, sm_state_name(&landing_sm, state), clock_wall_ms(core->clock),
-                     result, error);
+                     "UPDATE landing SET state=$2, ended_at=$3, result=$4, error=$5, "
+                     "tag=coalesce($6, tag) WHERE id=$1",
+                     "itioot", id, sm_state_name(&landing_sm, state), clock_wall_ms(core->clock),
+                     result, error, result ? json_text_or(result, "tag", "") : NULL);
 }
 
 int landing_set_asked(struct core *core, int64_t id, const json_t *result, struct err *err)

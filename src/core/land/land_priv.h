@@ -10,6 +10,7 @@ int landing_insert(struct core *core, const struct person *by, const struct app 
                    const json_t *what, int64_t *ret_id, struct err *err) MUST_CHECK;
 /* {"id","app_id","app_env_id","release","commit","branches","tag","state","actor"} */
 int landing_load(struct core *core, int64_t id, json_t **ret_row, struct err *err) MUST_CHECK;
+/* result's "tag" is the landing's from then on; null: it has none. */
 int landing_set_ended(struct core *core, int64_t id, int state, const json_t *result,
                       const json_t *error, struct err *err) MUST_CHECK;
 int landing_set_asked(struct core *core, int64_t id, const json_t *result,

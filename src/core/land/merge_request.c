@@ -7,9 +7,10 @@
 
 #define PUSH_MS 360000
 
+/* No release of an earlier life of this app has used it. */
 static char *branch_of(const json_t *row)
 {
-    return mem_format("slipway/%s", json_text(row, "tag"));
+    return mem_format("slipway/%s-%.7s", json_text(row, "tag"), json_text(row, "commit"));
 }
 
 struct opening {

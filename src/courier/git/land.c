@@ -2,8 +2,9 @@
  *
  * An integration is merge commits on top of a trunk tip, so trunk moves forward onto it: what is on
  * trunk afterwards is the very commit that was built and tried, and not a second merge of the same
- * branches. That needs all of trunk in it. A tag says which release it was. Asking again after it
- * was done finds it done.
+ * branches. That needs all of trunk in it. A tag says which release it was; where another life of
+ * this app has used that name, it gets the commit's number besides. Asking again after it was done
+ * finds it done.
  *
  * Elsewhere people may have squashed or rebased it onto trunk. Then trunk has all of it when
  * merging it would change nothing any more. */
@@ -19,8 +20,9 @@ struct land {
     const char *dir, *trunk, *commit, *tag;
     const json_t *branches; /* names of which the tips are told */
     char *trunk_ref, *tag_ref;
-    struct map tips; /* of trunk, the tag and the branches */
-    bool squashed;   /* trunk has what is in the commit, not the commit */
+    char *other_tag_ref; /* when tag_ref is taken */
+    struct map tips;     /* of trunk, the tags and the branches */
+    bool squashed;       /* trunk has what is in the commit, not the commit */
 };
 
 static void land_done(struct land *l)
@@ -28,6 +30,7 @@ static void land_done(struct land *l)
     repo_tips_done(&l->tips);
     free(l->trunk_ref);
     free(l->tag_ref);
+    free(l->other_tag_ref);
 }
 
 static int check_input(struct land *l, const json_t *args, struct err *err)
@@ -38,7 +41,7 @@ static int check_input(struct land *l, const json_t *args, struct err *err)
     l->commit = json_text(args, "commit");
     l->tag = json_text(args, "tag");
     l->branches = json_list(args, "branches");
-    if (repo_check_branch(l->trunk, err) < 0 || repo_check_branch(l->tag, err) < 0 ||
+    if (repo_check_branch(l->trunk, err) < 0 || (l->tag && repo_check_branch(l->tag, err) < 0) ||
         repo_check_commit(l->commit, "the commit", err) < 0)
         return -1;
     json_array_foreach((json_t *)(uintptr_t)l->branches, i, name)
@@ -47,7 +50,10 @@ static int check_input(struct land *l, const json_t *args, struct err *err)
             return -1;
     }
     l->trunk_ref = mem_format("refs/heads/%s", l->trunk);
-    l->tag_ref = mem_format("refs/tags/%s", l->tag);
+    if (l->tag) {
+        l->tag_ref = mem_format("refs/tags/%s", l->tag);
+        l->other_tag_ref = mem_format("%s-%.7s", l->tag_ref, l->commit);
+    }
     return 0;
 }
 
@@ -55,16 +61,20 @@ static int read_tips(struct land *l, struct err *err)
 {
     size_t count = json_array_size(l->branches);
     AUTO_JSON *texts = json_array();
-    const char **refs = mem_array(count + 2, sizeof(*refs));
+    size_t own = l->tag ? 3 : 1;
+    const char **refs = mem_array(count + own, sizeof(*refs));
     refs[0] = l->trunk_ref;
-    refs[1] = l->tag_ref;
+    if (l->tag) {
+        refs[1] = l->tag_ref;
+        refs[2] = l->other_tag_ref;
+    }
     for (size_t i = 0; i < count; i++) {
         AUTO_FREE char *ref =
             mem_format("refs/heads/%s", json_string_value(json_array_get(l->branches, i)));
         json_push(texts, json_string(ref));
-        refs[i + 2] = json_string_value(json_array_get(texts, i));
+        refs[i + own] = json_string_value(json_array_get(texts, i));
     }
-    int result = repo_tips(l->dir, refs, count + 2, &l->tips, err);
+    int result = repo_tips(l->dir, refs, count + own, &l->tips, err);
     free(refs);
     return result;
 }
@@ -88,13 +98,26 @@ static int is_squashed(const struct land *l, const char *now, bool *ret_squashed
     return result;
 }
 
+static int choose_tag(struct land *l, struct err *err)
+{
+    const char *tagged = l->tag ? map_get(&l->tips, l->tag_ref) : NULL;
+    if (!tagged || text_is(tagged, l->commit))
+        return 0;
+    tagged = map_get(&l->tips, l->other_tag_ref);
+    if (tagged && !text_is(tagged, l->commit))
+        return FAIL(err, E_EXISTS, "tag '%s' exists already, for another commit", l->tag);
+    free(l->tag_ref);
+    l->tag_ref = TAKE(l->other_tag_ref);
+    return 0;
+}
+
 #define LANDED 1
 /* 0: trunk can move onto it; LANDED: trunk has it; E_REF_CHANGED: trunk has more. */
 static int look(struct land *l, struct err *err)
 {
     struct repo_commit found;
     size_t absent = 0;
-    const char *now = map_get(&l->tips, l->trunk_ref), *tagged = map_get(&l->tips, l->tag_ref);
+    const char *now = map_get(&l->tips, l->trunk_ref);
     if (!now)
         return FAIL(err, E_BRANCH_UNKNOWN, "the repository has no branch '%s'", l->trunk);
     int r = repo_commits(l->dir, NULL, &l->commit, 1, &found, &absent, err);
@@ -102,8 +125,8 @@ static int look(struct land *l, struct err *err)
         return r < 0
                    ? -1
                    : FAIL(err, E_BRANCH_UNKNOWN, "commit '%s' does not exist any more", l->commit);
-    if (tagged && !text_is(tagged, l->commit))
-        return FAIL(err, E_EXISTS, "tag '%s' exists already, for another commit", l->tag);
+    if (choose_tag(l, err) < 0)
+        return -1;
     if ((r = repo_is_ancestor(l->dir, NULL, l->commit, now, err)) != REPO_NO_ANCESTOR)
         return r < 0 ? -1 : LANDED;
     if (json_bool(l->ask->args, "look", false)) {
@@ -126,7 +149,7 @@ static int move(struct land *l, bool landed, struct err *err)
     if (!landed)
         moves[count++] =
             (struct repo_move){l->trunk_ref, l->commit, map_get(&l->tips, l->trunk_ref)};
-    if (!map_get(&l->tips, l->tag_ref))
+    if (l->tag && !map_get(&l->tips, l->tag_ref))
         moves[count++] = (struct repo_move){l->tag_ref, l->commit, GIT_ZERO};
     FAULT("land.refs");
     if (repo_publish(l->ask, l->dir, moves, count, err) < 0)
@@ -142,6 +165,7 @@ static json_t *reply_of(const struct land *l, bool landed)
     json_put_text(reply, "from", map_get(&l->tips, l->trunk_ref));
     json_put_bool(reply, "moved", !landed);
     json_put_bool(reply, "squashed", l->squashed);
+    json_put_text(reply, "tag", l->tag ? l->tag_ref + strlen("refs/tags/") : NULL);
     json_array_foreach((json_t *)(uintptr_t)l->branches, i, name)
     {
         AUTO_FREE char *ref = mem_format("refs/heads/%s", json_string_value(name));

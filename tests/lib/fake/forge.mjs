@@ -97,9 +97,10 @@ class Forge {
         return String(url);
     }
 
-    protect(project, ...branches) {
-        project.protected = branches;
-        writeFileSync(`${project.dir}/protected`, branches.map((name) => `refs/heads/${name}\n`).join(''));
+    // Branches, and whole refs of others.
+    protect(project, ...names) {
+        project.protected = names.filter((name) => !name.startsWith('refs/'));
+        writeFileSync(`${project.dir}/protected`, names.map((name) => (name.startsWith('refs/') ? `${name}\n` : `refs/heads/${name}\n`)).join(''));
     }
 
     async refs(project) {
