@@ -63,6 +63,9 @@ static const struct store_migration migrations[] = {
     {21, "tries", try_schema},
     {22, "pictures of findings", finding_picture_schema},
     {23, "ranges of user ids", env_range_schema},
+    {24, "builds by end", build_ended_schema},
+    {25, "searches by build", culprit_build_schema},
+    {26, "releases by build", release_build_schema},
 };
 
 int core_store_open(const char *path, struct store **ret_store, struct err *err)
@@ -247,6 +250,7 @@ static void stop(struct core *core)
     follow_free(core->follow);
     tries_free(core->tries);
     landing_done(core);
+    env_gone_done();
     tick_free(core->tick);
     store_free(core->store);
     secret_box_free(core->secrets);

@@ -475,8 +475,9 @@ API_HANDLER(api_automation_set)
 
 static void on_edge(void *context, json_t *ok, const struct err *error)
 {
-    (void)context, (void)ok,
-        (void)error; /* the row is stored: the edge is told again when host reconnects */
+    (void)ok;
+    if (error) /* the row is stored */
+        instance_reconcile_later(context);
 }
 
 struct edge_later {
@@ -488,7 +489,7 @@ static void tell_edge(void *context, const struct err *error)
 {
     struct edge_later *l = context;
     if (!error)
-        app_env_edge_refresh(l->core, l->app_env_id, on_edge, NULL);
+        app_env_edge_refresh(l->core, l->app_env_id, on_edge, l->core);
     free(l);
 }
 

@@ -13,6 +13,7 @@ extern const char build_schema[];
 extern const char build_commit_schema[];      /* an index by commit */
 extern const char build_integrate_schema[];   /* how its integration went */
 extern const char build_resolutions_schema[]; /* which resolutions were in it */
+extern const char build_ended_schema[];       /* an index by end */
 
 enum build_state {
     BUILD_QUEUED,

@@ -12,6 +12,7 @@ const char build_schema[] =
     " UNIQUE(app_env_id, number));"
     "CREATE INDEX build_open ON build(state) WHERE state IN ('queued','running');";
 
+const char build_ended_schema[] = "CREATE INDEX build_ended ON build(ended_at);";
 const char build_commit_schema[] = "CREATE INDEX build_commit ON build(commit_id);";
 const char build_integrate_schema[] = "ALTER TABLE build ADD COLUMN integrate_ms BIGINT;"
                                       "ALTER TABLE build ADD COLUMN left_out TEXT;";

@@ -100,7 +100,9 @@ static int begin_build(const struct step *s, struct err *err)
     (void)snprintf(by.name, sizeof(by.name), "%s", json_text_or(s->h->row, "by", ""));
     (void)snprintf(by.actor, sizeof(by.actor), "%s", json_text_or(s->h->row, "actor", "core"));
     json_put_int(source, "culprits_of", json_int(s->h->row, "build", 0));
-    if (build_create(s->h->core, &by, &s->h->ae, source, &b, err) < 0)
+    /* the courier was asked meanwhile: the app may be gone */
+    if (app_env_load(s->h->core, s->h->ae.id, &s->h->ae, err) < 0 ||
+        build_create(s->h->core, &by, &s->h->ae, source, &b, err) < 0)
         return -1;
     json_put_int(s->tried, "build", b.number);
     return 0;

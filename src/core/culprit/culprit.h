@@ -11,7 +11,8 @@
 #include "core/core.h"
 #include "core/env/env.h"
 
-extern const char culprit_schema[]; /* culprit: one search */
+extern const char culprit_schema[];       /* culprit: one search */
+extern const char culprit_build_schema[]; /* an index by build */
 
 enum culprit_state { CULPRIT_RUNNING, CULPRIT_FOUND, CULPRIT_FAILED, CULPRIT_CANCELLED };
 enum culprit_event { CULPRIT_FIND, CULPRIT_FAIL, CULPRIT_CANCEL };

@@ -3,6 +3,7 @@
 #include "core/culprit/culprit_priv.h"
 #include "core/store/store.h"
 
+const char culprit_build_schema[] = "CREATE INDEX culprit_of ON culprit(build_id);";
 const char culprit_schema[] =
     "CREATE TABLE culprit(id INTEGER PRIMARY KEY, app_env_id BIGINT NOT NULL, build_id BIGINT NOT "
     "NULL, build BIGINT NOT NULL, state TEXT NOT NULL, pins TEXT NOT NULL, names TEXT NOT NULL, "

@@ -60,6 +60,7 @@ int app_remove(struct core *core, const struct person *by, const struct app *a,
 /* Tell courier and host what they must forget of removed apps (repository, edge), until they have
  * heard it: after a removal is durable, and whenever one of them comes back. */
 void env_forget_gone(struct core *core);
+void env_gone_done(void); /* core ends */
 /* E_STATE_CONFLICT while the repository of a removed app of that name is still to be deleted. */
 int app_refuse_gone(struct core *core, const char *name, struct err *err) MUST_CHECK;
 int app_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;

@@ -9,8 +9,12 @@
 #include "core/env/env.h"
 #include "core/link/link.h"
 #include "core/tick/tick.h"
+#include "io/loop.h"
 
 #define FORGET_MS 30000
+#define AGAIN_MS 15000
+
+static struct timer *again_timer;
 
 struct gone {
     struct core *core;
@@ -20,6 +24,16 @@ struct gone {
 };
 
 static void forget_rest(struct core *core, int64_t id);
+
+static void on_again(void *context)
+{
+    env_forget_gone(context);
+}
+
+void env_gone_done(void)
+{
+    timer_free(&again_timer);
+}
 
 static int forget_row(void *context, struct err *err)
 {
@@ -37,9 +51,10 @@ static void on_forgotten(void *context, json_t *ok, const struct err *error)
         error = &err;
     if (!error && g->at_edge)
         forget_rest(g->core, g->id);
-    if (error && error->kind != E_ROLE_DOWN)
-        log_warn("a role could not forget a removed app, trying again when it reconnects",
-                 F_ERR(error));
+    if (error && error->kind != E_ROLE_DOWN) { /* else it is asked when it reconnects */
+        log_warn("a role could not forget a removed app, trying again", F_ERR(error));
+        timer_start(&again_timer, AGAIN_MS, 0, on_again, g->core);
+    }
     free(g);
 }
 

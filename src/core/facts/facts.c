@@ -266,11 +266,26 @@ static void mark_app_of(struct facts *f, int64_t app_env_id)
     }
 }
 
+/* An app or a try has gone: a look finds that out, and forgets. */
+static void mark_gone(struct facts *f)
+{
+    for (size_t i = 0; i < f->known.count; i++) {
+        struct known *k = f->known.entries[i].value;
+        struct err ignored = ERR_INIT;
+        struct app_env ae;
+        if (app_env_load(f->core, k->app_env_id, &ae, &ignored) < 0)
+            mark(k);
+    }
+}
+
 static void take_event(struct facts *f, const struct feed_event *e)
 {
+    const char *kind = text_is(e->topic, "journal") ? json_text(e->data, "kind") : NULL;
     if (text_is(e->topic, "repo"))
         mark_one(f, e->app_env_id);
-    else if (text_is(e->topic, "journal") && text_is(json_text(e->data, "kind"), "ticks.changed"))
+    else if (text_is(kind, "try.ended") || text_is(kind, "app.removed"))
+        mark_gone(f);
+    else if (text_is(kind, "ticks.changed"))
         mark_one(f, e->app_env_id);
     else if (text_is(e->topic, "rollout") && text_is(json_text(e->data, "state"), "done"))
         mark_app_of(f, e->app_env_id);
@@ -314,8 +329,10 @@ void facts_free(struct facts *f)
     free(f);
 }
 
+/* The courier may have died between moving refs and telling of it: everything may be otherwise. */
 void facts_resume(struct facts *f)
 {
+    mark_all(f);
     for (size_t i = 0; i < f->known.count; i++)
         ((struct known *)f->known.entries[i].value)->due_ms = 0;
     look_soon(f, SOON_MS);

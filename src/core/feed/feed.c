@@ -81,14 +81,20 @@ static void sweep(struct feed *f)
     }
 }
 
+#define VALUE_WEIGHT 64 /* bytes of one, about */
+
 static size_t weigh(json_t *data)
 {
-    size_t weight = 0;
+    size_t weight = VALUE_WEIGHT + json_string_length(data), i; /* 0 for what is no text */
     const char *name;
     json_t *value;
     json_object_foreach(data, name, value)
     {
-        weight += json_string_length(value); /* 0 for what is no text */
+        weight += weigh(value);
+    }
+    json_array_foreach(data, i, value)
+    {
+        weight += weigh(value);
     }
     return weight;
 }

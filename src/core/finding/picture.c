@@ -15,6 +15,7 @@ const char finding_picture_schema[] =
 
 #define PICTURES_MAX 6                    /* of a finding */
 #define PICTURES_BYTES ((int64_t)1 << 30) /* of all */
+#define CLOSED_KEPT_MS (30 * 86400000ll)  /* when there is no room for others */
 
 /* By what it begins with: nobody's word is taken for it. */
 static const char *type_of(struct str picture)
@@ -35,20 +36,45 @@ static const char *type_of(struct str picture)
     return NULL;
 }
 
+static int bytes_of_all(struct core *core, int64_t *ret_bytes, struct err *err)
+{
+    return store_one_int(core->store, ret_bytes, err,
+                         "SELECT coalesce(sum(bytes),0) FROM finding_picture", "") < 0
+               ? -1
+               : 0;
+}
+
+/* Pictures of what was closed long ago go first. */
+static int make_room(struct core *core, int64_t bytes, struct err *err)
+{
+    int64_t all = 0;
+    if (bytes_of_all(core, &all, err) < 0)
+        return -1;
+    if (all + bytes <= PICTURES_BYTES)
+        return 0;
+    if (store_run(core->store, err,
+                  "DELETE FROM finding_picture WHERE finding_id IN (SELECT id FROM finding WHERE "
+                  "state='closed' AND changed_at<$1)",
+                  "i", clock_wall_ms(core->clock) - CLOSED_KEPT_MS) < 0 ||
+        bytes_of_all(core, &all, err) < 0)
+        return -1;
+    if (all + bytes > PICTURES_BYTES)
+        return FAIL(err, E_TOO_MANY,
+                    "the pictures of all findings are larger than 1 GiB by now: close findings, "
+                    "their pictures go 30 days later");
+    return 0;
+}
+
 static int refuse_many(struct core *core, int64_t finding_id, size_t bytes, struct err *err)
 {
-    int64_t count = 0, all = 0;
+    int64_t count = 0;
     if (store_one_int(core->store, &count, err,
                       "SELECT count(*) FROM finding_picture WHERE finding_id=$1", "i",
-                      finding_id) < 0 ||
-        store_one_int(core->store, &all, err, "SELECT coalesce(sum(bytes),0) FROM finding_picture",
-                      "") < 0)
+                      finding_id) < 0)
         return -1;
     if (count >= PICTURES_MAX)
         return FAIL(err, E_TOO_MANY, "a finding has %d pictures at most", PICTURES_MAX);
-    if (all + (int64_t)bytes > PICTURES_BYTES)
-        return FAIL(err, E_TOO_MANY, "the pictures of all findings are larger than 1 GiB by now");
-    return 0;
+    return make_room(core, (int64_t)bytes, err);
 }
 
 static int id_of(struct core *core, int64_t app_id, int64_t number, int64_t *ret_id,

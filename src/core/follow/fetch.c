@@ -181,7 +181,7 @@ static void on_fetched(void *context, json_t *ok, const struct err *error)
         log_error("what was fetched could not be noted, fetching again", F_ERR(&err));
         error = &err;
     }
-    t->untold |= error && !is_ours(error); /* refs may have moved all the same */
+    t->untold |= error != NULL; /* refs may have moved all the same */
     if (!error && !o.other)
         note_good(t, ok);
     t->again |= o.other;

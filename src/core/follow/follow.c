@@ -73,9 +73,10 @@ static int ask_hooks_again(void *context, struct err *err)
 void follow_forge_changed(struct follow *f, int64_t forge_id)
 {
     struct err err = ERR_INIT;
-    struct forge_pause *p = pause_find(f, forge_id);
-    p->until_ms = 0;
-    p->failures = 0;
+    struct forge_pause *p = pause_find(f, forge_id, PAUSE_HOOK);
+    struct forge_pause *status = pause_find(f, forge_id, PAUSE_STATUS);
+    p->until_ms = status->until_ms = 0;
+    p->failures = status->failures = 0;
     if (tick_input(f->core->tick, "a forge has changed", ask_hooks_again, p, &err) < 0)
         log_warn("webhooks that were refused stay so", F_ERR(&err));
     follow_resume(f);

@@ -43,7 +43,7 @@ struct forge_pause { /* a forge that is asked, or left alone */
 struct follow {
     struct core *core;
     struct map fetches; /* app id -> struct fetch, owned */
-    struct map pauses;  /* forge id -> struct forge_pause, owned */
+    struct map pauses;  /* forge id and kind of work -> struct forge_pause, owned */
     size_t asking;
     struct timer *timer;
     struct timer *status_timer;
@@ -59,8 +59,11 @@ void fetch_free(struct fetch *t);
 int64_t follow_backoff(struct follow *f, int64_t failures);
 int64_t follow_jitter(struct follow *f, int64_t ms);
 
-/* status.c */
-struct forge_pause *pause_find(struct follow *f, int64_t forge_id);
+/* status.c. Each kind of work has a pause of its own: who may not set a status may yet make a hook.
+ */
+#define PAUSE_STATUS "status"
+#define PAUSE_HOOK "hook"
+struct forge_pause *pause_find(struct follow *f, int64_t forge_id, const char *work);
 /* What an answer of a forge means for the next question. True: it is an answer about this question
  * (good, or it will never be); false: ask again after the pause. */
 bool pause_answer(struct follow *f, struct forge_pause *p, const json_t *ok,

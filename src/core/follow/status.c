@@ -22,10 +22,10 @@ static void send_soon(struct follow *f, int64_t delay_ms);
 
 /* ---- a forge that is asked, or left alone ---- */
 
-struct forge_pause *pause_find(struct follow *f, int64_t forge_id)
+struct forge_pause *pause_find(struct follow *f, int64_t forge_id, const char *work)
 {
-    char key[24];
-    (void)snprintf(key, sizeof(key), "%lld", (long long)forge_id);
+    char key[40];
+    (void)snprintf(key, sizeof(key), "%lld %s", (long long)forge_id, work);
     struct forge_pause *p = map_get(&f->pauses, key);
     if (p)
         return p;
@@ -214,7 +214,7 @@ static void on_told(void *context, json_t *ok, const struct err *error)
     struct telling *t = context;
     struct follow *f = t->f;
     struct err err = ERR_INIT;
-    struct forge_pause *p = pause_find(f, t->forge_id);
+    struct forge_pause *p = pause_find(f, t->forge_id, PAUSE_STATUS);
     p->busy = false;
     bool final = pause_answer(f, p, ok, error);
     bool denied = error && error->kind == E_FORGE_DENIED;
@@ -239,7 +239,7 @@ static void tell_one(struct follow *f, const json_t *row, const json_t *forge)
                           json_int(forge, "id", 0), NULL};
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
         json_put_text(args, keys[i], json_text(row, keys[i]));
-    pause_find(f, t->forge_id)->busy = true;
+    pause_find(f, t->forge_id, PAUSE_STATUS)->busy = true;
     forge_ask(f->core, forge, "forge.status", args, NULL, on_told, t);
 }
 
@@ -267,7 +267,7 @@ static void on_send(void *context)
     json_array_foreach(forges, i, forge)
     {
         AUTO_JSON *row = NULL;
-        const struct forge_pause *p = pause_find(f, json_int(forge, "id", 0));
+        const struct forge_pause *p = pause_find(f, json_int(forge, "id", 0), PAUSE_STATUS);
         if (p->busy || next_for(f, p->forge_id, &row, &err) != 0)
             continue;
         if (p->until_ms <= now_ms)

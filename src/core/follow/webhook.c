@@ -44,7 +44,7 @@ static void on_hook(void *context, json_t *ok, const struct err *error)
         webhook_ask(f, t->app_id); /* another one by now */
         return;
     }
-    struct forge_pause *p = pause_find(f, json_int(row, "forge_id", 0));
+    struct forge_pause *p = pause_find(f, json_int(row, "forge_id", 0), PAUSE_HOOK);
     if (!pause_answer(f, p, ok, error))
         return; /* asked again with the next look */
     if (tick_input(f->core->tick, "a webhook", apply, &m, &err) < 0)
@@ -62,7 +62,8 @@ void webhook_ask(struct follow *f, int64_t app_id)
         !text_is(json_text(row, "mode"), "follow") || text_is(json_text(row, "kind"), "git") ||
         !text_is(json_text(row, "hook"), "none"))
         return;
-    if (clock_mono_ms(f->core->clock) < pause_find(f, json_int(row, "forge_id", 0))->until_ms)
+    if (clock_mono_ms(f->core->clock) <
+        pause_find(f, json_int(row, "forge_id", 0), PAUSE_HOOK)->until_ms)
         return;
     if (forge_row_of(f->core, json_int(row, "forge_id", 0), &forge, &err) < 0 ||
         origin_hook_secret(f->core, app_id, &secret, &err) < 0) {

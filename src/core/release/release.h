@@ -18,6 +18,7 @@
 
 extern const char release_schema[];       /* release, rollout, rollout_step, instance */
 extern const char release_ended_schema[]; /* an index of rollouts by their end */
+extern const char release_build_schema[]; /* an index of releases by build */
 
 enum rollout_state {
     ROLLOUT_RUNNING,
@@ -150,3 +151,6 @@ void app_env_edge_refresh(struct core *core, int64_t app_env_id,
                           void *context);
 /* Notice of host: an instance changed. */
 void release_instance_changed(struct core *core, const json_t *instance);
+
+/* Host and edge are told again in a moment what should be: when something did not succeed. */
+void instance_reconcile_later(struct core *core);

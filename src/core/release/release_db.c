@@ -34,6 +34,7 @@ const char release_schema[] =
     " created_at BIGINT NOT NULL);"
     "CREATE INDEX instance_app_env ON instance(app_env_id);";
 
+const char release_build_schema[] = "CREATE INDEX release_build ON release(build_id);";
 const char release_ended_schema[] = "CREATE INDEX rollout_ended ON rollout(ended_at);";
 
 /* ---- rollouts ---- */
@@ -458,21 +459,35 @@ static int64_t targets_kept(struct core *core, const struct app_env *ae)
     return kept < 1 || kept > TARGETS_MAX ? TARGETS_MAX : kept;
 }
 
+static bool has_number(const json_t *numbers, int64_t number)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach((json_t *)(uintptr_t)numbers, i, one)
+    {
+        if (json_integer_value(one) == number)
+            return true;
+    }
+    return false;
+}
+
 int release_targets(struct core *core, const struct app_env *ae, json_t **ret_numbers,
                     struct err *err)
 {
     AUTO_QUERY q = {0};
     AUTO_JSON *numbers = json_array();
+    size_t most = (size_t)targets_kept(core, ae);
+    /* newest first, and no further than is needed: there may be years of them */
     if (store_query(core->store, &q, err,
-                    "SELECT release, max(id) AS latest FROM rollout WHERE app_env_id=$1 AND "
-                    "state='done' AND release<>$2 AND"
-                    " release IN (SELECT number FROM release WHERE app_env_id=$1 AND bad=0) GROUP "
-                    "BY release ORDER BY latest DESC LIMIT $3",
-                    "iii", ae->id, ae->live_release, targets_kept(core, ae)) < 0)
+                    "SELECT r.release FROM rollout r JOIN release rel ON "
+                    "rel.app_env_id=r.app_env_id AND rel.number=r.release AND rel.bad=0 WHERE "
+                    "r.app_env_id=$1 AND r.state='done' AND r.release<>$2 ORDER BY r.id DESC",
+                    "ii", ae->id, ae->live_release) < 0)
         return -1;
-    int more;
-    while ((more = query_next(&q, err)) > 0)
-        json_push(numbers, json_integer(query_int(&q, 0)));
+    int more = 1;
+    while (json_array_size(numbers) < most && (more = query_next(&q, err)) > 0)
+        if (!has_number(numbers, query_int(&q, 0)))
+            json_push(numbers, json_integer(query_int(&q, 0)));
     if (more < 0)
         return -1;
     *ret_numbers = TAKE(numbers);

@@ -145,7 +145,6 @@ int instances_leave(struct core *core, const struct rollout *r, bool *ret_any,
 
 /* reconcile.c. Host is back: set the edge, stop what should not run, have repaired what should. */
 void instance_reconcile(struct core *core);
-void instance_reconcile_later(struct core *core); /* when something did not succeed */
 /* Host runs it at this address ({"address","port"}): note that and tell the edge. Errors are logged
  * and tried again. Outside any input. */
 void instance_is_at(struct core *core, const struct instance *i, const json_t *where);
