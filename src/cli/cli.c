@@ -17,7 +17,8 @@ const struct cli_verb cli_verbs[] = {
      "sign in, and let git use it", 0, .need = CLI_OFFLINE},
     {"logout", verb_logout, "logout", "forget the stored token", 0},
     {"user", verb_user,
-     "user ls|add|reset|remove|grant|revoke [NAME] [--role ROLE] [-a APP] [-e ENV]",
+     "user ls | user add NAME [--role ROLE [-a APP] [-e ENV]] | user reset|remove NAME | user "
+     "grant|revoke NAME --role ROLE [-a APP] [-e ENV]",
      "people and their roles", 2},
     {"role", verb_role, "role ls|allow|deny [ROLE RIGHT...] [-e ENV]",
      "what a role may do, in an env or in every one", MANY},
@@ -26,19 +27,20 @@ const struct cli_verb cli_verbs[] = {
      "[--from URL | --forge FORGE --project PROJECT] [--once] [--replace]",
      "apps, and the repositories elsewhere that they follow", 3},
     {"forge", verb_forge,
-     "forge ls|set|projects|rm [NAME] [gitlab|github|gitea|git URL] [--login USER] [--key FILE "
-     "--known-hosts FILE] [--cert FILE] [--match TEXT]",
+     "forge ls | forge set NAME gitlab|github|gitea|git URL [--login USER] [--key FILE "
+     "--known-hosts FILE] [--cert FILE] | forge projects NAME [--match TEXT] | forge rm NAME",
      "where repositories elsewhere live (the token is read from stdin)", 4},
     {"env", verb_env,
-     "env ls|add|purpose|policy|culprits|gate|automation|domains|certificate [NAME|DOMAIN...] "
-     "[--like "
-     "ENV] [-e "
-     "ENV]",
+     "env ls | env add NAME [--like ENV] | env purpose NAME TEXT | env policy NAME "
+     "stop|skip|last-good | env culprits NAME click|always | env gate NAME "
+     "none|low|medium|high|critical | env automation click|push|HH:MM -e ENV | env domains "
+     "[DOMAIN...|none] -e ENV | env certificate DOMAIN -e ENV",
      "environments and domains", MANY},
     {"branch", verb_branch,
-     "branch ls|show|new|rm|tick|untick|order|conflicts|resolve|resolutions|fold|drop [NAME...] "
-     "[--from BRANCH] "
-     "[--match TEXT] [-n COUNT] [--after NAME] [-e ENV]",
+     "branch ls [--match TEXT] [-n COUNT] [--after NAME] | branch show|rm NAME | branch new NAME "
+     "[--from BRANCH] | branch tick|untick|order|conflicts [BRANCH...] -e ENV | branch resolve "
+     "BRANCH BRANCH... | branch resolutions | branch fold RESOLUTION [INTO] | branch drop "
+     "RESOLUTION",
      "branches, what conflicts in an env, and resolving it", MANY},
     {"tick", verb_tick, "tick BRANCH... -e ENV", "put branches into an env's set", MANY},
     {"untick", verb_untick, "untick BRANCH... -e ENV", "take branches out of it", MANY},
@@ -67,9 +69,10 @@ const struct cli_verb cli_verbs[] = {
     {"hotfix", verb_hotfix, "hotfix new NAME [--temporary]",
      "a branch from exactly what the last env runs", 2},
     {"finding", verb_finding,
-     "finding ls|new|show|fix|close|reopen|note|assign|who [N|TITLE|PATH] [TEXT|BRANCH] [-e ENV] "
-     "[--severity S] "
-     "[--branch BRANCH] [--state STATE] [--picture FILE] [--link PATH]",
+     "finding ls [--state STATE] [--branch BRANCH] [-e ENV] | finding new TITLE [TEXT] -e ENV "
+     "[--severity low|medium|high|critical] [--branch BRANCH] [--picture FILE] [--link PATH] | "
+     "finding show N | finding fix|close|reopen|note N [TEXT] [--picture FILE] [--link PATH] | "
+     "finding assign N BRANCH | finding who PATH -e ENV",
      "what testers find wrong with a release", 3},
     {"land", verb_land, "land [RELEASE|plan|ls|rebuild|cancel ID]",
      "make what the last env runs trunk", 2},
@@ -167,17 +170,36 @@ static const struct option_row options[] = {
     OPTION("--replace", OPTION_FLAG, replace),
 };
 
+#define USAGE_MAX 160 /* bytes of it that an error's line has room for */
+
+/* As many of its forms as fit: *ret_more when there are others. */
+static int usage_fits(const char *text, bool *ret_more)
+{
+    size_t length = strlen(text);
+    *ret_more = length > USAGE_MAX;
+    if (!*ret_more)
+        return (int)length;
+    size_t fits = 0;
+    for (const char *at = text; (at = strstr(at, " | ")) && at - text <= USAGE_MAX; at++)
+        fits = (size_t)(at - text);
+    return (int)fits;
+}
+
 int cli_usage(const char *text, struct err *err)
 {
-    return FAIL(err, E_USAGE, "usage: slipway %s", text);
+    bool more;
+    int fits = usage_fits(text, &more);
+    return FAIL(err, E_USAGE, "usage: slipway %.*s%s%.*s%s", fits, text,
+                more ? "; 'slipway help " : "", more ? (int)strcspn(text, " ") : 0, text,
+                more ? "' shows all" : "");
 }
 
 int cli_at_most(const struct cli *c, size_t words, struct err *err)
 {
     if (c->word_count <= words)
         return 0;
-    return FAIL(err, E_USAGE, "'%.60s' is a word too many: usage: slipway %s", c->words[words],
-                c->usage);
+    (void)cli_usage(c->usage, err);
+    return err_wrap(err, "'%.40s' is a word too many", c->words[words]);
 }
 
 static int set_option(struct cli *c, const struct option_row *row, const char *value,
@@ -262,12 +284,34 @@ static const struct cli_verb *find_verb(const char *name)
     return NULL;
 }
 
-static int help_verb(const char *name)
+/* Its forms, one a line. */
+static void print_usage(const char *usage)
+{
+    const char *lead = "usage: ";
+    int depth = 0; /* of brackets: what stands in them is one form */
+    for (const char *at = usage, *begin = usage;; at++) {
+        depth += (*at == '[') - (*at == ']');
+        bool ends = !*at || (depth == 0 && strncmp(at, " | ", 3) == 0);
+        if (ends)
+            cli_print("%sslipway %.*s\n", lead, (int)(at - begin), begin);
+        if (!*at)
+            return;
+        if (ends) {
+            lead = "       ";
+            begin = at + 3;
+        }
+    }
+}
+
+static int help_verb(const char *name, struct err *err)
 {
     const struct cli_verb *verb = name ? find_verb(name) : NULL;
-    if (!verb)
+    if (!name)
         return help();
-    cli_print("usage: slipway %s\n\n%s\n", verb->usage, verb->summary);
+    if (!verb)
+        return FAIL(err, E_USAGE, "there is no verb '%.60s': see 'slipway help'", name);
+    print_usage(verb->usage);
+    cli_print("\n%s\n", verb->summary);
     return 0;
 }
 
@@ -296,8 +340,9 @@ static void print_last_reply(const struct cli *c)
 static int run(struct cli *c, int argc, char **argv, struct err *err)
 {
     const struct cli_verb *verb = NULL;
-    if (argc > 2 && (text_is(argv[2], "--help") || text_is(argv[2], "-h")))
-        return help_verb(argv[1]);
+    for (int i = 2; i < argc && !text_is(argv[i], "--"); i++)
+        if (text_is(argv[i], "--help") || (i == 2 && text_is(argv[i], "-h")))
+            return help_verb(argv[1], err);
     if (parse(c, argc, argv, err) < 0 || take_verb(c, &verb, err) < 0)
         return -1;
     if (cli_at_most(c, verb->words_max, err) < 0 ||
@@ -366,7 +411,7 @@ int cli_main(int argc, char **argv)
     log_setup("cli", LOG_WARN);
     if (argc < 2 || text_is(argv[1], "help") || text_is(argv[1], "--help") ||
         text_is(argv[1], "-h"))
-        return help_verb(argc > 2 ? argv[2] : NULL);
+        return help_verb(argc > 2 ? argv[2] : NULL, &err) < 0 ? finish(&c, &err) : 0;
     if (text_is(argv[1], "--version"))
         argv[1] = mem_strdup("version");
     c.json = wants_json(argc, argv);

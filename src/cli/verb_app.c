@@ -93,15 +93,24 @@ json_t *cli_words_from(const struct cli *c, size_t first)
     return list;
 }
 
-static int set_domains(struct cli *c, struct err *err)
+/* All that there are, or these in their place; "none" is no domain that anybody has. */
+static int domains(struct cli *c, struct err *err)
 {
     AUTO_FREE char *path = NULL;
     AUTO_JSON *body = json_object();
     AUTO_JSON *reply = NULL;
-    json_put(body, "domains", cli_words_from(c, 1));
-    if (cli_app_env_path(c, "/domains", &path, err) < 0 ||
-        cli_call(c, "PUT", path, body, &reply, err) < 0)
+    const char *first = cli_word(c, 1);
+    bool none = text_is(first, "none") && c->word_count == 2;
+    json_put(body, "domains", none ? json_array() : cli_words_from(c, 1));
+    if (cli_app_env_path(c, first ? "/domains" : "", &path, err) < 0 ||
+        (first ? cli_call(c, "PUT", path, body, &reply, err) : cli_get(c, path, &reply, err)) < 0)
         return -1;
+    if (!first) { /* of all that is told of the app-env */
+        AUTO_JSON *found = json_object();
+        json_put(found, "domains", json_incref(json_list(reply, "domains")));
+        json_decref(reply);
+        reply = TAKE(found);
+    }
     if (c->json) {
         cli_print_json(reply);
         return 0;
@@ -136,7 +145,7 @@ int verb_env(struct cli *c, struct err *err)
     const char *what = cli_word(c, 0) ? cli_word(c, 0) : "ls";
     AUTO_JSON *reply = NULL;
     if (text_is(what, "domains"))
-        return set_domains(c, err);
+        return domains(c, err);
     if (text_is(what, "automation") && cli_word(c, 1))
         return set_automation(c, err);
     bool changes = text_is(what, "purpose") || text_is(what, "policy") ||
@@ -160,13 +169,7 @@ int verb_env(struct cli *c, struct err *err)
         return cli_call(c, "POST", "/envs", body, &reply, err);
     }
     if (!text_is(what, "ls"))
-        return cli_usage(
-            "env ls | env add NAME [--like ENV] | env purpose NAME TEXT | env policy NAME "
-            "stop|skip|last-good | env culprits NAME click|always | env gate NAME "
-            "none|low|medium|high|critical | env automation "
-            "click|push|HH:MM -e ENV | env domains "
-            "[DOMAIN...] -e ENV | env certificate DOMAIN -e ENV",
-            err);
+        return cli_usage(c->usage, err);
     if (cli_list(c, "/envs", &reply, err) < 0)
         return -1;
     cli_show(c, reply, "items", columns, ARRAY_SIZE(columns));
@@ -221,7 +224,7 @@ int verb_config(struct cli *c, struct err *err)
         return check_config(c, err);
     if (text_is(cli_word(c, 0), "show"))
         return cli_at_most(c, 1, err) < 0 ? -1 : show_config(c, err);
-    return cli_usage("config check [FILE] | config show [-e ENV] [--ref BRANCH]", err);
+    return cli_usage(c->usage, err);
 }
 
 /* ---- secret ---- */
@@ -273,7 +276,7 @@ int verb_secret(struct cli *c, struct err *err)
     if (text_is(what, "ls"))
         return cli_at_most(c, 1, err) < 0 ? -1 : list_secrets(c, err);
     if (!cli_word(c, 1))
-        return cli_usage("secret ls|set|rm [NAME] -e ENV [--kind file|env|build]", err);
+        return cli_usage(c->usage, err);
     AUTO_FREE char *name = cli_escape(cli_word(c, 1));
     AUTO_FREE char *tail = mem_format("/secrets/%s", name);
     AUTO_FREE char *path = NULL;
@@ -284,5 +287,5 @@ int verb_secret(struct cli *c, struct err *err)
         return set_secret(c, path, err);
     if (text_is(what, "rm"))
         return cli_call(c, "DELETE", path, NULL, &reply, err);
-    return cli_usage("secret ls|set|rm [NAME] -e ENV", err);
+    return cli_usage(c->usage, err);
 }

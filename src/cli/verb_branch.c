@@ -232,9 +232,5 @@ int verb_branch(struct cli *c, struct err *err)
             continue;
         return cli_at_most(c, acts[i].most + 1, err) < 0 ? -1 : acts[i].act(c, err);
     }
-    return cli_usage(
-        "branch ls|new|rm|show [NAME] [--from BRANCH] [--match TEXT] | branch "
-        "tick|untick|order|conflicts [BRANCH...] -e ENV | branch resolve BRANCH BRANCH... | branch "
-        "resolutions | branch fold RESOLUTION [INTO] | branch drop RESOLUTION",
-        err);
+    return cli_usage(c->usage, err);
 }

@@ -16,29 +16,34 @@ static bool is_word_byte(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
 }
 
-/* "secret ls|set [NAME] [--kind file|env]": ls and set are sub-verbs, --kind an option, file and
- * env its values; a bracket ends what belongs to an option. Words that do not begin small are for
- * people. */
+/* "secret ls|set [NAME] [--kind file|env] | secret rm NAME": ls, set and rm are sub-verbs, --kind
+ * an option, file and env its values; a bracket ends what belongs to an option. Words that do not
+ * begin small are for people, as are those that follow them ("env policy NAME stop|skip"). */
 static void usage_words(const struct cli_verb *verb, word_fn *take, void *context)
 {
     struct str option = {NULL, 0};
+    bool first = true; /* of a form */
     for (const char *at = verb->usage; *at;) {
         struct str word = {at, 0};
         while (is_word_byte(at[word.length]))
             word.length++;
         if (word.length == 0) {
-            if (*at == '[' || *at == ']')
+            if (*at == '[' || *at == ']' || strncmp(at, " | ", 3) == 0)
                 option.data = NULL;
+            first |= strncmp(at, " | ", 3) == 0;
             at++;
             continue;
         }
         at += word.length;
+        if (first && str_is(word, verb->name))
+            continue;
         if (word.data[0] == '-') {
             option = word;
             take(context, WORD_OPTION, option, word);
-        } else if (word.data[0] >= 'a' && !str_is(word, verb->name)) {
+        } else if (word.data[0] >= 'a' && (option.data || first)) {
             take(context, option.data ? WORD_VALUE : WORD_SUB, option, word);
         }
+        first = first && *at == '|';
     }
 }
 

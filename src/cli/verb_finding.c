@@ -4,12 +4,6 @@
 
 #define PICTURE_MAX (4u << 20) /* the server's limit: said before anything is filed */
 
-static const char usage[] =
-    "finding ls [--state STATE] [--branch BRANCH] [-e ENV] | finding new TITLE [TEXT] -e ENV "
-    "[--severity low|medium|high|critical] [--branch BRANCH] [--picture FILE] [--link PATH] | "
-    "finding show N | finding fix|close|reopen|note N [TEXT] [--picture FILE] [--link PATH] | "
-    "finding assign N BRANCH | finding who PATH -e ENV";
-
 /* Adds NAME=VALUE to a query. */
 static void add_query(struct buf *path, const char *name, const char *value)
 {
@@ -54,7 +48,7 @@ static int who(struct cli *c, struct err *err)
     AUTO_FREE char *tail = mem_format("/touching?path=%s", escaped);
     AUTO_JSON *reply = NULL;
     if (!*escaped)
-        return cli_usage(usage, err);
+        return cli_usage(c->usage, err);
     if (cli_app_env_path(c, tail, &path, err) < 0 || cli_get(c, path, &reply, err) < 0)
         return -1;
     cli_show(c, reply, "branches", columns, ARRAY_SIZE(columns));
@@ -227,5 +221,5 @@ int verb_finding(struct cli *c, struct err *err)
     for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
         if (text_is(what, acts[i]) && cli_word(c, 1))
             return act(c, what, err);
-    return cli_usage(usage, err);
+    return cli_usage(c->usage, err);
 }

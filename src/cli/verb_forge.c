@@ -4,12 +4,6 @@
 #include "base/str.h"
 #include "cli/verbs.h"
 
-static const char usage[] = "forge ls | forge set NAME gitlab|github|gitea|git URL [--login USER] "
-                            "[--key FILE --known-hosts "
-                            "FILE] [--cert FILE] (the token is read from stdin) | forge projects "
-                            "NAME [--match TEXT] | forge "
-                            "rm NAME";
-
 #define FILE_MAX_BYTES 65536
 
 static int list(struct cli *c, struct err *err)
@@ -62,7 +56,7 @@ static int set(struct cli *c, struct err *err)
     AUTO_JSON *body = json_object();
     AUTO_JSON *reply = NULL;
     if (!cli_word(c, 3))
-        return cli_usage(usage, err);
+        return cli_usage(c->usage, err);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         json_put_str(body, names[i], str_of(cli_word(c, i + 1)));
     if (c->login)
@@ -117,7 +111,7 @@ int verb_forge(struct cli *c, struct err *err)
     if (text_is(what, "ls"))
         return cli_at_most(c, 1, err) < 0 ? -1 : list(c, err);
     if (!name)
-        return cli_usage(usage, err);
+        return cli_usage(c->usage, err);
     if (text_is(what, "set"))
         return set(c, err);
     AUTO_FREE char *escaped = cli_escape(name);
@@ -127,5 +121,5 @@ int verb_forge(struct cli *c, struct err *err)
     if (text_is(what, "projects"))
         return projects(c, path, err);
     return text_is(what, "rm") ? cli_call(c, "DELETE", path, NULL, &reply, err)
-                               : cli_usage(usage, err);
+                               : cli_usage(c->usage, err);
 }

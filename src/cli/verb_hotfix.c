@@ -37,6 +37,27 @@ static int follow_up(struct cli *c, const char *name, const json_t *runs, json_t
                : cli_call(c, "POST", path, body, ret_finding, err);
 }
 
+/* Commits of trunk that the new branch has not: a release is trunk and what is ticked, so they go
+ * along. 0: none, or nobody can tell. */
+static int64_t trunk_ahead(struct cli *c, const char *name)
+{
+    struct err ignored = ERR_INIT;
+    AUTO_FREE char *escaped = cli_escape(name);
+    AUTO_FREE char *tail = mem_format("/branches?match=%s", escaped);
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON *reply = NULL;
+    size_t i;
+    json_t *row;
+    if (cli_app_path(c, tail, &path, &ignored) < 0 || cli_get(c, path, &reply, &ignored) < 0)
+        return 0;
+    json_array_foreach(json_list(reply, "items"), i, row)
+    {
+        if (text_is(json_text(row, "name"), name))
+            return json_int(row, "behind", 0);
+    }
+    return 0;
+}
+
 int verb_hotfix(struct cli *c, struct err *err)
 {
     AUTO_JSON *runs = NULL;
@@ -49,6 +70,8 @@ int verb_hotfix(struct cli *c, struct err *err)
         cli_branch_create(c, name, json_text(runs, "commit"), &reply, err) < 0 ||
         (c->temporary && follow_up(c, name, runs, &finding, err) < 0))
         return -1;
+    int64_t ahead = trunk_ahead(c, name);
+    json_put_int(reply, "trunk_ahead", ahead);
     if (finding)
         json_put_int(reply, "finding", json_int(finding, "number", 0));
     if (c->json) {
@@ -61,6 +84,11 @@ int verb_hotfix(struct cli *c, struct err *err)
               env, json_text_or(runs, "commit", "?"));
     cli_print("work on it:  git fetch && git checkout %s\n", word);
     cli_print("release it:  slipway tick %s -e %s && slipway deploy -e %s\n", word, env, env);
+    if (ahead > 0)
+        cli_print(
+            "note:        trunk has %lld commits that %s does not run: they are released with "
+            "it\n",
+            (long long)ahead, env);
     cli_print("then:        slipway land, and slipway land rebuild for the envs that lack it\n");
     if (finding)
         cli_print("finding %lld stays open until the permanent fix is there\n",

@@ -87,6 +87,10 @@ static int add_user(struct cli *c, const char *name, struct err *err)
     json_put_text(body, "name", name);
     if (c->role)
         json_put_text(body, "role", c->role);
+    if (c->app)
+        json_put_text(body, "app", c->app);
+    if (c->env)
+        json_put_text(body, "env", c->env);
     return cli_call(c, "POST", "/users", body, &reply, err) < 0 ? -1 : show_link(c, reply);
 }
 
@@ -108,8 +112,10 @@ int verb_user(struct cli *c, struct err *err)
     if (text_is(what, "ls"))
         return cli_at_most(c, 1, err) < 0 ? -1 : list_users(c, err);
     if (!cli_word(c, 1))
-        return cli_usage("user add|reset|remove|grant|revoke NAME [--role ROLE] [-a APP] [-e ENV]",
-                         err);
+        return cli_usage(c->usage, err);
+    bool scope = c->app || c->env || c->role;
+    if (scope && (text_is(what, "reset") || text_is(what, "remove")))
+        return cli_usage(c->usage, err); /* it is about the person as such */
     if (text_is(what, "add"))
         return add_user(c, cli_word(c, 1), err);
     if (text_is(what, "reset"))
@@ -120,7 +126,7 @@ int verb_user(struct cli *c, struct err *err)
         return change_grant(c, "POST", cli_word(c, 1), err);
     if (text_is(what, "revoke"))
         return change_grant(c, "DELETE", cli_word(c, 1), err);
-    return cli_usage("user ls|add|reset|remove|grant|revoke", err);
+    return cli_usage(c->usage, err);
 }
 
 /* ---- role ---- */

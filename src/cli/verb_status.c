@@ -86,6 +86,7 @@ static int show_overview(struct cli *c, struct err *err)
         {"ROLLOUT", "rollout", CLI_TEXT},   {"DOMAIN", "domain", CLI_TEXT}};
     AUTO_JSON *apps = NULL;
     AUTO_JSON *rows = json_array();
+    bool found = false;
     if (cli_list(c, "/apps", &apps, err) < 0)
         return -1;
     size_t i;
@@ -93,9 +94,13 @@ static int show_overview(struct cli *c, struct err *err)
     json_array_foreach(json_list(apps, "items"), i, app)
     {
         const char *name = json_text_or(app, "name", "?");
-        if ((!c->app || text_is(c->app, name)) && add_app_rows(c, name, rows, err) < 0)
+        bool wanted = !c->app || text_is(c->app, name);
+        found |= wanted;
+        if (wanted && add_app_rows(c, name, rows, err) < 0)
             return -1;
     }
+    if (c->app && !found)
+        return FAIL(err, E_NOT_FOUND, "there is no app '%.40s' that you may see", c->app);
     cli_show(c, rows, NULL, columns, ARRAY_SIZE(columns));
     return 0;
 }

@@ -23,7 +23,7 @@ static int list(struct cli *c, struct err *err)
     {
         int64_t left_ms = json_int(row, "expires_at", 0) - clock_wall_ms(clock_system());
         AUTO_FREE char *left =
-            mem_format("%lld h", (long long)(left_ms > 0 ? left_ms / 3600000 : 0));
+            mem_format("%lld h", (long long)(left_ms > 0 ? (left_ms + 3599999) / 3600000 : 0));
         if (!c->json)
             json_put_text(row, "left", left);
     }

@@ -80,6 +80,43 @@ test('wrong words: exit 2 and how it is meant', async () => {
     }
 });
 
+test('what only looks changes nothing, and what is taken away is said', async () => {
+    const at = ['-a', 'web', '-e', 'dev'];
+    await p.cli.ok('env', 'domains', 'one.example', 'two.example', ...at);
+    for (const _ of [1, 2])
+        assert.equal(await p.cli.ok('env', 'domains', ...at), 'web.dev.localhost\none.example\ntwo.example\n');
+    assert.equal(await p.cli.ok('env', 'domains', 'none', ...at), 'web.dev.localhost\n');
+    const empty = await p.cli('secret', 'set', 'KEY', ...at);
+    assert.notEqual(empty.code, 0);
+    assert.match(empty.err, /the value is empty.*secret rm.*value_invalid/);
+});
+
+test('a secret stays what it is given as, until that is said', async () => {
+    const at = ['-a', 'web', '-e', 'dev'], kind = async () => (await p.api.get('/apps/web/envs/dev/secrets')).items.map((row) => row.kind);
+    for (const [words, now] of [[['--kind', 'env'], 'env'], [[], 'env'], [['--kind', 'file'], 'file']]) {
+        assert.equal((await p.cli('secret', 'set', 'KEY', ...at, ...words, { input: 'x' })).code, 0);
+        assert.deepEqual(await kind(), [now]);
+    }
+    await p.cli.ok('secret', 'rm', 'KEY', ...at);
+});
+
+test('a role that is given with an invitation holds where it is said', async () => {
+    await p.cli.ok('user', 'add', 'qq', '--role', 'tester', '-a', 'web', '-e', 'test');
+    const { items } = await p.api.get('/users');
+    assert.deepEqual(items.find((row) => row.name === 'qq').grants.map(({ role, app, env }) => [role, app, env]), [['tester', 'web', 'test']]);
+    assert.notEqual((await p.cli('user', 'add', 'qw', '-a', 'web')).code, 0, 'of which role?');
+    assert.equal((await p.cli('user', 'reset', 'qq', '-e', 'test')).code, 2);
+    await p.cli.ok('user', 'remove', 'qq');
+});
+
+test('what is not there is said: apps, verbs, releases that never served', async () => {
+    assert.equal((await p.cli('status', '-a', 'nope')).code, 12);
+    assert.equal((await p.cli('help', 'nope')).code, 2);
+    assert.match(await p.cli.ok('help', 'env'), /^usage: slipway env ls\n {7}slipway env add NAME/);
+    assert.equal(await p.cli.ok('env', 'domains', '--help'), await p.cli.ok('help', 'env'));
+    assert.match((await p.cli('env', 'rename')).err, /usage: slipway env ls \| .*'slipway help env' shows all \(usage\)/);
+});
+
 test('a list that is cut says so, and pages lead through all of it', async () => {
     const all = (await p.api.get('/apps/web/branches')).items.map((row) => row.name);
     assert.ok(all.length > 5);

@@ -32,7 +32,7 @@ test('the env behind takes that branch only when it is closed, if that is its ru
     await web.plan('pre'); // no rule yet
     await p.cli.ok('env', 'gate', 'pre', 'high');
     await assert.rejects(web.plan('pre'), { status: 403, error: 'policy_denied' });
-    await assert.rejects(web.promote('test', 'pre'), /finding 1 .high, in test. is not closed/);
+    await assert.rejects(web.promote('test', 'pre'), /finding 1 of feature\/a .high, in test. is not closed/);
     await web.deploy('test'); // its own env is free: there it is tried again
     await web.ticks('pre', 'feature/b');
     await web.deploy('pre');

@@ -122,7 +122,8 @@ int access_token_list(struct core *core, const struct person *by, json_t **ret_r
 int access_token_revoke(struct core *core, const struct person *by, const char *name,
                         struct err *err) MUST_CHECK;
 int access_person_add(struct core *core, const struct person *by, const char *name,
-                      const char *role /* NULL */, json_t **ret_reply,
+                      const char *role /* NULL */, int64_t app_id /* 0: every one */,
+                      int64_t env_id /* 0 */, json_t **ret_reply,
                       struct err *err) MUST_CHECK; /* {"user","link"} */
 int access_person_reset(struct core *core, const struct person *by, const char *name,
                         json_t **ret_reply, struct err *err) MUST_CHECK;

@@ -95,15 +95,21 @@ int access_people_who_may(struct core *core, enum permission permission, int64_t
     return 0;
 }
 
+int access_scope_row(struct core *core, int64_t app_id, int64_t env_id, json_t **ret_row,
+                     struct err *err)
+{
+    return store_row(core->store, ret_row, err,
+                     "SELECT (SELECT name FROM app WHERE id=$1) AS app,"
+                     " (SELECT name FROM env WHERE id=$2) AS env",
+                     "ii", app_id, env_id);
+}
+
 static int note_grant(struct core *core, const struct person *by, const char *kind,
                       const char *name, const char *role, int64_t app_id, int64_t env_id,
                       struct err *err)
 {
     AUTO_JSON *data = NULL;
-    if (store_row(core->store, &data, err,
-                  "SELECT (SELECT name FROM app WHERE id=$1) AS app,"
-                  " (SELECT name FROM env WHERE id=$2) AS env",
-                  "ii", app_id, env_id) < 0)
+    if (access_scope_row(core, app_id, env_id, &data, err) < 0)
         return -1;
     json_put_text(data, "role", role);
     return access_note(core, by->actor, kind, name, data, err);

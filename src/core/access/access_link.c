@@ -206,16 +206,20 @@ static json_t *link_reply(const char *name, char secret[ACCESS_SECRET_SIZE])
 }
 
 int access_person_add(struct core *core, const struct person *by, const char *name,
-                      const char *role, json_t **ret_reply, struct err *err)
+                      const char *role, int64_t app_id, int64_t env_id, json_t **ret_reply,
+                      struct err *err)
 {
     char secret[ACCESS_SECRET_SIZE];
     int64_t id;
     bool is_new;
-    AUTO_JSON *data = json_object();
+    AUTO_JSON *data = NULL;
+    if (!role && (app_id || env_id))
+        return FAIL(err, E_FIELD_INVALID, "which role, there? 'role' is missing");
     if ((role && access_role_check(core, role, err) < 0) ||
         person_insert(core, name, &id, err) < 0 ||
-        (role && access_grant_put(core, id, role, 0, 0, by->name, &is_new, err) < 0) ||
-        link_new_for(core, "invite", id, secret, err) < 0)
+        (role && access_grant_put(core, id, role, app_id, env_id, by->name, &is_new, err) < 0) ||
+        link_new_for(core, "invite", id, secret, err) < 0 ||
+        access_scope_row(core, app_id, env_id, &data, err) < 0)
         return -1;
     json_put_text(data, "role", role);
     if (access_note(core, by->actor, "person.added", name, data, err) < 0)

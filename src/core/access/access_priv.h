@@ -34,3 +34,6 @@ int access_join_names(struct query *q, struct buf *names, struct err *err) MUST_
 /* journal_append with subject "user:NAME". */
 int access_note(struct core *core, const char *actor, const char *kind, const char *name,
                 const json_t *data, struct err *err) MUST_CHECK;
+/* {"app","env"}: where a role holds, by name; null: everywhere. */
+int access_scope_row(struct core *core, int64_t app_id, int64_t env_id, json_t **ret_row,
+                     struct err *err) MUST_CHECK;

@@ -46,7 +46,7 @@ static void make_person(struct core *core, const char *name, const char *role, i
     struct person root;
     AUTO_JSON *invite = NULL, *reply = NULL;
     person_root(&root);
-    FINE(access_person_add(core, &root, name, NULL, &invite, &err));
+    FINE(access_person_add(core, &root, name, NULL, 0, 0, &invite, &err));
     FINE(access_link_use(core, json_text(invite, "link"), NULL, "hash", &reply, &err));
     FINE(access_authenticate(core, str_of(json_text(reply, "token")), ret_person, &err));
     if (role)
@@ -394,7 +394,7 @@ TEST(bad_links_all_get_the_same_answer)
     char text[ERR_TEXT_MAX];
     person_root(&root);
     set_up(core, "admin1", &p);
-    FINE(access_person_add(core, &root, "li", "viewer", &invite, &err));
+    FINE(access_person_add(core, &root, "li", "viewer", 0, 0, &invite, &err));
     const char *link = json_text(invite, "link");
     IS_REFUSED(access_link_use(core, "", NULL, "h", &reply, &err), E_LINK_USED);
     memcpy(text, err.text, sizeof(text));
@@ -452,10 +452,11 @@ TEST(names_of_people_are_checked)
     AUTO_JSON *reply = NULL, *again = NULL;
     person_root(&root);
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        IS_REFUSED(access_person_add(core, &root, bad[i], NULL, &reply, &err), E_NAME_INVALID);
-    FINE(access_person_add(core, &root, "wang", NULL, &reply, &err));
-    IS_REFUSED(access_person_add(core, &root, "wang", NULL, &again, &err), E_EXISTS);
-    IS_REFUSED(access_person_add(core, &root, "li", "boss", &again, &err), E_FIELD_INVALID);
+        IS_REFUSED(access_person_add(core, &root, bad[i], NULL, 0, 0, &reply, &err),
+                   E_NAME_INVALID);
+    FINE(access_person_add(core, &root, "wang", NULL, 0, 0, &reply, &err));
+    IS_REFUSED(access_person_add(core, &root, "wang", NULL, 0, 0, &again, &err), E_EXISTS);
+    IS_REFUSED(access_person_add(core, &root, "li", "boss", 0, 0, &again, &err), E_FIELD_INVALID);
     fixture_close(core);
 }
 
@@ -514,7 +515,7 @@ TEST(lists_show_grants_and_no_secret)
     AUTO_JSON *invite = NULL, *people = NULL, *matrix = NULL;
     person_root(&root);
     make_person(core, "wang", "tester", APP_SHOP, ENV_TEST, &p);
-    FINE(access_person_add(core, &root, "li", "viewer", &invite, &err));
+    FINE(access_person_add(core, &root, "li", "viewer", 0, 0, &invite, &err));
     FINE(access_person_list(core, &people, &err));
     AUTO_FREE char *text = json_print(people);
     IS_STR(text, "[{\"name\":\"li\",\"created_at\":1700000000000,\"invited\":true,\"grants\":[{"
@@ -832,7 +833,7 @@ TEST(passwords_are_hashed_and_verified)
     OK(!verify(core, "wang", "").good);
     OK(!verify(core, "nobody", most).good);
     OK(!verify(core, NULL, most).good);
-    FINE(access_person_add(core, &root, "li", NULL, &invite, &err));
+    FINE(access_person_add(core, &root, "li", NULL, 0, 0, &invite, &err));
     OK(!verify(core, "li", most).good); /* invited, no password yet */
     fixture_close(core);
 }

@@ -207,10 +207,28 @@ static void put_address(struct api_call *call)
     json_put_text(call->reply, "address", address);
 }
 
+/* app and env by name: 0 when not given */
+static int grant_scope(struct api_call *call, int64_t *ret_app_id, int64_t *ret_env_id,
+                       struct err *err)
+{
+    struct app app = {0};
+    const char *app_name = json_text(call->body, "app");
+    const char *env_name = json_text(call->body, "env");
+    if (app_name && app_load(call->core, app_name, &app, err) < 0)
+        return -1;
+    *ret_app_id = app.id;
+    *ret_env_id = 0;
+    if (env_name && text_starts(env_name, ENV_TRY_PREFIX))
+        return FAIL(err, E_FIELD_INVALID, "the rights in a try are those of the env it is like");
+    return env_name ? env_load(call->core, env_name, ret_env_id, err) : 0;
+}
+
 API_HANDLER(api_user_add)
 {
-    if (access_person_add(call->core, &call->who, json_text(call->body, "name"),
-                          json_text(call->body, "role"), &call->reply, err) < 0)
+    int64_t app_id = 0, env_id = 0;
+    if (grant_scope(call, &app_id, &env_id, err) < 0 ||
+        access_person_add(call->core, &call->who, json_text(call->body, "name"),
+                          json_text(call->body, "role"), app_id, env_id, &call->reply, err) < 0)
         return -1;
     put_address(call);
     return 0;
@@ -233,22 +251,6 @@ API_HANDLER(api_user_remove)
 API_HANDLER(api_grants)
 {
     return access_matrix(call->core, &call->reply, err);
-}
-
-/* app and env by name: 0 when not given */
-static int grant_scope(struct api_call *call, int64_t *ret_app_id, int64_t *ret_env_id,
-                       struct err *err)
-{
-    struct app app = {0};
-    const char *app_name = json_text(call->body, "app");
-    const char *env_name = json_text(call->body, "env");
-    if (app_name && app_load(call->core, app_name, &app, err) < 0)
-        return -1;
-    *ret_app_id = app.id;
-    *ret_env_id = 0;
-    if (env_name && text_starts(env_name, ENV_TRY_PREFIX))
-        return FAIL(err, E_FIELD_INVALID, "the rights in a try are those of the env it is like");
-    return env_name ? env_load(call->core, env_name, ret_env_id, err) : 0;
 }
 
 API_HANDLER(api_grant_add)

@@ -519,19 +519,6 @@ API_HANDLER(api_secrets)
     return api_page_by_name(call, rows, NULL, err);
 }
 
-static int secret_kind_of(const char *text, enum secret_kind *ret_kind, struct err *err)
-{
-    if (!text || text_is(text, "file"))
-        *ret_kind = SECRET_FILE;
-    else if (text_is(text, "env"))
-        *ret_kind = SECRET_ENV;
-    else if (text_is(text, "build"))
-        *ret_kind = SECRET_BUILD;
-    else
-        return FAIL(err, E_FIELD_INVALID, "'kind' is one of file, env, build");
-    return 0;
-}
-
 static int decode_value(const json_t *body, struct secret *ret_value, struct err *err)
 {
     const char *plain = json_text(body, "value");
@@ -558,7 +545,9 @@ API_HANDLER(api_secret_put)
     AUTO_SECRET value = {0};
     enum secret_kind kind = SECRET_FILE;
     int64_t version = 0;
-    if (secret_kind_of(json_text(call->body, "kind"), &kind, err) < 0 ||
+    if (secret_kind_now(call->core, call->ae.id, api_param(call, "secret"), &kind, err) < 0 ||
+        (json_text(call->body, "kind") &&
+         secret_kind_parse(json_text(call->body, "kind"), &kind, err) < 0) ||
         decode_value(call->body, &value, err) < 0)
         return -1;
     if (secret_put(call->core, &call->who, call->ae.id, call->ae.subject, api_param(call, "secret"),

@@ -16,8 +16,9 @@ static const struct json_field setup_fields[] = {
 static const struct json_field login_fields[] = {
     WIRE_TEXT("name", 100), WIRE_TEXT("password", 1000), WIRE_BOOL_OPTIONAL("cookie")};
 static const struct json_field password_fields[] = {WIRE_TEXT("old", 1000), WIRE_TEXT("new", 1000)};
-static const struct json_field user_fields[] = {WIRE_TEXT("name", 300),
-                                                WIRE_TEXT_OPTIONAL("role", 40)};
+static const struct json_field user_fields[] = {
+    WIRE_TEXT("name", 300), WIRE_TEXT_OPTIONAL("role", 40), WIRE_TEXT_OPTIONAL("app", 100),
+    WIRE_TEXT_OPTIONAL("env", 100)};
 static const struct json_field grant_fields[] = {WIRE_TEXT("user", 100), WIRE_TEXT("role", 40),
                                                  WIRE_TEXT_OPTIONAL("app", 100),
                                                  WIRE_TEXT_OPTIONAL("env", 100)};

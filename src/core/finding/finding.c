@@ -417,11 +417,11 @@ int finding_gate(struct core *core, const struct app_env *ae, const json_t *bran
         if (branch && !branch_in(branches, branch))
             continue;
         return FAIL(err, E_POLICY_DENIED,
-                    "finding %lld (%s, in %s) is not closed, and %s lets none of that severity in: "
-                    "'slipway finding show'",
-                    (long long)json_int(row, "number", 0),
+                    "finding %lld of %.60s (%s, in %s) is not closed, and %s lets none of that "
+                    "severity in: 'slipway finding show %lld'",
+                    (long long)json_int(row, "number", 0), branch ? branch : "no branch",
                     severities[json_int(row, "severity", 0) & 3], json_text_or(row, "env", "?"),
-                    ae->env);
+                    ae->env, (long long)json_int(row, "number", 0));
     }
     return 0;
 }

@@ -51,6 +51,23 @@ static int default_target(struct core *core, const struct app_env *ae, int64_t *
     return 0;
 }
 
+/* A rollback leads to where it was good before. */
+static int refuse_never_live(struct core *core, const struct app_env *ae, int64_t number,
+                             struct err *err)
+{
+    int64_t count = 0;
+    if (store_one_int(core->store, &count, err,
+                      "SELECT count(*) FROM rollout WHERE app_env_id=$1 AND release=$2 AND "
+                      "state='done'",
+                      "ii", ae->id, number) < 0)
+        return -1;
+    if (count == 0)
+        return FAIL(err, E_NO_ROLLBACK_TARGET,
+                    "r%lld was never live in %s: 'slipway deploy %lld -e %s' tries it again",
+                    (long long)number, ae->subject, (long long)number, ae->env);
+    return 0;
+}
+
 static int pick_existing(struct core *core, const struct app_env *ae,
                          const struct rollout_request *q, struct draft *d, struct err *err)
 {
@@ -62,6 +79,8 @@ static int pick_existing(struct core *core, const struct app_env *ae,
     if (q->kind == ROLLOUT_ROLLBACK && number == ae->live_release)
         return FAIL(err, E_STATE_CONFLICT, "r%lld is live in %s already", (long long)number,
                     ae->subject);
+    if (q->kind == ROLLOUT_ROLLBACK && refuse_never_live(core, ae, number, err) < 0)
+        return -1;
     if (q->kind == ROLLOUT_DEPLOY && json_bool(d->release, "bad", false))
         return FAIL(err, E_RELEASE_BAD,
                     "r%lld was rolled back before: build again, or roll back to it by number",

@@ -61,6 +61,9 @@ static int check_value(const char *name, enum secret_kind kind, struct str value
         return FAIL(err, E_NAME_INVALID,
                     "a secret's name has 1 to 128 of letters, digits, '_', '.', '-', and begins "
                     "with a letter or '_'");
+    if (value.length == 0)
+        return FAIL(err, E_VALUE_INVALID,
+                    "the value is empty: 'slipway secret rm' takes a secret away");
     if (kind == SECRET_ENV &&
         (!str_is_env_name(text) || str_is(text, "PORT") || str_starts(text, "SLIPWAY_")))
         return FAIL(err, E_NAME_INVALID,
@@ -139,6 +142,22 @@ int secret_put(struct core *core, const struct person *by, int64_t app_env_id, c
         return -1;
     *ret_version = place.version;
     return 0;
+}
+
+int secret_kind_now(struct core *core, int64_t app_env_id, const char *name,
+                    enum secret_kind *ret_kind, struct err *err)
+{
+    AUTO_QUERY q = {0};
+    if (store_query(core->store, &q, err,
+                    "SELECT v.kind FROM secret_name n JOIN secret_version v ON "
+                    "v.app_env_id=n.app_env_id AND v.name=n.name AND v.version=n.current WHERE "
+                    "n.app_env_id=$1 AND n.name=$2 AND n.current>0",
+                    "it", app_env_id, name) < 0)
+        return -1;
+    int more = query_next(&q, err);
+    if (more <= 0)
+        return more;
+    return secret_kind_parse(query_text(&q, 0), ret_kind, err);
 }
 
 int secret_delete(struct core *core, const struct person *by, int64_t app_env_id,

@@ -32,10 +32,13 @@ const char *secret_kind_name(enum secret_kind kind); /* "file", "env", "build" *
 /* E_FIELD_INVALID when it is none of the three. */
 int secret_kind_parse(const char *name, enum secret_kind *ret_kind, struct err *err) MUST_CHECK;
 /* name: [A-Za-z_][A-Za-z0-9_.-]{0,127}, for SECRET_ENV a variable's name (not PORT, not SLIPWAY_*);
- * value may hold anything but, for SECRET_ENV, NUL (E_VALUE_INVALID). */
+ * value may hold anything but, for SECRET_ENV, NUL, and is not empty (E_VALUE_INVALID). */
 int secret_put(struct core *core, const struct person *by, int64_t app_env_id, const char *subject,
                const char *name, enum secret_kind kind, struct str value, int64_t *ret_version,
                struct err *err) MUST_CHECK;
+/* That of its current version; where there is none *ret_kind stays. */
+int secret_kind_now(struct core *core, int64_t app_env_id, const char *name,
+                    enum secret_kind *ret_kind, struct err *err) MUST_CHECK;
 /* The name has no current version any more; older ones stay for the releases that froze them. */
 int secret_delete(struct core *core, const struct person *by, int64_t app_env_id,
                   const char *subject, const char *name, struct err *err) MUST_CHECK;

@@ -315,6 +315,7 @@ function Secrets({ app, env, rights }: Place & { rights: string[] }) {
     const { data, error, reload } = useResource<Page<Secret>>(base, { concerns: (event) => event.topic === 'journal' && event.app === app && event.env === env });
     const [writing, setWriting] = useState<string>();
     const mayWrite = may(rights, 'secret');
+    const kindNow = data?.items.find((one) => one.name === writing)?.kind ?? 'file';
     const place = { app, env: tName('stage', env) };
     return (
         <section aria-labelledby="secrets">
@@ -323,10 +324,10 @@ function Secrets({ app, env, rights }: Place & { rights: string[] }) {
             <ErrorBox error={error} />
             {data?.items.length === 0 && <p class="dim">{t('secrets.empty')}</p>}
             {data && data.items.length > 0 && (
-                <table>
-                    <thead><tr><th scope="col">{t('name')}</th><th scope="col">{t('version')}</th><th scope="col">{t('who')}</th><th scope="col">{t('when')}</th><th scope="col" /></tr></thead>
+                <div class="scroll"><table>
+                    <thead><tr><th scope="col">{t('name')}</th><th scope="col">{t('secrets.kind')}</th><th scope="col">{t('version')}</th><th scope="col">{t('who')}</th><th scope="col">{t('when')}</th><th scope="col" /></tr></thead>
                     <tbody>{data.items.map((one) => (
-                        <tr key={one.name}><td><code>{one.name}</code></td><td>v{one.version}</td><td>{one.by}</td><td><Age at={one.at} /></td>
+                        <tr key={one.name}><td><code>{one.name}</code></td><td>{tName('secretKind', one.kind)}</td><td>v{one.version}</td><td>{one.by}</td><td><Age at={one.at} /></td>
                             <td>{mayWrite && <><button type="button" class="small" onClick={() => setWriting(one.name)}>{t('secrets.new')}</button> <button type="button" class="small danger" onClick={() => ask({
                                 title: one.name, says: t('secrets.deleteSays', { name: one.name, ...place }), go: t('delete'), danger: true,
                                 act: async () => {
@@ -335,17 +336,18 @@ function Secrets({ app, env, rights }: Place & { rights: string[] }) {
                                 },
                             })}>{t('delete')}</button></>}</td></tr>
                     ))}</tbody>
-                </table>
+                </table></div>
             )}
             {writing !== undefined && (
                 <Dialog title={t('secrets.new')} onClose={() => setWriting(undefined)}>
                     <p>{t('secrets.putSays', { name: writing || '…', ...place })}</p>
-                    <Form go={t('save')} act={async ({ name, value }) => {
-                        await api.put(`${base}/${seg(name!)}`, { value });
+                    <Form go={t('save')} act={async ({ name, kind, value }) => {
+                        await api.put(`${base}/${seg(name!)}`, { value, kind });
                         setWriting(undefined);
                         reload();
                     }}>
                         <Field label={t('name')}><input name="name" defaultValue={writing} readOnly={!!writing} required spellcheck={false} autocomplete="off" autofocus={!writing} /></Field>
+                        <Field label={t('secrets.kind')}><select name="kind" defaultValue={kindNow}>{['file', 'env', 'build'].map((kind) => <option key={kind} value={kind} selected={kind === kindNow}>{tName('secretKind', kind)}</option>)}</select></Field>
                         <Field label={t('secrets.value')}><textarea name="value" rows={4} spellcheck={false} autocomplete="off" autofocus={!!writing} /></Field>
                     </Form>
                 </Dialog>
