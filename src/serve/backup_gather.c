@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/file.h"
@@ -79,7 +80,12 @@ static int add_settings(struct backup *b, struct err *err)
 
 static int add_store(struct backup *b, json_t **ret_told, struct err *err)
 {
-    AUTO_FREE char *copy = settings_data(b->settings, "core/backup.db"); /* we hold the lock */
+    AUTO_FREE char *copy = settings_data(b->settings, "core/backup.db");
+    AUTO_FREE char *path = settings_data(b->settings, "backup.lock");
+    /* one backup at a time has that file, whatever folder it goes to; others wait for a moment */
+    AUTO_CLOSE int lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (lock < 0 || flock(lock, LOCK_EX) < 0)
+        return FAIL_SYS(err, "cannot lock '%s'", path);
     int result = snapshot_store(b->settings, "copy", copy, ret_told, err);
     if (result == 0)
         result = add_file(b, copy, "store.db", err);

@@ -2,8 +2,10 @@
  * and the roles end in their order, then host/teardown.h takes away what they made; data_dir stays,
  * so that `up` brings all of it back as it was, unless --purge is given. Says what went, and fails
  * when anything is left. Safe to repeat, and with any part of it dead already. */
+#include <dirent.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/check.h"
 #include "base/file.h"
@@ -46,13 +48,39 @@ static int print_left(const struct map *after, struct err *err)
     return 0;
 }
 
+/* A file system of its own stays where it is mounted, empty. */
+static int empty_or_remove(const char *folder, struct err *err)
+{
+    struct stat own, above;
+    AUTO_FREE char *parent = mem_format("%s/..", folder);
+    bool mounted =
+        stat(folder, &own) == 0 && stat(parent, &above) == 0 && own.st_dev != above.st_dev;
+    if (!mounted)
+        return file_remove_tree(folder, err);
+    DIR *d = opendir(folder);
+    if (!d)
+        return FAIL_SYS(err, "cannot read '%s'", folder);
+    int result = 0;
+    for (struct dirent *e; result == 0 && (e = readdir(d));) {
+        if (text_is(e->d_name, ".") || text_is(e->d_name, "..") || text_is(e->d_name, "lost+found"))
+            continue;
+        AUTO_FREE char *path = mem_format("%s/%s", folder, e->d_name);
+        result = file_remove_tree(path, err);
+    }
+    (void)closedir(d); /* read-only */
+    return result;
+}
+
 /* The run folder last: with it goes the lock, and a new supervisor may start. */
 static int down_files(const struct settings *s, bool purge, struct err *err)
 {
-    if (purge && file_remove_tree(s->data_dir, err) < 0)
+    bool there = file_exists(s->data_dir);
+    if (purge && empty_or_remove(s->data_dir, err) < 0)
         return -1;
-    printf(purge ? "removed %s\n" : "%s stays: all data, for the next up (--purge removes it)\n",
-           s->data_dir);
+    if (there)
+        printf(purge ? "removed %s\n"
+                     : "%s stays: all data, for the next up (--purge removes it)\n",
+               s->data_dir);
     if (file_remove_tree(s->run_dir, err) < 0)
         return -1;
     printf("removed %s\n", s->run_dir);

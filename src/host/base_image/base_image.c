@@ -502,13 +502,27 @@ static void clear_containers(void)
     }
 }
 
+static struct err outside_error; /* why nothing can be built; E_OK: it can */
+
+int base_image_ready(struct err *err)
+{
+    if (outside_error.kind == E_OK)
+        return 0;
+    *err = outside_error;
+    return err_wrap(err, "nothing can be built until host is started anew");
+}
+
 int base_image_init(struct host *h, struct err *err)
 {
     AUTO_FREE char *folder = settings_data(h->settings, "host/bases");
     the_host = h;
     map_init(&shared_jobs);
-    if (file_make_dirs(folder, 0700, err) < 0 || base_image_outside_init(h->settings, err) < 0)
+    if (file_make_dirs(folder, 0700, err) < 0)
         return err_wrap(err, "base images");
+    /* What runs needs none of it: a missing login must not keep host from starting. */
+    if (base_image_outside_init(h->settings, &outside_error) < 0)
+        log_error("nothing can be built: logins or certificates for the outside are missing",
+                  F_ERR(&outside_error));
     clear_containers();
     clear_folder(folder);
     artifact_add_user(&(struct artifact_user){.in_use = base_in_use, .removed = base_removed});
@@ -523,5 +537,8 @@ void base_image_doctor(struct host *h, json_t *checks)
     (void)h; /* the one host of this process */
     doctor_push(checks, "base images: Debian archive", found, found ? sources.lines[0] : err.text,
                 "add Debian's archive to /etc/apt, or set debian_mirror");
+    doctor_push(checks, "builds: logins and certificates", outside_error.kind == E_OK,
+                outside_error.kind == E_OK ? "as the settings say" : outside_error.text,
+                "mend mirror_logins and ca_bundle, then restart: nothing is built until then");
     sources_done(&sources);
 }

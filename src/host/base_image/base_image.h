@@ -11,6 +11,9 @@
 #include "host/sandbox/sandbox.h"
 #include "io/message.h"
 
+/* Can anything be built? Else why not: the settings name logins or certificates that are missing.
+ */
+int base_image_ready(struct err *err) MUST_CHECK;
 int base_image_init(struct host *h, struct err *err) MUST_CHECK;
 void base_image_doctor(struct host *h, json_t *checks);
 void base_image_verb_ensure(void *context, struct message *m);

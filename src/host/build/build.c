@@ -409,7 +409,8 @@ static int begin(struct message *m, struct err *err)
     int64_t id_range = 0;
     if (json_object_size(json_dict(m->args, "spec")) == 0)
         return FAIL(err, E_NOT_FOUND, "no build '%s' is known here", name);
-    if (host_id_range(the_host->settings, m->args, &id_range, err) < 0 ||
+    if (base_image_ready(err) < 0 ||
+        host_id_range(the_host->settings, m->args, &id_range, err) < 0 ||
         build_spec_check(json_dict(m->args, "spec"), err) < 0 || artifact_disk_room(0, err) < 0)
         return -1;
     struct build *b = build_new(m);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/time.h"
 #include "host/edge/edge_priv.h"
 #include "io/child.h"
 
@@ -18,6 +19,8 @@
 #define NAMES_MAX 65536
 #define NAMES_COUNT_MAX 500 /* beyond it a chain gets too large for clients */
 #define DAYS_AUTHORITY "3650"
+#define RENEW_DAYS 400
+#define DAY_S 86400
 #define DAYS_SELF "820" /* some clients refuse more than 825 */
 #define CHILD_MS 20000
 
@@ -84,13 +87,22 @@ static char *names_path(const struct edge *e)
     return mem_format("%s/" EDGE_SELF ".names", e->paths.crt_store);
 }
 
+/* Made anew long before its end, and when the clock was wrong then. */
+static bool is_young(const char *path)
+{
+    struct stat st;
+    int64_t now = clock_wall_ms(clock_system()) / 1000;
+    return stat(path, &st) == 0 && st.st_mtime < now + DAY_S &&
+           st.st_mtime > now - RENEW_DAYS * DAY_S;
+}
+
 static bool names_are(const struct edge *e, const char *names)
 {
     struct err ignored = ERR_INIT;
     AUTO_BUF before = BUF_INIT(NAMES_MAX);
     AUTO_FREE char *path = names_path(e);
     AUTO_FREE char *self = edge_cert_path(e->paths.crt_store, EDGE_SELF);
-    return file_exists(self) && file_read(path, NAMES_MAX, &before, &ignored) == 0 &&
+    return is_young(self) && file_read(path, NAMES_MAX, &before, &ignored) == 0 &&
            str_is(buf_str(&before), names);
 }
 
@@ -138,7 +150,7 @@ static void self_ended(void *context, const struct child_result *result)
 static int self_make(struct self_made *s, struct err *err)
 {
     struct edge *e = s->edge;
-    AUTO_FREE char *subject = mem_format("/CN=%s", e->platform_host);
+    AUTO_FREE char *subject = mem_format("/CN=%.64s", e->platform_host); /* no more fits */
     AUTO_FREE char *authority = edge_cert_path(e->paths.crt_store, AUTHORITY);
     const char *argv[] = {"/usr/bin/openssl",
                           "req",
@@ -205,7 +217,8 @@ static void authority_ended(void *context, const struct child_result *result)
 
 static int authority_make(struct self_made *s, struct err *err)
 {
-    AUTO_FREE char *subject = mem_format("/CN=Slipway of %s", s->edge->settings->base_domain);
+    AUTO_FREE char *subject =
+        mem_format("/CN=Slipway of %.53s", s->edge->settings->base_domain); /* 64 in all */
     const char *argv[] = {"/usr/bin/openssl",
                           "req",
                           "-x509",

@@ -19,6 +19,8 @@
 
 #define DEADLINE_MS 30000
 #define HUNG_MS 10000
+#define HUNG_LOOKS 12 /* so often one that hangs waits for others that start */
+#define START_TIMES 4 /* of its deadline, for one that starts again: the machine may be busy */
 
 struct instances instances;
 
@@ -215,7 +217,8 @@ static void hung_long(void *context)
     timer_free(&i->hung);
     if (!hangs(i))
         return; /* its next word decides anew */
-    if (another_starts(i)) {
+    if (i->hung_looks < HUNG_LOOKS && another_starts(i)) {
+        i->hung_looks++;
         timer_start(&i->hung, HUNG_MS, 0, hung_long, i);
         return;
     }
@@ -223,6 +226,28 @@ static void hung_long(void *context)
              F_INT("after_ms", HUNG_MS));
     FAULT("instance.hung");
     sandbox_cgroup_kill(i->cgroup); /* its end starts it again */
+}
+
+static void never_ready(void *context)
+{
+    struct instance *i = context;
+    timer_free(&i->hung);
+    if (i->state != INSTANCE_STARTING)
+        return;
+    log_warn("instance was started again and does not become ready, killing it",
+             F_STR("instance", i->name), F_STR("probe", i->why));
+    FAULT("instance.hung");
+    sandbox_cgroup_kill(i->cgroup); /* its end starts it again */
+}
+
+/* Somebody waits for a first start, and gives up; nobody does for one that was ready before. */
+void instance_watch_start(struct instance *i)
+{
+    int64_t deadline = json_int(json_dict(i->spec, "health"), "deadline_ms", 0);
+    i->hung_looks = 0;
+    if (i->ever_ready)
+        timer_start(&i->hung, START_TIMES * (deadline > 0 ? deadline : DEADLINE_MS), 0, never_ready,
+                    i);
 }
 
 static void became_unready(struct instance *i, const char *text)

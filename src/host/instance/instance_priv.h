@@ -91,6 +91,7 @@ struct instance {
     struct timer *deadline;     /* of the start verb */
     struct timer *wait;         /* back-off, or the stop's grace */
     struct timer *hung;         /* it does not answer: until it is killed */
+    int hung_looks;             /* since it does not */
     bool removing;
     struct restart restart;
     int64_t up_since;                       /* mono ms */
@@ -128,6 +129,8 @@ struct instance *instance_find(const char *name);
 bool instance_event(struct instance *i, enum instance_event event);
 json_t *instance_json(const struct instance *i);
 void instance_notice(const struct instance *i, const char *text);
+/* It runs, and is not ready yet: one that was ready before has a time for it. */
+void instance_watch_start(struct instance *i);
 /* Tell the edge. Ready is also what nobody knows anything of. */
 void instance_tell_ready(const struct instance *i, bool ready);
 void instance_answer_start(struct instance *i); /* when ready and recorded */

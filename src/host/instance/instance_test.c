@@ -262,15 +262,16 @@ static bool wait_for(struct answer *a)
     return over;
 }
 
-/* "shop.dev.rN.M" or "shop.prod.rN.M". */
+/* "APP.ENV.rN.M"; what is in prod has the number 4, all else 1. */
 static json_t *start_args(const char *name, const char *spec)
 {
     struct err err = ERR_INIT;
-    bool prod = text_starts(name, "shop.prod.");
+    struct str rest = str_of(name), app = str_cut(&rest, '.'), env = str_cut(&rest, '.');
     AUTO_FREE char *text = mem_format(
-        "{\"instance\":\"%s\",\"app\":\"shop\",\"env\":\"%s\",\"app_env_id\":%d,\"release\":42,"
+        "{\"instance\":\"%s\",\"app\":\"%.*s\",\"env\":\"%.*s\",\"app_env_id\":%d,\"release\":42,"
         "\"artifact\":\"here\",\"rollout\":7,\"epoch\":1,\"spec\":{\"port\":%d%s%s}}",
-        name, prod ? "prod" : "dev", prod ? 4 : 1, PORT, *spec ? "," : "", spec);
+        name, (int)app.length, app.data, (int)env.length, env.data, str_is(env, "prod") ? 4 : 1,
+        PORT, *spec ? "," : "", spec);
     json_t *args = NULL;
     if (json_parse(str_of(text), &args, &err) < 0)
         (void)fprintf(stderr, "# %s\n", err.text);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "base/check.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/time.h"
@@ -149,9 +150,35 @@ static void output_connect(void *context)
 
 /* Rotation. */
 
-static void rotate(struct instance *i)
+/* conmon opens a new file by this name before it takes the log's, and ends, with the app, when it
+ * cannot: so it is made first. */
+static bool make_next(const struct instance *i)
+{
+    AUTO_FREE char *log = log_path(i, 0);
+    AUTO_FREE char *next = mem_format("%s.tmp", log);
+    AUTO_CLOSE int fd = open(next, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+    if (fd < 0)
+        log_warn("no room for a new file: an instance's output goes on in the old one",
+                 F_STR("instance", i->name), F_INT("errno", errno));
+    return fd >= 0;
+}
+
+/* Have conmon open the log anew. False: it goes on in the file that it has; asked again. */
+static bool reopen(struct instance *i)
 {
     AUTO_FREE char *ctl = mem_format("%s/ctl", i->folder);
+    AUTO_CLOSE int fd = open(ctl, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    i->rotating = fd >= 0 && write(fd, "2 0 0\n", 6) == 6;
+    if (!i->rotating)
+        log_warn("conmon does not listen, its output goes on in the renamed file",
+                 F_STR("instance", i->name), F_INT("errno", errno));
+    return i->rotating;
+}
+
+static bool rotate(struct instance *i)
+{
+    if (!make_next(i))
+        return false;
     for (int number = FILES_KEPT - 1; number >= 0; number--) {
         AUTO_FREE char *from = log_path(i, number);
         AUTO_FREE char *to = log_path(i, number + 1);
@@ -160,11 +187,15 @@ static void rotate(struct instance *i)
             log_warn("cannot rotate an instance's output, going on", F_STR("instance", i->name),
                      F_INT("errno", errno));
     }
-    AUTO_CLOSE int fd = open(ctl, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || write(fd, "2 0 0\n", 6) != 6)
-        log_warn("conmon does not listen, its output goes on in the renamed file",
-                 F_STR("instance", i->name), F_INT("errno", errno));
-    i->rotating = true;
+    return reopen(i);
+}
+
+/* Renamed, and the log was not opened anew: by a host that died between the two, or a conmon that
+ * did not listen. */
+static bool is_half_rotated(const struct instance *i)
+{
+    AUTO_FREE char *renamed = log_path(i, 1);
+    return i->conmon_pid > 0 && !i->rotating && file_exists(renamed);
 }
 
 static void look_soon(void *context)
@@ -189,11 +220,13 @@ static void look(void *context)
         struct instance *i = instances.by_name.entries[n].value;
         struct stat info;
         AUTO_FREE char *path = log_path(i, 0);
-        if (stat(path, &info) < 0)
+        if (stat(path, &info) < 0) {
+            if (errno == ENOENT && is_half_rotated(i) && make_next(i))
+                rotated |= reopen(i);
             continue;
+        }
         if (info.st_size > FILE_MAX && i->conmon_pid > 0) {
-            rotate(i);
-            rotated = true;
+            rotated |= rotate(i);
         } else if (info.st_ino != i->log_inode) {
             output_open(i);
         }

@@ -211,6 +211,7 @@ void run_watch_ready(struct instance *i)
                                   .liveness_ms = json_int(health, "liveness_ms", 0)};
     i->up_since = clock_mono_ms(clock_system());
     probe_watch(&target);
+    instance_watch_start(i);
 }
 
 /* Creation. */

@@ -273,6 +273,8 @@ static void wait_and_serve(void)
                 target_send(targets[index]);
         }
     }
+    if (count == EVENTS)
+        return; /* there may be more: who is late is told when all words were heard */
     now = now_ms();
     for (size_t i = 0; i < target_count; i++)
         if (targets[i]->due_ms <= now)
