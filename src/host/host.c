@@ -21,6 +21,7 @@
 #include "host/edge/edge.h"
 #include "host/host_priv.h"
 #include "host/instance/instance.h"
+#include "host/network/network.h"
 #include "host/sandbox/sandbox.h"
 #include "io/loop.h"
 #include "io/narrow_role.h"
@@ -99,6 +100,7 @@ static int host_run(struct host *h, struct err *err)
     log_info("host ends, what it runs goes on");
     build_shutdown(h);
     instance_shutdown();
+    network_shutdown();
     edge_done();
     return 0;
 }

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "host/instance/instance_priv.h"
-#include "host/network/network.h"
+#include "host/network/network_priv.h"
 #include "host/probe/probe.h"
 #include "host/root_test.h"
 #include "host/sandbox/sandbox_priv.h"
@@ -639,6 +639,29 @@ TEST(an_instance_sees_its_own_things_only)
     OK(!text_is(get("shop.dev.r2.1", "/connect/10.199.1.1:22"), "open"));
     IS_STR(get("shop.dev.r2.1", "/connect/127.0.0.1:3000"), "open");
     OK(stop_well("shop.dev.r2.1") && stop_well("shop.dev.r2.2"));
+}
+
+static bool nft_does(const char *verb)
+{
+    struct err err = ERR_INIT;
+    AUTO_BUF out = BUF_INIT(1u << 20);
+    const char *const argv[] = {"/usr/sbin/nft", verb, "table", "inet", settings->id, NULL};
+    return filter_nft(argv, STR(""), &out, &err) == 0;
+}
+
+static bool table_stands(void)
+{
+    return nft_does("list");
+}
+
+/* `systemctl restart nftables` takes all tables away. */
+TEST(the_firewall_table_comes_back)
+{
+    if (!ready())
+        return;
+    OK(table_stands());
+    OK(nft_does("delete") && !table_stands());
+    OK(until(table_stands));
 }
 
 TEST(names_may_be_long)

@@ -183,6 +183,13 @@ static void looked_up(void *context)
     free(l);
 }
 
+void mirrors_put(void)
+{
+    struct err err = ERR_INIT;
+    if (watch.filter && replace(&err) < 0)
+        log_warn("builds cannot be let to the mirrors, trying again in a minute", F_ERR(&err));
+}
+
 static void again(void *context)
 {
     (void)context;

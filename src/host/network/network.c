@@ -200,10 +200,15 @@ int network_setup(const struct settings *settings, struct err *err)
     net.filter.closed = net.closed;
     net.filter.builds = net.builds;
     net.filter.mirrors = &net.mirrors;
-    if (filter_load(&net.filter, err) < 0)
+    if (filter_load(&net.filter, err) < 0 || guard_start(&net.filter, err) < 0)
         return -1;
     mirrors_watch(&net.mirrors, &net.filter, &net.pool);
     return 0;
+}
+
+void network_shutdown(void)
+{
+    guard_stop();
 }
 
 void network_teardown(const struct settings *settings)

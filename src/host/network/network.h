@@ -56,3 +56,5 @@ size_t network_ports(void);
 void network_doctor(json_t *checks);
 /* Take bridge and table away again (tests, and `down`). */
 void network_teardown(const struct settings *settings);
+/* Host ends: nothing of the machine is changed. */
+void network_shutdown(void);

@@ -95,6 +95,12 @@ struct foreign_ours {
  * policy that does it into *out, ", " between; returns how many. */
 size_t foreign_drops(const json_t *ruleset, const struct foreign_ours *ours, struct buf *out);
 
+/* guard.c. Make the table again when somebody has taken it away; the filter outlives it. Loop
+ * thread. */
+int guard_start(const struct filter *filter, struct err *err) MUST_CHECK;
+void guard_stop(void);
+/* What is known of the mirrors' addresses into a table that was made again. */
+void mirrors_put(void);
 /* Keep the set up to date from now on. What is pointed to outlives it. Loop thread. */
 void mirrors_watch(const struct mirrors *list, const struct filter *filter,
                    const struct pool *pool);
