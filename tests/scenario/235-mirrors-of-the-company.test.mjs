@@ -93,10 +93,18 @@ test('no layer and no file of the installation holds it', async () => {
     assert.equal((await web.get('dev', '/env?name=PIP_INDEX_URL')).status, 404);
 });
 
-test('a login that others can read is refused at the start', async () => {
+test('a login that others can read: nothing is built, and all that runs runs', async () => {
     chmodSync(`${dir}/logins`, 0o644);
     await p.kill('host');
-    await until(() => /holds passwords, but others than root may read it/.test(p.log()), 20_000, 'the host says why it does not start');
+    await until(() => /holds passwords, but others than root may read it/.test(p.log()), 20_000, 'the host says what is wrong');
+    const doctor = async () => (await p.api.get('/doctor')).checks.find((row) => row.name === 'builds: logins and certificates')?.ok;
+    await until(async () => await doctor() === false, 20_000, 'so does the doctor');
+    assert.equal((await web.get('dev', '/up')).status, 200);
+    await assert.rejects(web.deploy('dev'), /nothing can be built until host is started anew/);
+    const { id } = await web.rolloutStart('dev', { kind: 'stop' });
+    assert.equal((await web.rolloutEnd('dev', id)).state, 'done', 'what is no build goes on');
     chmodSync(`${dir}/logins`, 0o600);
-    await until(async () => (await web.get('dev', '/up')).status === 200 && (await p.api.call('GET', '/doctor')).status === 200, 20_000, 'it is back');
+    await p.kill('host');
+    await until(async () => await doctor() === true, 20_000, 'it is back');
+    await web.deploy('dev');
 });

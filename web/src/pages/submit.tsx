@@ -140,7 +140,7 @@ function WhatIf({ base, wanted, tips, leave, onFacts, says }: { base: string; wa
         }, () => {}); // what the plan says stands
         return () => own.abort();
     }, [base, key]);
-    return <>{says && <p class="box warn">{says}</p>}{facts && <FactsOutList facts={facts} leave={leave} />}</>;
+    return <>{says && <p class="box warn">{says}</p>}{facts && <FactsOutList facts={facts} leave={leave} />}{facts && facts.out.length > 0 && <p><a class="button small" href={`${base.replace('/envs/', '/')}/conflicts`}>{t('resolve.open')}</a></p>}</>;
 }
 
 // The plan for this choice, asked for when the ticking rests.
