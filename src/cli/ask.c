@@ -292,7 +292,9 @@ static int find_app(struct cli *c, struct err *err)
     if (!c->app)
         c->app = c->app_owned = only_app(c);
     if (!c->app)
-        return FAIL(err, E_USAGE, "which app? say -a APP");
+        return FAIL(
+            err, E_USAGE,
+            "which app? say -a APP, or SLIPWAY_APP=APP, or 'service: APP' in ./slipway.yaml");
     return 0;
 }
 

@@ -33,7 +33,8 @@ const struct cli_verb cli_verbs[] = {
     {"env", verb_env,
      "env ls | env add NAME [--like ENV] | env purpose NAME TEXT | env policy NAME "
      "stop|skip|last-good | env culprits NAME click|always | env gate NAME "
-     "none|low|medium|high|critical | env automation click|push|HH:MM -e ENV | env domains "
+     "none|low|medium|high|critical | env position NAME N | env automation click|push|HH:MM -e ENV "
+     "| env domains "
      "[DOMAIN...|none] -e ENV | env certificate DOMAIN -e ENV",
      "environments and domains", MANY},
     {"branch", verb_branch,

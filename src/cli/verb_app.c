@@ -148,7 +148,8 @@ int verb_env(struct cli *c, struct err *err)
         return domains(c, err);
     if (text_is(what, "automation") && cli_word(c, 1))
         return set_automation(c, err);
-    bool changes = text_is(what, "purpose") || text_is(what, "policy") ||
+    bool moves = text_is(what, "position");
+    bool changes = moves || text_is(what, "purpose") || text_is(what, "policy") ||
                    text_is(what, "culprits") || text_is(what, "gate");
     if (cli_at_most(c, text_is(what, "ls") ? 1 : changes ? 3 : 2, err) < 0)
         return -1;
@@ -156,7 +157,14 @@ int verb_env(struct cli *c, struct err *err)
         AUTO_FREE char *env = cli_escape(cli_word(c, 1));
         AUTO_FREE char *path = mem_format("/envs/%s", env);
         AUTO_JSON *body = json_object();
-        json_put_text(body, what, cli_word(c, 2));
+        int64_t position = 0;
+        if (moves &&
+            str_to_int(str_of(cli_word(c, 2)), 0, 100000, "the position", &position, err) < 0)
+            return -1;
+        if (moves)
+            json_put_int(body, what, position);
+        else
+            json_put_text(body, what, cli_word(c, 2));
         return cli_call(c, "PUT", path, body, &reply, err);
     }
     if (text_is(what, "certificate") && cli_word(c, 1))

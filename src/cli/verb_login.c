@@ -105,6 +105,8 @@ static int signed_in(struct cli *c, const json_t *reply, struct err *err)
         cli_print_json(reply);
     else
         cli_print("signed in as %s\n", json_text_or(reply, "user", "?"));
+    if (geteuid() == 0 && !c->json)
+        cli_tell("note: on the server itself root's commands are root's, whoever has signed in\n");
     return 0;
 }
 

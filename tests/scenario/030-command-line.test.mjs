@@ -150,6 +150,10 @@ test('a new env is like another, and roles are changed at the command line', asy
     await p.cli.ok('env', 'add', 'qa', '--like', 'test');
     assert.match(await p.cli.ok('role', 'ls'), /^developer +qa +deploy,tick$/m);
     await p.cli.ok('env', 'add', 'stage');
+    const order = async () => (await p.api.get('/envs')).items.map((row) => row.name).join(' ');
+    assert.equal(await order(), 'dev test pre qa stage prod', 'the last env is still the last');
+    await p.cli.ok('env', 'position', 'qa', '25');
+    assert.equal(await order(), 'dev test qa pre stage prod');
     assert.deepEqual([await deploys('qa'), await deploys('stage')], [200, 403]);
     await p.cli.ok('role', 'allow', 'developer', 'tick', 'deploy', '-e', 'stage');
     assert.equal(await deploys('stage'), 200);

@@ -31,7 +31,8 @@ API_HANDLER(api_env_add)
 {
     call->reply = json_object();
     return env_create(call->core, &call->who, json_text(call->body, "name"),
-                      json_int(call->body, "position", 50), json_text(call->body, "like"), err);
+                      json_int(call->body, "position", ENV_BEFORE_LAST),
+                      json_text(call->body, "like"), err);
 }
 
 API_HANDLER(api_env_change)

@@ -57,7 +57,8 @@ static const struct json_field touching_query[] = {WIRE_TEXT("path", 500)};
 static const struct json_field fold_fields[] = {WIRE_TEXT_OPTIONAL("into", 200)};
 static const struct json_field env_change_fields[] = {
     WIRE_TEXT_OPTIONAL("purpose", ENV_PURPOSE_MAX), WIRE_TEXT_OPTIONAL("policy", 20),
-    WIRE_TEXT_OPTIONAL("culprits", 20), WIRE_TEXT_OPTIONAL("gate", 20)};
+    WIRE_TEXT_OPTIONAL("culprits", 20), WIRE_TEXT_OPTIONAL("gate", 20),
+    WIRE_INT_OPTIONAL("position", 0, 100000)};
 static const struct json_field right_fields[] = {WIRE_TEXT("permission", 40),
                                                  WIRE_TEXT_OPTIONAL("env", 100)};
 static const struct json_field app_fields[] = {{"name", JSON_FIELD_STRING, true, 0, 4096},

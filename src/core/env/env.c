@@ -310,10 +310,32 @@ static int copy_rights(struct core *core, const char *like, const char *name, js
     return 0;
 }
 
+/* Between the last env and the one before it: a new stage is one on the way there. */
+static int before_last(struct core *core, int64_t *ret_position, struct err *err)
+{
+    int64_t last = 0, previous = -1;
+    AUTO_JSON *rows = NULL;
+    if (store_rows(core->store, &rows, err,
+                   "SELECT position FROM env WHERE try_of IS NULL ORDER BY position DESC, id DESC "
+                   "LIMIT 2",
+                   "") < 0)
+        return -1;
+    last = json_int(json_array_get(rows, 0), "position", 10);
+    previous = json_int(json_array_get(rows, 1), "position", last - 20);
+    *ret_position = previous + (last - previous) / 2;
+    if (last - previous >= 2 && *ret_position >= 0)
+        return 0;
+    *ret_position = last; /* there is no number between them: the last goes on, with its tries */
+    return store_run(core->store, err, "UPDATE env SET position=position+10 WHERE position>=$1",
+                     "i", last);
+}
+
 int env_create(struct core *core, const struct person *by, const char *name, int64_t position,
                const char *like, struct err *err)
 {
     AUTO_JSON *data = json_object();
+    if (position == ENV_BEFORE_LAST && before_last(core, &position, err) < 0)
+        return -1;
     if (check_name("env", name, err) < 0)
         return -1;
     if (text_starts(name, ENV_TRY_PREFIX))
@@ -365,6 +387,13 @@ int env_change(struct core *core, const struct person *by, const char *name, con
     AUTO_JSON *data = json_object();
     if (text_starts(name, ENV_TRY_PREFIX) || env_load(core, name, &id, err) < 0)
         return FAIL(err, E_NOT_FOUND, "there is no env '%.40s': 'slipway env ls' lists them", name);
+    int64_t position = json_int(changes, "position", -1);
+    if (position >= 0) { /* what is like it stands where it stands */
+        if (store_run(core->store, err, "UPDATE env SET position=$2 WHERE id=$1 OR try_of=$1", "ii",
+                      id, position) < 0)
+            return -1;
+        json_put_int(data, "position", position);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(settings_of_env); i++) {
         const char *value = json_text(changes, settings_of_env[i].key);
         if (!value)

@@ -64,13 +64,16 @@ void env_gone_done(void); /* core ends */
 /* E_STATE_CONFLICT while the repository of a removed app of that name is still to be deleted. */
 int app_refuse_gone(struct core *core, const char *name, struct err *err) MUST_CHECK;
 int app_list(struct core *core, json_t **ret_rows, struct err *err) MUST_CHECK;
-/* like (NULL: none): an env of which the rights that name it are copied. */
+/* position: where it stands in the order of envs; ENV_BEFORE_LAST: right before the last one. like
+ * (NULL: none): an env of which the rights that name it are copied. */
+#define ENV_BEFORE_LAST (-1)
 int env_create(struct core *core, const struct person *by, const char *name, int64_t position,
                const char *like, struct err *err) MUST_CHECK;
 /* changes: what becomes another: "purpose" (in a sentence, at most ENV_PURPOSE_MAX bytes), "policy"
  * (at a conflict: stop, skip, last-good), "culprits" (of a build that fails are searched for:
  * click, always), "gate" (findings of that severity or more, not closed in an env before, keep
- * their branches out: none, low, medium, high, critical). E_NOT_FOUND, E_FIELD_INVALID. */
+ * their branches out: none, low, medium, high, critical), "position". E_NOT_FOUND,
+ * E_FIELD_INVALID. */
 int env_change(struct core *core, const struct person *by, const char *name, const json_t *changes,
                struct err *err) MUST_CHECK;
 /* A try's env, with an app-env of this app alone: like another one (its configuration, rights,
