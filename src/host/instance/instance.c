@@ -192,9 +192,14 @@ static void became_ready(struct instance *i)
 }
 
 /* A status, good or bad, is an answer: such an app lives, and a new start would not help it. */
+static bool answers(const struct instance *i)
+{
+    return text_starts(i->why, "status ");
+}
+
 static bool hangs(const struct instance *i)
 {
-    return i->state == INSTANCE_UNREADY && !text_starts(i->why, "status ");
+    return i->state == INSTANCE_UNREADY && !answers(i);
 }
 
 /* Is another of its app-env on its way back? Then this one waits: when all are late, the machine
@@ -232,7 +237,7 @@ static void never_ready(void *context)
 {
     struct instance *i = context;
     timer_free(&i->hung);
-    if (i->state != INSTANCE_STARTING)
+    if (i->state != INSTANCE_STARTING || answers(i))
         return;
     log_warn("instance was started again and does not become ready, killing it",
              F_STR("instance", i->name), F_STR("probe", i->why));
