@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static long number(const char *text, long fallback)
@@ -143,6 +144,8 @@ int main(void)
     (void)signal(SIGTERM, getenv("IGNORE_TERM") ? SIG_IGN : ended);
     (void)signal(SIGCHLD, SIG_IGN);
     (void)usleep((useconds_t)number(getenv("START_MS"), 0) * 1000);
+    while (getenv("HANG_AFTER") && time(NULL) >= number(getenv("HANG_AFTER"), 0))
+        (void)pause(); /* it waits for a database, say, that was there once */
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     any.sin_port = htons((uint16_t)number(getenv("PORT"), 3000));
     (void)setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));

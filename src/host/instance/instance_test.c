@@ -756,6 +756,31 @@ TEST(a_crash_is_followed_by_a_start)
     IS_INT(groups(), 0);
 }
 
+static time_t hang_at;
+
+static bool hang_time(void)
+{
+    return time(NULL) >= hang_at;
+}
+
+/* Nobody waits for it: it was ready once, crashed, and hangs as it starts again. */
+TEST(a_start_again_that_hangs_has_an_end)
+{
+    if (!ready())
+        return;
+    hang_at = time(NULL) + 2;
+    AUTO_FREE char *spec =
+        mem_format("\"health\":{\"path\":\"/up\",\"liveness_ms\":100,\"deadline_ms\":800},\"env\":"
+                   "{\"HANG_AFTER\":\"%lld\"}",
+                   (long long)hang_at);
+    OK(start_well("shop.dev.r5.2", spec));
+    OK(until(hang_time));
+    (void)get("shop.dev.r5.2", "/exit/1");
+    OK(until_state("shop.dev.r5.2", "starting", 1));
+    OK(until_state("shop.dev.r5.2", "starting", 2)); /* killed, and started anew */
+    OK(stop_well("shop.dev.r5.2"));
+}
+
 TEST(a_monitor_that_was_killed_is_replaced)
 {
     if (!ready())
