@@ -24,7 +24,6 @@
 #include "host/network/network_priv.h"
 #include "io/child.h"
 
-#define NFT "/usr/sbin/nft"
 #define NFT_LIMIT_MS 60000 /* it may have to load modules first */
 #define NFT_OUTPUT_MAX (8u << 20)
 

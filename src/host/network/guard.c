@@ -25,8 +25,7 @@ static struct {
 static bool stands(void)
 {
     struct err err = ERR_INIT;
-    const char *const argv[] = {"/usr/sbin/nft",     "-t", "list", "table", "inet",
-                                guard.filter->table, NULL};
+    const char *const argv[] = {NFT, "-t", "list", "table", "inet", guard.filter->table, NULL};
     AUTO_BUF out = BUF_INIT(8u << 20);
     return filter_nft(argv, (struct str){"", 0}, &out, &err) == 0;
 }

@@ -15,7 +15,6 @@
 #include "io/loop.h"
 
 #define AGAIN_MS 60000
-#define NFT "/usr/sbin/nft"
 
 static struct {
     struct mirrors mirrors;

@@ -219,7 +219,7 @@ void network_teardown(const struct settings *settings)
         mem_format("table inet %s\ndelete table inet %s\n", settings->id, settings->id);
     AUTO_FREE char *bridge = mem_format("%.8s0", settings->id);
     AUTO_CLOSE int fd = link_socket(&err);
-    static const char *const argv[] = {"/usr/sbin/nft", "-f", "-", NULL};
+    static const char *const argv[] = {NFT, "-f", "-", NULL};
     if (fd < 0 || link_delete(fd, bridge, &err) < 0 ||
         filter_nft(argv, str_of(script), &out, &err) < 0)
         log_warn("cannot take the network away, leaving it", F_ERR(&err));
@@ -308,7 +308,7 @@ size_t network_ports(void)
 
 static void doctor_foreign(json_t *checks)
 {
-    static const char *const argv[] = {"/usr/sbin/nft", "-j", "list", "ruleset", NULL};
+    static const char *const argv[] = {NFT, "-j", "list", "ruleset", NULL};
     struct err err = ERR_INIT;
     AUTO_BUF out = BUF_INIT(8u << 20);
     AUTO_BUF names = BUF_INIT(0);

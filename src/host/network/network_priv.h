@@ -80,6 +80,7 @@ struct filter {
 };
 void filter_script(const struct filter *f, struct buf *out); /* text for nft -f - */
 int filter_load(const struct filter *f, struct err *err) MUST_CHECK;
+#define NFT "/usr/sbin/nft"
 /* Run nft with this input; its output into *out. Blocking. */
 int filter_nft(const char *const *argv, struct str input, struct buf *out,
                struct err *err) MUST_CHECK;
