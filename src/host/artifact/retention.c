@@ -35,11 +35,11 @@ static int keep_artifact(struct map *kept, const char *artifact, struct err *err
     struct artifact_layers l;
     if (artifact_layers(artifact, &l, &why) < 0 && why.kind == E_NOT_FOUND)
         return 0;
+    keep(kept, artifact);
     if (why.kind != E_OK) {
         *err = why;
-        return err_wrap(err, "nothing is removed while a kept artifact cannot be read");
+        return err_wrap(err, "no artifact is removed while a kept one cannot be read");
     }
-    keep(kept, artifact);
     keep(kept, l.config);
     keep(kept, l.app);
     if (l.provenance[0])
@@ -98,8 +98,9 @@ static void mark_claimed(void *context, const char *path, const char *digest, co
     if (map_get(&r->kept, digest) || !claimed(digest))
         return;
     keep(&r->kept, digest);
-    bool small = st->st_size <= MANIFEST_MAX; /* a small layer is no manifest: corrupt as such */
-    if (small && keep_artifact(&r->kept, digest, &err) < 0 && err.kind != E_CORRUPT)
+    bool small = st->st_size <= MANIFEST_MAX; /* a small layer is no manifest: no JSON as such */
+    if (small && keep_artifact(&r->kept, digest, &err) < 0 && err.kind != E_CORRUPT &&
+        err.kind != E_JSON_INVALID)
         r->unread = err;
 }
 
@@ -172,14 +173,16 @@ static int retain(struct retention *r, const json_t *list, struct err *err)
 {
     size_t i;
     json_t *item;
+    struct err ignored = ERR_INIT; /* the first says enough */
     json_array_foreach((json_t *)list, i, item)
     {
         const char *digest = json_string_value(item);
-        if (digest && str_is_digest(str_of(digest)) && keep_artifact(&r->kept, digest, err) < 0)
-            return -1;
+        if (digest && str_is_digest(str_of(digest)))
+            (void)keep_artifact(&r->kept, digest, r->unread.kind ? &ignored : &r->unread);
     }
     each("blobs/sha256", "", mark_claimed, r);
-    if (r->unread.kind != E_OK) {
+    if (r->unread.kind != E_OK) { /* one damaged record: output and caches of builds still go */
+        sweep_users(r);
         *err = r->unread;
         return -1;
     }
@@ -201,7 +204,7 @@ void artifact_verb_retention(void *context, struct message *m)
     int done = retain(&r, json_list(m->args, "keep"), &err);
     map_done(&r.kept);
     if (done < 0) {
-        log_error("retention removes nothing", F_ERR(&err));
+        log_error("retention removes no artifact", F_ERR(&err));
         message_fail(m, &err);
         return;
     }
