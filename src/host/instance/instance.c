@@ -19,7 +19,7 @@
 
 #define DEADLINE_MS 30000
 #define HUNG_MS 10000
-#define HUNG_LOOKS 12 /* so often one that hangs waits for others that start */
+#define HUNG_LOOKS 60 /* so often one that hangs waits for others that start: ten minutes */
 #define START_TIMES 4 /* of its deadline, for one that starts again: the machine may be busy */
 
 struct instances instances;
