@@ -173,17 +173,30 @@ static const struct option_row options[] = {
 
 #define USAGE_MAX 160 /* bytes of it that an error's line has room for */
 
+/* Where a form ends: at " | " outside of brackets, or with the text. */
+static const char *form_end(const char *at)
+{
+    int depth = 0;
+    for (; *at && (depth > 0 || strncmp(at, " | ", 3) != 0); at++)
+        depth += (*at == '[') - (*at == ']');
+    return at;
+}
+
 /* As many of its forms as fit: *ret_more when there are others. */
 static int usage_fits(const char *text, bool *ret_more)
 {
-    size_t length = strlen(text);
-    *ret_more = length > USAGE_MAX;
-    if (!*ret_more)
-        return (int)length;
-    size_t fits = 0;
-    for (const char *at = text; (at = strstr(at, " | ")) && at - text <= USAGE_MAX; at++)
-        fits = (size_t)(at - text);
-    return (int)fits;
+    const char *fits = text, *end = form_end(text);
+    while (end - text <= USAGE_MAX && *end) {
+        fits = end;
+        end = form_end(end + 3);
+    }
+    if (end - text <= USAGE_MAX)
+        fits = end;
+    else if (fits == text) /* the first alone is too long: some words of it */
+        for (fits = text + USAGE_MAX; *fits != ' '; fits--)
+            ;
+    *ret_more = *fits != '\0';
+    return (int)(fits - text);
 }
 
 int cli_usage(const char *text, struct err *err)
@@ -289,18 +302,12 @@ static const struct cli_verb *find_verb(const char *name)
 static void print_usage(const char *usage)
 {
     const char *lead = "usage: ";
-    int depth = 0; /* of brackets: what stands in them is one form */
-    for (const char *at = usage, *begin = usage;; at++) {
-        depth += (*at == '[') - (*at == ']');
-        bool ends = !*at || (depth == 0 && strncmp(at, " | ", 3) == 0);
-        if (ends)
-            cli_print("%sslipway %.*s\n", lead, (int)(at - begin), begin);
-        if (!*at)
+    for (const char *end = form_end(usage);; end = form_end(usage)) {
+        cli_print("%sslipway %.*s\n", lead, (int)(end - usage), usage);
+        if (!*end)
             return;
-        if (ends) {
-            lead = "       ";
-            begin = at + 3;
-        }
+        lead = "       ";
+        usage = end + 3;
     }
 }
 

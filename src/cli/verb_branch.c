@@ -78,7 +78,7 @@ static void print_branch(const json_t *row)
     }
 }
 
-static int show_branch(struct cli *c, const char *name, struct err *err)
+int cli_branch_find(struct cli *c, const char *name, json_t **ret_row, struct err *err)
 {
     AUTO_FREE char *escaped = cli_escape(name);
     AUTO_FREE char *tail = mem_format("/branches?match=%s", escaped);
@@ -92,14 +92,23 @@ static int show_branch(struct cli *c, const char *name, struct err *err)
     {
         if (!text_is(json_text(row, "name"), name))
             continue;
-        if (c->json)
-            cli_print_json(row);
-        else
-            print_branch(row);
+        *ret_row = json_incref(row);
         return 0;
     }
     return FAIL(err, E_BRANCH_UNKNOWN,
                 "there is no branch '%.100s': 'slipway branch ls' lists them", name);
+}
+
+static int show_branch(struct cli *c, const char *name, struct err *err)
+{
+    AUTO_JSON *row = NULL;
+    if (cli_branch_find(c, name, &row, err) < 0)
+        return -1;
+    if (c->json)
+        cli_print_json(row);
+    else
+        print_branch(row);
+    return 0;
 }
 
 /* ---- ticks ---- */

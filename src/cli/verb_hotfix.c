@@ -42,20 +42,8 @@ static int follow_up(struct cli *c, const char *name, const json_t *runs, json_t
 static int64_t trunk_ahead(struct cli *c, const char *name)
 {
     struct err ignored = ERR_INIT;
-    AUTO_FREE char *escaped = cli_escape(name);
-    AUTO_FREE char *tail = mem_format("/branches?match=%s", escaped);
-    AUTO_FREE char *path = NULL;
-    AUTO_JSON *reply = NULL;
-    size_t i;
-    json_t *row;
-    if (cli_app_path(c, tail, &path, &ignored) < 0 || cli_get(c, path, &reply, &ignored) < 0)
-        return 0;
-    json_array_foreach(json_list(reply, "items"), i, row)
-    {
-        if (text_is(json_text(row, "name"), name))
-            return json_int(row, "behind", 0);
-    }
-    return 0;
+    AUTO_JSON *row = NULL;
+    return cli_branch_find(c, name, &row, &ignored) < 0 ? 0 : json_int(row, "behind", 0);
 }
 
 int verb_hotfix(struct cli *c, struct err *err)

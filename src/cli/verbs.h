@@ -16,7 +16,9 @@ json_t *cli_words_from(const struct cli *c, size_t first);
 void cli_put_origin(const struct cli *c, const char *url, json_t *body);
 int cli_origin_fetch(struct cli *c, const char *path, struct err *err) MUST_CHECK;
 int cli_app_origin(struct cli *c, const char *what, const char *path, struct err *err) MUST_CHECK;
-/* verb_branch.c: from NULL: trunk. */
+/* verb_branch.c: its row of the list of branches; E_BRANCH_UNKNOWN. */
+int cli_branch_find(struct cli *c, const char *name, json_t **ret_row, struct err *err) MUST_CHECK;
+/* from NULL: trunk. */
 int cli_branch_create(struct cli *c, const char *name, const char *from, json_t **ret_reply,
                       struct err *err) MUST_CHECK;
 /* verb_conflicts.c: of the env's ticked branches, or of these (names; taken) when there are any. */

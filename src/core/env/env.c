@@ -315,10 +315,11 @@ static int before_last(struct core *core, int64_t *ret_position, struct err *err
 {
     int64_t last = 0, previous = -1;
     AUTO_JSON *rows = NULL;
-    if (store_rows(core->store, &rows, err,
-                   "SELECT position FROM env WHERE try_of IS NULL ORDER BY position DESC, id DESC "
-                   "LIMIT 2",
-                   "") < 0)
+    if (store_rows(
+            core->store, &rows, err,
+            "SELECT id, position FROM env WHERE try_of IS NULL ORDER BY position DESC, id DESC "
+            "LIMIT 2",
+            "") < 0)
         return -1;
     last = json_int(json_array_get(rows, 0), "position", 10);
     previous = json_int(json_array_get(rows, 1), "position", last - 20);
@@ -326,8 +327,9 @@ static int before_last(struct core *core, int64_t *ret_position, struct err *err
     if (last - previous >= 2 && *ret_position >= 0)
         return 0;
     *ret_position = last; /* there is no number between them: the last goes on, with its tries */
-    return store_run(core->store, err, "UPDATE env SET position=position+10 WHERE position>=$1",
-                     "i", last);
+    return store_run(core->store, err,
+                     "UPDATE env SET position=position+10 WHERE id=$1 OR try_of=$1", "i",
+                     json_int(json_array_get(rows, 0), "id", 0));
 }
 
 int env_create(struct core *core, const struct person *by, const char *name, int64_t position,
