@@ -460,6 +460,15 @@ int settings_uid(const char *user, uid_t *ret_uid, gid_t *ret_gid, struct err *e
     return 0;
 }
 
+bool settings_is_public(const struct settings *s, struct str host)
+{
+    struct url_repository url = {0};
+    struct err ignored = ERR_INIT;
+    AUTO_FREE char *given = mem_format("%s/x", s->public_url); /* it has no path */
+    return *s->public_url && url_repository(str_of(given), &url, &ignored) == 0 &&
+           str_equal_nocase(host, url.host);
+}
+
 int64_t settings_range_max(const struct settings *s)
 {
     return (RANGE_END - s->id_first) / (2 * RANGE_IDS) - 1;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "base/err.h"
+#include "base/str.h"
 #include "base/mem.h"
 
 struct settings {
@@ -71,6 +72,8 @@ DEFINE_AUTO(settings)
 /* Where others reach the API: public_url, or its name at the edge once the installation has a
  * domain, or where it listens. */
 char *settings_address(const struct settings *s);
+/* Is this the host of public_url? */
+bool settings_is_public(const struct settings *s, struct str host);
 char *settings_data(const struct settings *s, const char *below);
 char *settings_run(const struct settings *s, const char *below);
 /* The uid of one of the role users; E_NOT_FOUND when the user does not exist. */

@@ -370,13 +370,8 @@ static bool host_is_ours(const struct api_call *call, struct str host)
                (http_local(call->http, local) && text_is(address, local));
     struct str name = str_cut(&host, ':');
     AUTO_FREE char *own = mem_format("slipway.%s", settings->base_domain);
-    struct url_repository public = {0};
-    struct err ignored = ERR_INIT;
-    AUTO_FREE char *given = mem_format("%s/x", settings->public_url);
-    if (*settings->public_url && url_repository(str_of(given), &public, &ignored) == 0 &&
-        str_equal_nocase(name, public.host))
-        return true;
-    return str_equal_nocase(name, "localhost") || str_equal_nocase(name, own);
+    return settings_is_public(settings, name) || str_equal_nocase(name, "localhost") ||
+           str_equal_nocase(name, own);
 }
 
 /* The edge puts who it was in place of what the asker said; a proxy before us adds it at the end.

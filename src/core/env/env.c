@@ -3,7 +3,6 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "base/url.h"
 #include "core/feed/feed.h"
 #include "core/journal/journal.h"
 #include "core/secret/secret.h"
@@ -670,13 +669,8 @@ int domains_list(struct core *core, const struct app_env *ae, json_t **ret_names
  * whatever port. */
 static bool is_console(const struct core *core, const char *name)
 {
-    struct url_repository public = {0};
-    struct err ignored = ERR_INIT;
-    AUTO_FREE char *given = mem_format("%s/x", core->settings->public_url);
-    if (text_is(name, "localhost") || str_ends(str_of(name), ".localhost"))
-        return true;
-    return *core->settings->public_url && url_repository(str_of(given), &public, &ignored) == 0 &&
-           str_equal_nocase(str_of(name), public.host);
+    return text_is(name, "localhost") || str_ends(str_of(name), ".localhost") ||
+           settings_is_public(core->settings, str_of(name));
 }
 
 /* Names below base_domain are given by us: nobody may claim another app-env's, or the platform's.
